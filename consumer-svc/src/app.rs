@@ -1,0 +1,206 @@
+//! The wiring: the one file that names every stage and every adapter.
+//!
+//! In: configuration. Out: a running supervision tree, its addresses, and an orderly end.
+
+mod ingest;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::{Addr, ChildSpec, Cost, Credits, Exit, Shutdown, Strategy, SupervisorSpec, System};
+use host::Process;
+use host::admin::{self, Admin};
+use host::exit::{Code, Failure};
+use host::readiness::Latch;
+use host::serve::{Limits, Server};
+use host::trace::Ids;
+use mongodb::Client;
+use mongodb::options::ClientOptions;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, MongoConfig};
+use crate::health::{Health, watch_kafka, watch_mongodb};
+use crate::metrics;
+use crate::query::http::Api;
+use crate::query::mongo::MongoHistory;
+use crate::query::{Port, Query};
+use crate::write::mongo::MongoStore;
+
+use self::ingest::Ingest;
+
+/// Pause between attempts to create the indexes while the database is away.
+const INDEX_RETRY: Duration = Duration::from_secs(1);
+/// The driver's own search for a server; shorter than ours for an answer, so that its reason
+/// reaches the log.
+const SERVER_SELECTION: Duration = Duration::from_secs(3);
+
+/// The service, running.
+pub struct App {
+    /// Where the query API listens.
+    pub http_addr: SocketAddr,
+    /// Where the admin port listens.
+    pub admin_addr: SocketAddr,
+    system: System,
+    process: Process,
+    drain_timeout: Duration,
+    /// Ends with the app: it must answer while the app drains.
+    _admin: AbortOnDropHandle<()>,
+    /// Looks at the dependencies; of no use once the app has ended.
+    _watches: Vec<AbortOnDropHandle<()>>,
+}
+
+/// Builds the service and runs it until it is told to end.
+///
+/// # Errors
+/// Why it could not start, or what ended it.
+pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
+    App::build(config, process).await?.run().await
+}
+
+impl App {
+    /// Takes the ports and starts the tree. Broker and database need not be there yet.
+    ///
+    /// # Errors
+    /// A port that is taken, or a client that refuses its configuration.
+    pub async fn build(config: Config, process: Process) -> Result<Self, Failure> {
+        metrics::describe();
+        let limits = Limits::default();
+        let http = Server::bind("query", config.http_addr, "HTTP_ADDR", limits)?;
+        let admin = Server::bind("admin", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
+        let (http_addr, admin_addr) = (http.local_addr(), admin.local_addr());
+        let latch = |name| process.readiness.latch(name);
+        let (mongodb, kafka, indexes) = (latch("mongodb"), latch("kafka"), latch("indexes"));
+
+        let client = connect(&config.mongo).await?;
+        let names = (
+            config.mongo.database.as_str(),
+            config.mongo.collection.as_str(),
+        );
+        let store = MongoStore::new(&client, names.0, names.1, config.mongo.write_timeout);
+        let history = MongoHistory::new(&client, names.0, names.1, config.mongo.query_timeout);
+        let health = Health::default();
+        let ingest = Ingest::new(&config, store.clone())?;
+
+        let api = Arc::new(Api {
+            store: history.clone(),
+            credits: Credits::new(
+                "queries",
+                Cost {
+                    count: config.queries,
+                    bytes: config.queries,
+                },
+            ),
+            health: health.clone(),
+            ids: Ids::new().map_err(|cause| Failure::new(Code::Software, cause.to_string()))?,
+            version: process.version,
+        });
+        let query = query(Arc::new(Port::new(http, limits)), api, config.drain_timeout);
+        let watches = vec![
+            spawn(watch_mongodb(health.clone(), history, mongodb)),
+            spawn(watch_kafka(
+                health,
+                ingest.slot(),
+                config.kafka.topic.clone(),
+                ingest.held(),
+                kafka,
+            )),
+            spawn(ensure_indexes(store, indexes)),
+        ];
+        let root = SupervisorSpec::new(Strategy::OneForOne)
+            .child(query)
+            .child(ingest.child());
+        let system = System::start("consumer-svc", root)
+            .await
+            .map_err(|cause| Failure::new(Code::Software, cause))?;
+        let tree = system.handle();
+        let serving = Admin::new(
+            process.readiness.clone(),
+            process.metrics.clone(),
+            move || serde_json::to_value(tree.tree()).unwrap_or_default(),
+        );
+        let serving = serving.spawn(admin);
+        info!(http = %http_addr, admin = %admin_addr, "listening");
+        Ok(Self {
+            http_addr,
+            admin_addr,
+            system,
+            drain_timeout: config.drain_timeout,
+            _admin: serving,
+            process,
+            _watches: watches,
+        })
+    }
+
+    /// Runs until the shutdown signal, then drains; or until the tree gives up.
+    ///
+    /// # Errors
+    /// What the tree gave up on.
+    pub async fn run(self) -> Result<(), Failure> {
+        tokio::select! {
+            () = self.process.shutdown.cancelled() => {}
+            exit = self.system.ended() => return Err(gave_up(&exit)),
+        }
+        let report = self.system.drain(self.drain_timeout).await;
+        for laggard in &report.laggards {
+            warn!(
+                actor = laggard.path,
+                mailbox = laggard.mailbox,
+                in_flight = laggard.in_flight,
+                "{}",
+                laggard.overrun
+            );
+        }
+        if report.is_clean() {
+            info!(took = ?report.took, "drained: partitions given back, everything read is settled and committed");
+        } else {
+            error!(took = ?report.took, exit = %report.exit, "drain overran; what was not committed is read again by the next owner");
+        }
+        Ok(())
+    }
+}
+
+fn gave_up(exit: &Exit) -> Failure {
+    Failure::new(
+        Code::Software,
+        format!("the supervision tree gave up: {exit}"),
+    )
+}
+
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+fn query(port: Arc<Port>, api: Arc<Api<MongoHistory>>, drain: Duration) -> ChildSpec {
+    let make = move |_| Query::new(Arc::clone(&port), Arc::clone(&api), drain);
+    ChildSpec::stage("query", &Addr::new("query"), make).shutdown(Shutdown::Infinity)
+}
+
+/// Opens no connection yet; the driver finds the servers in the background.
+async fn connect(config: &MongoConfig) -> Result<Client, Failure> {
+    let refused =
+        |cause: mongodb::error::Error| Failure::new(Code::Usage, format!("MONGODB_URI: {cause}"));
+    let mut options = ClientOptions::parse(config.uri.expose())
+        .await
+        .map_err(refused)?;
+    options
+        .app_name
+        .get_or_insert_with(|| "consumer-svc".to_owned());
+    options
+        .server_selection_timeout
+        .get_or_insert(SERVER_SELECTION);
+    Client::with_options(options).map_err(refused)
+}
+
+/// Creates the indexes as soon as the database is there.
+async fn ensure_indexes(store: MongoStore, latch: Latch) {
+    let mut told = false;
+    while let Err(cause) = store.ensure_indexes().await {
+        if !std::mem::replace(&mut told, true) {
+            warn!(%cause, "indexes not ready, will keep trying");
+        }
+        tokio::time::sleep(INDEX_RETRY).await;
+    }
+    latch.meet();
+}

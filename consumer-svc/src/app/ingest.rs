@@ -1,0 +1,211 @@
+//! Wiring of the ingest pipeline: readers → batch writer → commit, with the dead letters beside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::{
+    Addr, BatchLimits, BatchStage, ChildSpec, Children, Cost, Credits, Intensity, Outlet, Restart,
+    Shutdown, Strategy, SupervisorSpec,
+};
+use host::exit::{Code, Failure};
+
+use crate::assign::kafka::KafkaMembership;
+use crate::assign::{Assign, Assigned, Assignment, Held, ReleasePace};
+use crate::commit::kafka::KafkaCommitter;
+use crate::commit::{Commit, CommitOutlet};
+use crate::config::{Config, FlowConfig, TURN_BYTES};
+use crate::dead_letter::DeadLetters;
+use crate::dead_letter::kafka::KafkaLetterBox;
+use crate::flow::{CommitMsg, DeadLetterMsg, Note, WriteMsg};
+use crate::kafka::ConsumerSlot;
+use crate::read::kafka::KafkaPartition;
+use crate::read::{PartitionReader, ReadLimits, ReaderArgs};
+use crate::write::mongo::MongoStore;
+use crate::write::{BatchWriter, RetryPace};
+
+/// Backoff while the database does not take a batch.
+const WRITE_RETRY: RetryPace = RetryPace {
+    min: Duration::from_millis(100),
+    max: Duration::from_secs(5),
+};
+/// Pause between attempts on one dead letter.
+const LETTER_RETRY: Duration = Duration::from_secs(1);
+/// Letters are few; they go out at once, and this many batches of them at a time.
+const LETTERS: BatchLimits = BatchLimits {
+    count: 100,
+    bytes: 1 << 20,
+    age: Duration::from_millis(10),
+};
+const LETTER_BATCHES: usize = 4;
+/// A reader that fails is one thing; readers that go on failing are a broken partition, and the
+/// process should say so by ending.
+const READER_RESTARTS: Intensity = Intensity {
+    restarts: 10,
+    within: Duration::from_secs(60),
+};
+/// A membership that fails is tried for longer: a broker that restarts takes its time.
+const INGEST_RESTARTS: Intensity = Intensity {
+    restarts: 20,
+    within: Duration::from_secs(300),
+};
+
+/// The pipeline, ready to be put into the tree.
+pub(super) struct Ingest {
+    slot: ConsumerSlot,
+    held: Held,
+    spec: SupervisorSpec,
+}
+
+impl Ingest {
+    /// Connects stages and adapters. Nothing runs yet.
+    pub(super) fn new(config: &Config, store: MongoStore) -> Result<Self, Failure> {
+        let slot = ConsumerSlot::default();
+        let held = Held::default();
+        let addrs = Addrs {
+            commit: Addr::new("commit"),
+            write: Addr::new("write"),
+            dead_letter: Addr::new("dead_letter"),
+        };
+        let readers = Children::new();
+        let letters = KafkaLetterBox::new(&config.kafka)
+            .map_err(|cause| Failure::new(Code::Usage, format!("kafka producer: {cause}")))?;
+        let assign = assign(config, &addrs, &slot, &held, &readers);
+        // Started in this order and drained in the reverse one: first the partitions are given
+        // back, which needs every stage above; the books of commit close last.
+        let spec = SupervisorSpec::new(Strategy::RestForOne)
+            .intensity(INGEST_RESTARTS)
+            .child(commit(config, &addrs, &slot))
+            .child(dead_letter(&addrs, letters))
+            .child(write(&config.flow, &addrs, store))
+            .child(ChildSpec::supervisor(
+                "readers",
+                SupervisorSpec::dynamic(&readers).intensity(READER_RESTARTS),
+            ))
+            .child(assign);
+        Ok(Self { slot, held, spec })
+    }
+
+    pub(super) fn slot(&self) -> ConsumerSlot {
+        self.slot.clone()
+    }
+
+    pub(super) fn held(&self) -> Held {
+        self.held.clone()
+    }
+
+    pub(super) fn child(self) -> ChildSpec {
+        ChildSpec::supervisor("ingest", self.spec)
+    }
+}
+
+#[derive(Clone)]
+struct Addrs {
+    commit: Addr<CommitMsg>,
+    write: Addr<WriteMsg>,
+    dead_letter: Addr<DeadLetterMsg>,
+}
+
+fn commit(config: &Config, addrs: &Addrs, slot: &ConsumerSlot) -> ChildSpec {
+    let committer = Arc::new(KafkaCommitter::new(
+        slot.clone(),
+        config.kafka.topic.clone(),
+    ));
+    let interval = config.flow.commit_interval;
+    ChildSpec::stage("commit", &addrs.commit, move |_| {
+        Commit::new(Arc::clone(&committer), interval)
+    })
+    .shutdown(Shutdown::Infinity)
+}
+
+fn write(flow: &FlowConfig, addrs: &Addrs, store: MongoStore) -> ChildSpec {
+    let sink = Arc::new(BatchWriter::new(
+        store,
+        addrs.dead_letter.clone(),
+        WRITE_RETRY,
+    ));
+    let limits = BatchLimits {
+        count: flow.batch_records,
+        bytes: flow.batch_bytes,
+        age: flow.batch_age,
+    };
+    let writers = flow.writers;
+    ChildSpec::stage("write", &addrs.write, move |_| {
+        BatchStage::new(limits, writers, Arc::clone(&sink))
+    })
+    .shutdown(Shutdown::Infinity)
+}
+
+fn dead_letter(addrs: &Addrs, letters: KafkaLetterBox) -> ChildSpec {
+    let sink = Arc::new(DeadLetters::new(letters, LETTER_RETRY));
+    let make = move |_| BatchStage::new(LETTERS, LETTER_BATCHES, Arc::clone(&sink));
+    ChildSpec::stage("dead_letter", &addrs.dead_letter, make).shutdown(Shutdown::Infinity)
+}
+
+fn assign(
+    config: &Config,
+    addrs: &Addrs,
+    slot: &ConsumerSlot,
+    held: &Held,
+    readers: &Children,
+) -> ChildSpec {
+    let outlet: Outlet<Note> = Arc::new(CommitOutlet(addrs.commit.clone()));
+    let flow = config.flow;
+    let limits = ReadLimits {
+        records: config.kafka.max_poll_records,
+        bytes: TURN_BYTES,
+    };
+    let credits = Credits::new(
+        "in_flight",
+        Cost {
+            count: flow.in_flight_records,
+            bytes: flow.in_flight_bytes,
+        },
+    );
+    let stages = addrs.clone();
+    let make_reader = move |assigned: Assigned<KafkaPartition>| {
+        let args = ReaderArgs {
+            partition: assigned.partition,
+            start: assigned.start,
+            open: assigned.records,
+            opened_before: Arc::default(),
+            closing: assigned.closing,
+            limits,
+            credits: credits.clone(),
+            outlet: Arc::clone(&outlet),
+            commit: stages.commit.clone(),
+            write: stages.write.clone(),
+            dead_letter: stages.dead_letter.clone(),
+        };
+        let name = assigned.partition.to_string();
+        let addr = Addr::new("reader");
+        ChildSpec::stage(name, &addr, move |epoch| {
+            PartitionReader::new(args.clone(), epoch)
+        })
+        .restart(Restart::Permanent)
+    };
+    let assignment = Assignment {
+        readers: readers.clone(),
+        make: Box::new(make_reader),
+        commit: addrs.commit.clone(),
+        write: addrs.write.clone(),
+        dead_letter: addrs.dead_letter.clone(),
+        // Two thirds of the session timeout at most: a member that takes longer is thrown out.
+        pace: ReleasePace {
+            stop: config.kafka.session_timeout / 12,
+            settle: (config.kafka.session_timeout / 2).min(config.drain_timeout / 2),
+        },
+        held: held.clone(),
+    };
+    let (topic, own): (Arc<str>, _) = (Arc::from(config.kafka.topic.as_str()), slot.clone());
+    let prepare = move |consumer: &_, partition| {
+        KafkaPartition::split(consumer, own.clone(), Arc::clone(&topic), partition)
+    };
+    let membership = Arc::new(KafkaMembership::new(
+        config.kafka.clone(),
+        slot.clone(),
+        assignment,
+        Box::new(prepare),
+    ));
+    let make = move |_| Assign::new(Arc::clone(&membership));
+    ChildSpec::stage("assign", &Addr::new("assign"), make).shutdown(Shutdown::Infinity)
+}

@@ -1,0 +1,283 @@
+//! Membership in the consumer group: the thread that polls the consumer.
+//!
+//! Rebalances run on whatever thread polls; they may take as long as a drain takes, so that thread
+//! is ours and not one of the runtime's. Records never pass here: their queues are split off
+//! before the assignment takes effect.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tracing::{debug, error, info, warn};
+
+use super::Membership;
+use super::release::Assignment;
+use crate::config::KafkaConfig;
+use crate::kafka::{ConsumerSlot, GroupConsumer, GroupContext, Rebalance, consumer_config, starts};
+use crate::metrics;
+
+/// Prepares a partition before it is assigned; given by the wiring.
+pub type Prepare<P> = Box<dyn Fn(&Arc<GroupConsumer>, i32) -> Option<P> + Send + Sync>;
+
+/// One member of the group, as often as it has to join.
+pub struct KafkaMembership<P> {
+    config: KafkaConfig,
+    slot: ConsumerSlot,
+    assignment: Arc<Assignment<P>>,
+    prepare: Arc<Prepare<P>>,
+    leaving: Mutex<Arc<AtomicBool>>,
+    /// Held by the thread that is a member, so that a successor waits for it to be gone.
+    seat: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// How often the thread looks whether it should leave.
+const POLL: Duration = Duration::from_millis(100);
+/// Resolving the committed offsets is retried this long before the membership is given up. Well
+/// under `max.poll.interval.ms`, after which the group would do it for us.
+const RESOLVE_FOR: Duration = Duration::from_secs(60);
+/// One request of it.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long leaving may take after the partitions were given back.
+const LEAVE_FOR: Duration = Duration::from_secs(5);
+
+impl<P: Send + Sync + 'static> KafkaMembership<P> {
+    /// Joins nothing yet.
+    pub fn new(
+        config: KafkaConfig,
+        slot: ConsumerSlot,
+        assignment: Assignment<P>,
+        prepare: Prepare<P>,
+    ) -> Self {
+        Self {
+            config,
+            slot,
+            assignment: Arc::new(assignment),
+            prepare: Arc::new(prepare),
+            leaving: Mutex::default(),
+            seat: Arc::default(),
+        }
+    }
+}
+
+impl<P: Send + Sync + 'static> Membership for KafkaMembership<P> {
+    async fn run(self: Arc<Self>) -> Result<(), String> {
+        let leaving = Arc::new(AtomicBool::new(false));
+        *self.leaving.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&leaving);
+        let seat = Arc::clone(&self.seat).lock_owned().await;
+        let (done, ended) = oneshot::channel();
+        let member = Member {
+            runtime: Handle::current(),
+            topic: self.config.topic.clone(),
+            assignment: Arc::clone(&self.assignment),
+            prepare: Arc::clone(&self.prepare),
+            broken: Mutex::new(None),
+        };
+        let (config, slot) = (self.config.clone(), self.slot.clone());
+        let thread = std::thread::Builder::new()
+            .name("kafka-member".to_owned())
+            .spawn(move || {
+                let result = member_thread(&config, &slot, member, &leaving);
+                drop(seat);
+                if done.send(result).is_err() {
+                    debug!("nobody waits for the end of the membership");
+                }
+            });
+        thread.map_err(|error| format!("the member thread did not start: {error}"))?;
+        ended
+            .await
+            .unwrap_or_else(|_| Err("the member thread panicked".to_owned()))
+    }
+
+    fn leave(&self) {
+        self.leaving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .store(true, Ordering::Release);
+    }
+}
+
+fn member_thread<P: Send + Sync + 'static>(
+    config: &KafkaConfig,
+    slot: &ConsumerSlot,
+    member: Member<P>,
+    leaving: &AtomicBool,
+) -> Result<(), String> {
+    let member = Arc::new(member);
+    let context = GroupContext::new(Arc::clone(&member) as Arc<dyn Rebalance>, slot.clone());
+    let consumer: BaseConsumer<GroupContext> = consumer_config(config)
+        .create_with_context(context)
+        .map_err(|error| format!("kafka consumer: {error}"))?;
+    let consumer = Arc::new(consumer);
+    slot.set(Some(Arc::clone(&consumer)));
+    consumer
+        .subscribe(&[&config.topic])
+        .map_err(|error| format!("subscribe to {}: {error}", config.topic))?;
+    let result = poll_until(&consumer, &member, || leaving.load(Ordering::Acquire));
+    leave(&consumer, &member);
+    slot.set(None);
+    // The last hold closes the client, which leaves the group.
+    drop(consumer);
+    result
+}
+
+/// Serves the consumer's events until it is time to go.
+fn poll_until<P>(
+    consumer: &GroupConsumer,
+    member: &Member<P>,
+    stop: impl Fn() -> bool,
+) -> Result<(), String> {
+    while !stop() {
+        match consumer.poll(POLL) {
+            None => {}
+            Some(Ok(message)) => {
+                // Every queue is split off before it can deliver; a record here would be skipped.
+                return Err(format!(
+                    "record {}/{} arrived outside its partition's queue",
+                    message.partition(),
+                    message.offset()
+                ));
+            }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                return Err(format!("fatal consumer error: {code}"));
+            }
+            Some(Err(error)) => {
+                metrics::consumer_error();
+                warn!(%error, "kafka consumer");
+            }
+        }
+        if let Some(cause) = member
+            .broken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
+            return Err(cause);
+        }
+    }
+    Ok(())
+}
+
+/// Gives every partition back and leaves.
+fn leave<P: Send + Sync + 'static>(consumer: &Arc<GroupConsumer>, member: &Member<P>) {
+    let started = Instant::now();
+    // The partitions first, by our own protocol; what unsubscribing then revokes is empty work.
+    let held = member.assignment.held.partitions();
+    if !held.is_empty() {
+        member
+            .runtime
+            .block_on(member.assignment.release(&held, consumer.assignment_lost()));
+    }
+    consumer.unsubscribe();
+    while consumer.assignment().is_ok_and(|left| left.count() > 0) && started.elapsed() < LEAVE_FOR
+    {
+        if let Some(Err(error)) = consumer.poll(POLL) {
+            debug!(%error, "while leaving");
+        }
+    }
+    info!(partitions = ?held, took = ?started.elapsed(), "gave back all partitions");
+}
+
+/// What the rebalance callbacks work with.
+struct Member<P> {
+    runtime: Handle,
+    topic: String,
+    assignment: Arc<Assignment<P>>,
+    prepare: Arc<Prepare<P>>,
+    /// Set when the membership cannot go on; the polling loop ends with it.
+    broken: Mutex<Option<String>>,
+}
+
+impl<P: Send + Sync + 'static> Rebalance for Member<P> {
+    fn assigned(&self, consumer: &Arc<GroupConsumer>, partitions: &mut TopicPartitionList) {
+        metrics::rebalance();
+        if let Err(cause) = self.take(consumer, partitions) {
+            error!(%cause, "assignment failed");
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
+        }
+    }
+
+    fn revoked(&self, consumer: &Arc<GroupConsumer>, partitions: &TopicPartitionList, lost: bool) {
+        metrics::rebalance();
+        let revoked: Vec<i32> = partitions
+            .elements_for_topic(&self.topic)
+            .iter()
+            .map(|element| element.partition())
+            .collect();
+        let held = self.assignment.held.partitions();
+        let revoked_and_held: Vec<i32> = revoked
+            .iter()
+            .copied()
+            .filter(|partition| held.contains(partition))
+            .collect();
+        if !revoked_and_held.is_empty() {
+            info!(partitions = ?revoked_and_held, lost, "partitions revoked");
+            self.runtime
+                .block_on(self.assignment.release(&revoked_and_held, lost));
+        }
+        let unassigned = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+            _ => consumer.unassign(),
+        };
+        if let Err(error) = unassigned {
+            warn!(%error, ?revoked, "unassign");
+        }
+    }
+}
+
+impl<P: Send + Sync + 'static> Member<P> {
+    fn take(
+        &self,
+        consumer: &Arc<GroupConsumer>,
+        partitions: &TopicPartitionList,
+    ) -> Result<(), String> {
+        let given: Vec<i32> = partitions
+            .elements_for_topic(&self.topic)
+            .iter()
+            .map(|element| element.partition())
+            .collect();
+        let starts = self.resolve(consumer, &given)?;
+        info!(partitions = ?starts, "partitions assigned, each with its next offset");
+        let mut list = TopicPartitionList::with_capacity(starts.len());
+        let mut ready = Vec::with_capacity(starts.len());
+        for (partition, start) in starts {
+            let offset = Offset::Offset(start as i64);
+            list.add_partition_offset(&self.topic, partition, offset)
+                .map_err(|error| error.to_string())?;
+            let records = (self.prepare)(consumer, partition)
+                .ok_or_else(|| format!("partition {partition} cannot be split off"))?;
+            ready.push((partition, start, records));
+        }
+        let assigned = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(&list),
+            _ => consumer.assign(&list),
+        };
+        assigned.map_err(|error| format!("assign {given:?}: {error}"))?;
+        self.runtime.block_on(self.assignment.start(ready))
+    }
+
+    /// Where to start: the committed offset, or the start of the log where there is none. Asked
+    /// of the broker here and not left to the client, because the books of commit begin with it.
+    fn resolve(
+        &self,
+        consumer: &GroupConsumer,
+        partitions: &[i32],
+    ) -> Result<Vec<(i32, u64)>, String> {
+        let until = Instant::now() + RESOLVE_FOR;
+        loop {
+            match starts(consumer, &self.topic, partitions, RESOLVE_TIMEOUT) {
+                Ok(starts) => return Ok(starts),
+                Err(error) if Instant::now() < until => {
+                    warn!(%error, ?partitions, "committed offsets not known yet");
+                    std::thread::sleep(POLL * 2);
+                }
+                Err(error) => return Err(format!("committed offsets of {partitions:?}: {error}")),
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The protocol around a rebalance, apart from any client: starting readers, giving back.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actors::{Addr, ChildSpec, Children};
+use futures_util::future::join_all;
+use tracing::{debug, info, warn};
+
+use super::ReleasePace;
+use crate::flow::{CommitMsg, DeadLetterMsg, Released, WriteMsg};
+use crate::metrics;
+
+/// A partition that is ready to be read.
+pub struct Assigned<P> {
+    /// The partition.
+    pub partition: i32,
+    /// Committed offset, or the start of the log where nothing was ever committed.
+    pub start: u64,
+    /// What the reader opens.
+    pub records: Arc<P>,
+    /// Set when the partition is being taken away: its reader then takes nothing more.
+    pub closing: Arc<AtomicBool>,
+}
+
+/// Makes the child that reads a partition. Given by the wiring, so that this stage knows no reader.
+pub type MakeReader<P> = Box<dyn Fn(Assigned<P>) -> ChildSpec + Send + Sync>;
+
+/// Runs and stops the readers of this member.
+pub struct Assignment<P> {
+    /// The supervisor of the readers.
+    pub readers: Children,
+    /// Makes one of them.
+    pub make: MakeReader<P>,
+    /// The commit stage.
+    pub commit: Addr<CommitMsg>,
+    /// The batch writer, to be flushed when a partition goes.
+    pub write: Addr<WriteMsg>,
+    /// The dead letters, likewise.
+    pub dead_letter: Addr<DeadLetterMsg>,
+    /// How long giving back may take.
+    pub pace: ReleasePace,
+    /// The present assignment.
+    pub held: Held,
+}
+
+/// Partitions this member holds, each with the flag that closes its reader.
+#[derive(Clone, Default)]
+pub struct Held(Arc<Mutex<HashMap<i32, Arc<AtomicBool>>>>);
+
+impl Held {
+    /// The partitions, in order.
+    pub fn partitions(&self) -> Vec<i32> {
+        let mut partitions: Vec<i32> = self.with(|held| held.keys().copied().collect());
+        partitions.sort_unstable();
+        partitions
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<i32, Arc<AtomicBool>>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<P: Send + Sync + 'static> Assignment<P> {
+    /// Starts a reader for each partition.
+    ///
+    /// # Errors
+    /// The first reader that would not start, and why.
+    pub async fn start(&self, partitions: Vec<(i32, u64, P)>) -> Result<(), String> {
+        for (partition, start, records) in partitions {
+            let closing = Arc::new(AtomicBool::new(false));
+            self.held
+                .with(|held| held.insert(partition, Arc::clone(&closing)));
+            let child = (self.make)(Assigned {
+                partition,
+                start,
+                records: Arc::new(records),
+                closing,
+            });
+            self.readers
+                .start(child)
+                .await
+                .map_err(|error| format!("reader of partition {partition}: {error}"))?;
+        }
+        metrics::assigned(&self.held.partitions());
+        Ok(())
+    }
+
+    /// Gives partitions back: stop reading, finish what was read, commit, fence. When this returns
+    /// no reader of them lives, whatever happened. Fencing comes last on purpose: a fence before
+    /// the drain turns every record in flight into a duplicate.
+    pub async fn release(&self, partitions: &[i32], lost: bool) {
+        let began = std::time::Instant::now();
+        self.held.with(|held| {
+            for closing in partitions
+                .iter()
+                .filter_map(|partition| held.remove(partition))
+            {
+                closing.store(true, Ordering::Release);
+            }
+        });
+        join_all(partitions.iter().map(|partition| self.stop(*partition))).await;
+        // Half-full batches need not wait for their age.
+        if self.write.send(WriteMsg::Flush).is_err()
+            || self.dead_letter.send(DeadLetterMsg::Flush).is_err()
+        {
+            debug!("nothing to flush, the writer is being replaced");
+        }
+        let (wait, wanted) = (self.pace.settle, partitions.to_vec());
+        // The commit stage keeps the deadline itself; the margin is for its answer.
+        let answer = self
+            .commit
+            .ask(wait + self.pace.stop, |reply| CommitMsg::Release {
+                partitions: wanted,
+                wait,
+                lost,
+                reply,
+            })
+            .await;
+        match answer {
+            Ok(released) => self.report(&released, lost, began.elapsed()),
+            Err(error) => {
+                warn!(?partitions, %error, "partitions given back without a last commit; their next owner reads again what was not committed")
+            }
+        }
+        metrics::assigned(&self.held.partitions());
+    }
+
+    async fn stop(&self, partition: i32) {
+        match self
+            .readers
+            .stop(&partition.to_string(), self.pace.stop)
+            .await
+        {
+            Ok(outcome) => debug!(partition, ?outcome, "reader stopped"),
+            Err(error) => debug!(partition, %error, "no reader to stop"),
+        }
+    }
+
+    fn report(&self, released: &[Released], lost: bool, took: std::time::Duration) {
+        for Released {
+            partition,
+            next,
+            committed,
+            unsettled,
+        } in released
+        {
+            if *unsettled > 0 || (!committed && !lost) {
+                warn!(
+                    partition,
+                    next,
+                    committed,
+                    unsettled,
+                    ?took,
+                    "partition given back with work left; its next owner reads it again"
+                );
+            } else {
+                info!(
+                    partition,
+                    next,
+                    committed,
+                    lost,
+                    ?took,
+                    "partition given back"
+                );
+            }
+        }
+    }
+}

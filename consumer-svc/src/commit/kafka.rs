@@ -1,0 +1,94 @@
+//! Commits through the group's consumer.
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::Committer;
+use crate::flow::CommitError;
+use crate::kafka::ConsumerSlot;
+
+/// Commits with whatever consumer is in the slot at that moment.
+pub struct KafkaCommitter {
+    slot: ConsumerSlot,
+    topic: String,
+}
+
+impl KafkaCommitter {
+    /// Commits positions of `topic`.
+    pub fn new(slot: ConsumerSlot, topic: String) -> Self {
+        Self { slot, topic }
+    }
+}
+
+impl Committer for KafkaCommitter {
+    fn commit(&self, positions: &[(i32, u64)]) -> Result<(), CommitError> {
+        let consumer = self.slot.get().ok_or(CommitError::NoConsumer)?;
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (partition, next) in positions {
+            // `commit` stores the offset as it is given: the next one to read.
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*next as i64))
+                .map_err(|error| CommitError::Retryable(error.to_string()))?;
+        }
+        consumer
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| classify(&error))
+    }
+}
+
+/// A member that was fenced must not try again (it would commit over its successor); everything
+/// else passes once the coordinator is back.
+fn classify(error: &KafkaError) -> CommitError {
+    match error.rdkafka_error_code() {
+        Some(
+            Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::FencedInstanceId
+            | Code::FencedMemberEpoch
+            | Code::StaleMemberEpoch
+            | Code::AssignmentLost
+            | Code::Fenced,
+        ) => CommitError::Fenced(error.to_string()),
+        _ => CommitError::Retryable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_of_a_lost_generation_is_never_retried() {
+        for code in [
+            Code::IllegalGeneration,
+            Code::UnknownMemberId,
+            Code::FencedInstanceId,
+        ] {
+            assert!(
+                matches!(
+                    classify(&KafkaError::ConsumerCommit(code)),
+                    CommitError::Fenced(_)
+                ),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_commit_that_met_a_moving_coordinator_is_retried() {
+        for code in [
+            Code::NotCoordinator,
+            Code::CoordinatorLoadInProgress,
+            Code::RequestTimedOut,
+            Code::RebalanceInProgress,
+        ] {
+            assert!(
+                matches!(
+                    classify(&KafkaError::ConsumerCommit(code)),
+                    CommitError::Retryable(_)
+                ),
+                "{code}"
+            );
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The commit stage against a coordinator that can refuse.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use actors::{ChildSpec, Epoch, Outcome, Position, Strategy, SupervisorSpec, System};
+
+use super::*;
+
+/// Remembers what was committed; answers from a script, then accepts.
+#[derive(Default)]
+struct Coordinator {
+    script: Mutex<Vec<CommitError>>,
+    accepted: Mutex<Vec<(i32, u64)>>,
+}
+
+impl Committer for Coordinator {
+    fn commit(&self, positions: &[(i32, u64)]) -> Result<(), CommitError> {
+        if let Some(error) = self.script.lock().unwrap().pop() {
+            return Err(error);
+        }
+        self.accepted.lock().unwrap().extend_from_slice(positions);
+        Ok(())
+    }
+}
+
+struct Bench {
+    system: System,
+    commit: Addr<CommitMsg>,
+    coordinator: Arc<Coordinator>,
+    recalls: Arc<AtomicUsize>,
+}
+
+impl Bench {
+    async fn start(script: Vec<CommitError>) -> Self {
+        let coordinator = Arc::new(Coordinator {
+            script: Mutex::new(script),
+            ..Coordinator::default()
+        });
+        let commit = Addr::new("commit");
+        let shared = Arc::clone(&coordinator);
+        let child = ChildSpec::stage("commit", &commit, move |_| {
+            Commit::new(Arc::clone(&shared), Duration::from_millis(5))
+        });
+        let system = System::start(
+            "test",
+            SupervisorSpec::new(Strategy::OneForOne).child(child),
+        )
+        .await
+        .unwrap();
+        Self {
+            system,
+            commit,
+            coordinator,
+            recalls: Arc::default(),
+        }
+    }
+
+    async fn open(&self, partition: i32, start: u64) -> (Epoch, u64) {
+        let (epoch, recalls) = (Epoch::next(), Arc::clone(&self.recalls));
+        let recall: Recall = Arc::new(move || {
+            recalls.fetch_add(1, Ordering::SeqCst);
+        });
+        let opened = self.commit.ask(SOON, |reply| CommitMsg::Open {
+            partition,
+            epoch,
+            start,
+            recall,
+            reply,
+        });
+        (epoch, opened.await.unwrap())
+    }
+
+    fn admit(&self, partition: i32, epoch: Epoch, offsets: &[u64]) {
+        self.commit
+            .send(CommitMsg::Admit {
+                partition,
+                epoch,
+                offsets: offsets.to_vec(),
+            })
+            .ok()
+            .unwrap();
+    }
+
+    fn settle(&self, partition: i32, epoch: Epoch, seq: u64, outcome: Outcome) {
+        let position = Position {
+            lane: partition as u32,
+            epoch,
+            seq,
+        };
+        CommitOutlet(self.commit.clone()).settled(vec![Settled {
+            position,
+            outcome,
+            note: None,
+        }]);
+    }
+
+    async fn release(&self, partition: i32, wait: Duration, lost: bool) -> Released {
+        let ask = self.commit.ask(SOON, |reply| CommitMsg::Release {
+            partitions: vec![partition],
+            wait,
+            lost,
+            reply,
+        });
+        ask.await.unwrap()[0]
+    }
+
+    fn accepted(&self) -> Vec<(i32, u64)> {
+        self.coordinator.accepted.lock().unwrap().clone()
+    }
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_released_partition_commits_what_was_settled_and_is_fenced() {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, next) = bench.open(1, 7).await;
+    assert_eq!(next, 7);
+    bench.admit(1, epoch, &[7, 8]);
+    bench.settle(1, epoch, 8, Outcome::Stored);
+    bench.settle(1, epoch, 7, Outcome::DeadLettered);
+    let released = bench.release(1, SOON, false).await;
+    assert_eq!(
+        released,
+        Released {
+            partition: 1,
+            next: 9,
+            committed: true,
+            unsettled: 0
+        }
+    );
+    assert_eq!(bench.accepted().last(), Some(&(1, 9)));
+    // What arrives now changes nothing.
+    bench.settle(1, epoch, 9, Outcome::Stored);
+    assert_eq!(bench.release(1, SOON, false).await.next, 0);
+}
+
+#[tokio::test]
+async fn a_release_waits_for_unsettled_work_and_no_longer_than_told() {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.admit(0, epoch, &[0, 1]);
+    bench.settle(0, epoch, 0, Outcome::Stored);
+    let released = bench.release(0, Duration::from_millis(60), false).await;
+    assert_eq!(
+        released,
+        Released {
+            partition: 0,
+            next: 1,
+            committed: true,
+            unsettled: 1
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_lost_partition_is_never_committed() {
+    let bench = Bench::start(vec![CommitError::Retryable("not now".into()); 1]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    let released = {
+        bench.admit(0, epoch, &[0]);
+        let release = bench.release(0, Duration::from_millis(50), true);
+        release.await
+    };
+    assert_eq!(released.unsettled, 1);
+    assert!(
+        !bench.accepted().iter().any(|(_, next)| *next > 0),
+        "{:?}",
+        bench.accepted()
+    );
+}
+
+#[tokio::test]
+async fn a_commit_that_was_refused_for_now_is_retried_with_the_newest_position() {
+    let refusals = vec![CommitError::Retryable("loading".into()); 3];
+    let bench = Bench::start(refusals).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.admit(0, epoch, &[0, 1, 2]);
+    for seq in 0..3 {
+        bench.settle(0, epoch, seq, Outcome::Stored);
+    }
+    let released = bench.release(0, SOON, false).await;
+    assert!(released.committed);
+    assert_eq!(bench.accepted().last(), Some(&(0, 3)));
+}
+
+#[tokio::test]
+async fn a_commit_of_a_lost_generation_fences_the_partition() {
+    let bench = Bench::start(vec![CommitError::Fenced("generation".into())]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.admit(0, epoch, &[0]);
+    bench.settle(0, epoch, 0, Outcome::Stored);
+    let released = bench.release(0, SOON, false).await;
+    assert!(!released.committed);
+    assert_eq!(bench.accepted(), vec![]);
+}
+
+#[tokio::test]
+async fn a_failed_record_calls_its_reader_back_and_its_next_epoch_resumes() {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.admit(0, epoch, &[0, 1]);
+    bench.settle(0, epoch, 0, Outcome::Stored);
+    bench.settle(0, epoch, 1, Outcome::Failed);
+    let (_, next) = bench.open(0, 0).await;
+    assert_eq!((next, bench.recalls.load(Ordering::SeqCst)), (1, 1));
+    let report = bench.system.drain(SOON).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(bench.accepted().last(), Some(&(0, 1)));
+}

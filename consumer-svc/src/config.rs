@@ -1,0 +1,230 @@
+//! Configuration from the environment: every variable of this service, with its meaning, default
+//! and limits. The only file that knows their names.
+
+mod vars;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use host::env::{Reader, Secret, bytes, count_in, duration, secret, socket_addr, text};
+use host::kafka::KafkaSettings;
+
+use self::vars::RESERVED;
+pub use self::vars::VARS;
+
+/// Kafka, as this service uses it.
+#[derive(Clone, Debug)]
+pub struct KafkaConfig {
+    /// How to reach it.
+    pub settings: KafkaSettings,
+    /// Topic to read.
+    pub topic: String,
+    /// Topic for dead letters.
+    pub dlq_topic: String,
+    /// Consumer group.
+    pub group_id: String,
+    /// Name for static membership.
+    pub group_instance_id: Option<String>,
+    /// Records a turn.
+    pub max_poll_records: usize,
+    /// Session timeout of the membership.
+    pub session_timeout: Duration,
+}
+
+/// MongoDB, as this service uses it.
+#[derive(Clone, Debug)]
+pub struct MongoConfig {
+    /// Connection string. May hold a password.
+    pub uri: Secret,
+    /// Database name.
+    pub database: String,
+    /// Collection name.
+    pub collection: String,
+    /// Wait for one answer to a write.
+    pub write_timeout: Duration,
+    /// Wait for one answer to a query.
+    pub query_timeout: Duration,
+}
+
+/// How records are batched, bounded and committed.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowConfig {
+    /// Records a batch.
+    pub batch_records: usize,
+    /// Bytes a batch.
+    pub batch_bytes: usize,
+    /// Age of a batch.
+    pub batch_age: Duration,
+    /// Batches written at once.
+    pub writers: usize,
+    /// Records between reading and settling.
+    pub in_flight_records: usize,
+    /// Bytes between reading and settling.
+    pub in_flight_bytes: usize,
+    /// Pause between commits.
+    pub commit_interval: Duration,
+}
+
+/// Everything this service can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Query API.
+    pub http_addr: SocketAddr,
+    /// Admin port.
+    pub admin_addr: SocketAddr,
+    /// Kafka.
+    pub kafka: KafkaConfig,
+    /// MongoDB.
+    pub mongo: MongoConfig,
+    /// Flow.
+    pub flow: FlowConfig,
+    /// Queries at once.
+    pub queries: usize,
+    /// Deadline of a shutdown.
+    pub drain_timeout: Duration,
+}
+
+impl Config {
+    /// Reads everything; `None` says that the reader noted at least one error.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let http_addr = reader.get("HTTP_ADDR", socket_addr);
+        let admin_addr = reader.get("ADMIN_ADDR", socket_addr);
+        let kafka = KafkaConfig::read(reader);
+        let mongo = MongoConfig::read(reader);
+        let flow = FlowConfig::read(reader, kafka.as_ref().map(|kafka| kafka.max_poll_records));
+        let queries = reader.get("QUERY_MAX_IN_FLIGHT", count_in(1..=10_000));
+        let drain_timeout = reader.get("DRAIN_TIMEOUT", duration);
+        Some(Self {
+            http_addr: http_addr?,
+            admin_addr: admin_addr?,
+            kafka: kafka?,
+            mongo: mongo?,
+            flow: flow?,
+            queries: queries?,
+            drain_timeout: drain_timeout?,
+        })
+    }
+}
+
+impl KafkaConfig {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let settings = KafkaSettings::read(reader, RESERVED);
+        let topic = reader.get("KAFKA_TOPIC", topic_name);
+        let dlq_topic = reader.get("KAFKA_DLQ_TOPIC", topic_name);
+        let group_id = reader.get("KAFKA_GROUP_ID", text);
+        let group_instance_id = reader.optional("KAFKA_GROUP_INSTANCE_ID", text);
+        let max_poll_records = reader.get("KAFKA_MAX_POLL_RECORDS", count_in(1..=10_000));
+        let session_timeout = reader.get(
+            "KAFKA_SESSION_TIMEOUT",
+            within(Duration::from_secs(1), Duration::from_secs(1800)),
+        );
+        if topic.is_some() && topic == dlq_topic {
+            reader.fail(
+                "KAFKA_DLQ_TOPIC",
+                "is the same as KAFKA_TOPIC: dead letters would be read again",
+            );
+        }
+        Some(Self {
+            settings: settings?,
+            topic: topic?,
+            dlq_topic: dlq_topic?,
+            group_id: group_id?,
+            group_instance_id: group_instance_id?,
+            max_poll_records: max_poll_records?,
+            session_timeout: session_timeout?,
+        })
+    }
+}
+
+impl MongoConfig {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let uri = reader.get("MONGODB_URI", secret);
+        if let Some(uri) = &uri
+            && !["mongodb://", "mongodb+srv://"]
+                .iter()
+                .any(|scheme| uri.expose().starts_with(scheme))
+        {
+            reader.fail(
+                "MONGODB_URI",
+                "(value hidden) does not begin with mongodb:// or mongodb+srv://",
+            );
+        }
+        let database = reader.get("MONGODB_DATABASE", text);
+        let collection = reader.get("MONGODB_COLLECTION", text);
+        let write_timeout = reader.get("WRITE_TIMEOUT", duration);
+        let query_timeout = reader.get("QUERY_TIMEOUT", duration);
+        Some(Self {
+            uri: uri?,
+            database: database?,
+            collection: collection?,
+            write_timeout: write_timeout?,
+            query_timeout: query_timeout?,
+        })
+    }
+}
+
+impl FlowConfig {
+    fn read(reader: &mut Reader<'_>, turn: Option<usize>) -> Option<Self> {
+        let batch_records = reader.get("BATCH_MAX_RECORDS", count_in(1..=100_000));
+        let batch_bytes = reader.get("BATCH_MAX_BYTES", within_bytes(1024, 16 << 20));
+        let batch_age = reader.get("BATCH_MAX_AGE", duration);
+        let writers = reader.get("WRITE_CONCURRENCY", count_in(1..=64));
+        let in_flight_records = reader.get("IN_FLIGHT_MAX_RECORDS", count_in(1..=10_000_000));
+        let in_flight_bytes = reader.get("IN_FLIGHT_MAX_BYTES", within_bytes(TURN_BYTES, 1 << 30));
+        let commit_interval = reader.get(
+            "COMMIT_INTERVAL",
+            within(Duration::from_millis(1), Duration::from_secs(60)),
+        );
+        if let (Some(turn), Some(limit)) = (turn, in_flight_records)
+            && limit < turn
+        {
+            reader.fail(
+                "IN_FLIGHT_MAX_RECORDS",
+                format!("is less than KAFKA_MAX_POLL_RECORDS, {turn}: nothing could ever be read"),
+            );
+        }
+        Some(Self {
+            batch_records: batch_records?,
+            batch_bytes: batch_bytes?,
+            batch_age: batch_age?,
+            writers: writers?,
+            in_flight_records: in_flight_records?,
+            in_flight_bytes: in_flight_bytes?,
+            commit_interval: commit_interval?,
+        })
+    }
+}
+
+/// Bytes one turn of a reader asks credit for: a broker's largest record by default, so that a
+/// turn is never refused for its size.
+pub const TURN_BYTES: usize = 1 << 20;
+
+/// The broker's own rule for names.
+fn topic_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if (1..=249).contains(&text.len()) && text.chars().all(legal) && text != "." && text != ".." {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "is not a topic name: 1 to 249 letters, digits, dots, underscores and hyphens"
+                .to_owned(),
+        )
+    }
+}
+
+fn within(least: Duration, most: Duration) -> impl FnOnce(&str) -> Result<Duration, String> {
+    move |text| match duration(text)? {
+        value if (least..=most).contains(&value) => Ok(value),
+        _ => Err(format!("is not between {least:?} and {most:?}")),
+    }
+}
+
+fn within_bytes(least: usize, most: usize) -> impl FnOnce(&str) -> Result<usize, String> {
+    move |text| match bytes(text)? {
+        value if (least..=most).contains(&value) => Ok(value),
+        _ => Err(format!("is not between {least} and {most} bytes")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

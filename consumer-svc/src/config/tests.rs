@@ -1,0 +1,85 @@
+//! Configuration: defaults, and every error at once.
+
+use std::collections::HashMap;
+
+use host::env::ConfigErrors;
+
+use super::*;
+
+fn read(vars: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let env: HashMap<String, String> = vars
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let mut reader = Reader::new(VARS, &env);
+    let config = Config::read(&mut reader);
+    reader.finish(|| config)
+}
+
+#[test]
+fn an_empty_environment_gives_the_documented_defaults() {
+    let config = read(&[]).unwrap();
+    assert_eq!(config.kafka.group_id, "customer-management-group");
+    assert_eq!(config.kafka.max_poll_records, 500);
+    assert_eq!(config.kafka.session_timeout, Duration::from_secs(60));
+    assert_eq!(config.http_addr.port(), 8001);
+}
+
+#[test]
+fn all_errors_are_reported_at_once_by_name() {
+    let errors = read(&[
+        ("HTTP_ADDR", "nowhere"),
+        ("KAFKA_SESSION_TIMEOUT", "60"),
+        ("BATCH_MAX_RECORDS", "0"),
+        ("MONGODB_URI", "postgres://u:hunter2@db"),
+        ("KAFKA_TOPIC", "a b"),
+    ])
+    .unwrap_err()
+    .to_string();
+    for name in [
+        "HTTP_ADDR",
+        "KAFKA_SESSION_TIMEOUT",
+        "BATCH_MAX_RECORDS",
+        "MONGODB_URI",
+        "KAFKA_TOPIC",
+    ] {
+        assert!(errors.contains(name), "{name} is missing in:\n{errors}");
+    }
+    assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn limits_that_would_stop_all_reading_are_refused() {
+    let errors = read(&[("IN_FLIGHT_MAX_RECORDS", "10")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        errors.contains("IN_FLIGHT_MAX_RECORDS") && errors.contains("KAFKA_MAX_POLL_RECORDS"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn dead_letters_cannot_go_back_to_the_topic_they_come_from() {
+    let errors = read(&[("KAFKA_DLQ_TOPIC", "purchases")])
+        .unwrap_err()
+        .to_string();
+    assert!(errors.contains("KAFKA_DLQ_TOPIC"), "{errors}");
+}
+
+#[test]
+fn a_property_the_promises_rest_on_cannot_be_passed_through() {
+    let errors = read(&[("KAFKA_CLIENT_ENABLE_AUTO_COMMIT", "true")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        errors.contains("KAFKA_CLIENT_ENABLE_AUTO_COMMIT"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn nothing_that_is_printed_shows_the_database_password() {
+    let config = read(&[("MONGODB_URI", "mongodb://u:hunter2@db")]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}

@@ -1,0 +1,119 @@
+//! The table of variables: what `--help` prints and what the reader reads by.
+
+use host::env::Var;
+use host::kafka;
+
+/// The variables beside those of the process frame and of the Kafka connection.
+const OWN: &[Var] = &[
+    Var::with_default("HTTP_ADDR", "0.0.0.0:8001", "where the query API listens"),
+    Var::with_default(
+        "ADMIN_ADDR",
+        "0.0.0.0:9001",
+        "where /metrics, /livez, /readyz and /actors listen",
+    ),
+    Var::with_default(
+        "KAFKA_TOPIC",
+        "purchases",
+        "topic the purchases are read from",
+    ),
+    Var::with_default(
+        "KAFKA_DLQ_TOPIC",
+        "purchases.dlq",
+        "topic for records that can never become a purchase",
+    ),
+    Var::with_default(
+        "KAFKA_GROUP_ID",
+        "customer-management-group",
+        "consumer group",
+    ),
+    Var::optional(
+        "KAFKA_GROUP_INSTANCE_ID",
+        "static membership: a name that stays the same over restarts of this member",
+    ),
+    Var::with_default(
+        "KAFKA_MAX_POLL_RECORDS",
+        "500",
+        "records a partition reader takes in one turn, 1 to 10000",
+    ),
+    Var::with_default(
+        "KAFKA_SESSION_TIMEOUT",
+        "60s",
+        "after this long without a heartbeat the group takes our partitions, 1s to 30m",
+    ),
+    Var::with_default(
+        "MONGODB_URI",
+        "mongodb://localhost:27017",
+        "database, with user and options where needed",
+    )
+    .secret(),
+    Var::with_default("MONGODB_DATABASE", "purchases", "database name"),
+    Var::with_default("MONGODB_COLLECTION", "purchases", "collection name"),
+    Var::with_default(
+        "BATCH_MAX_RECORDS",
+        "2000",
+        "records a batch holds before it is written, 1 to 100000",
+    ),
+    Var::with_default(
+        "BATCH_MAX_BYTES",
+        "4MiB",
+        "bytes a batch holds before it is written, up to 16MiB",
+    ),
+    Var::with_default(
+        "BATCH_MAX_AGE",
+        "5ms",
+        "how long a record waits for its batch to fill",
+    ),
+    Var::with_default(
+        "WRITE_CONCURRENCY",
+        "3",
+        "batches written at the same time, 1 to 64",
+    ),
+    Var::with_default(
+        "WRITE_TIMEOUT",
+        "30s",
+        "how long to wait for the answer to one write before it is repeated",
+    ),
+    Var::with_default(
+        "IN_FLIGHT_MAX_RECORDS",
+        "20000",
+        "records between reading and settling, over all partitions",
+    ),
+    Var::with_default(
+        "IN_FLIGHT_MAX_BYTES",
+        "16MiB",
+        "bytes between reading and settling, over all partitions",
+    ),
+    Var::with_default(
+        "COMMIT_INTERVAL",
+        "500ms",
+        "how often moved offsets are committed",
+    ),
+    Var::with_default("QUERY_TIMEOUT", "5s", "how long one query may take"),
+    Var::with_default(
+        "QUERY_MAX_IN_FLIGHT",
+        "64",
+        "queries at the same time; more get a 503, 1 to 10000",
+    ),
+    Var::with_default(
+        "DRAIN_TIMEOUT",
+        "30s",
+        "how long a shutdown may take to finish what was begun",
+    ),
+];
+
+/// All tables, for the frame.
+pub const VARS: &[&[Var]] = &[OWN, kafka::VARS];
+
+/// Client properties this service's promises rest on: they are set here and nowhere else.
+pub(super) const RESERVED: &[&str] = &[
+    "group.id",
+    "group.instance.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "session.timeout.ms",
+    "enable.idempotence",
+    "acks",
+    "queued.min.messages",
+    "queued.max.messages.kbytes",
+];

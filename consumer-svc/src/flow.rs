@@ -1,0 +1,137 @@
+//! What travels between the stages: deliveries, bad records, and the messages of commit.
+//!
+//! Stages know this file, not each other; `app.rs` connects them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::{BatchMsg, Delivery, Epoch, Reply, Settled};
+use purchases::Purchase;
+
+/// What a stored record contributes beyond having been stored. Statistics will ride here.
+pub type Note = ();
+
+/// Where a record came from. Stored with the document and written on a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Topic the record was read from.
+    pub topic: Arc<str>,
+    /// Partition of that topic.
+    pub partition: i32,
+    /// Offset in that partition.
+    pub offset: i64,
+}
+
+/// A decoded purchase on its way into the database.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// The purchase; its id is the record's, or derived from the origin where a foreign event
+    /// has none.
+    pub purchase: Purchase,
+    /// The record it came in.
+    pub origin: Origin,
+}
+
+/// A record that can never become a purchase, whole, so that nothing of it is lost.
+#[derive(Clone, Debug)]
+pub struct BadRecord {
+    /// Original key, if it had one.
+    pub key: Option<Vec<u8>>,
+    /// Original value, if it had one.
+    pub value: Option<Vec<u8>>,
+    /// Original headers in their order. A header may have no value.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Why it was refused, for the one who reads the dead letter.
+    pub reason: String,
+    /// The record it was.
+    pub origin: Origin,
+}
+
+/// A purchase that must be settled.
+pub type Delivered = Delivery<Incoming, Note>;
+/// A bad record that must be settled.
+pub type Rejected = Delivery<BadRecord, Note>;
+/// Mailbox of the batch writer.
+pub type WriteMsg = BatchMsg<Delivered>;
+/// Mailbox of the dead-letter stage.
+pub type DeadLetterMsg = BatchMsg<Rejected>;
+
+/// Asks the reader of one partition, in one epoch, to start over from what is settled.
+pub type Recall = Arc<dyn Fn() + Send + Sync>;
+
+/// What became of a partition when it was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// The partition.
+    pub partition: i32,
+    /// Next offset to read, everything before it being settled.
+    pub next: u64,
+    /// Whether that offset is known to be committed.
+    pub committed: bool,
+    /// Records that were read but not settled in time; their next owner reads them again.
+    pub unsettled: usize,
+}
+
+/// Mailbox of the commit stage.
+pub enum CommitMsg {
+    /// A reader begins (again) on a partition. The answer is the offset to read from: `start`, or
+    /// what an earlier epoch of this partition has settled since.
+    Open {
+        /// Partition to be read.
+        partition: i32,
+        /// The reader's epoch; everything of an older one is fenced from here on.
+        epoch: Epoch,
+        /// The committed offset at assignment.
+        start: u64,
+        /// Called when a record of this epoch failed and must be read again.
+        recall: Recall,
+        /// Gets the offset to read from.
+        reply: Reply<u64>,
+    },
+    /// These offsets were read, in this order, and are on their way.
+    Admit {
+        /// Partition they were read from.
+        partition: i32,
+        /// Epoch of the reader.
+        epoch: Epoch,
+        /// Rising offsets.
+        offsets: Vec<u64>,
+    },
+    /// These deliveries came to their end.
+    Settled(Vec<Settled<Note>>),
+    /// The partitions are being taken away: commit what is settled, wait for the rest until the
+    /// deadline, then fence.
+    Release {
+        /// Partitions to give back.
+        partitions: Vec<i32>,
+        /// How long unsettled work may still take.
+        wait: Duration,
+        /// The group already gave the partitions to somebody else: commit nothing.
+        lost: bool,
+        /// Gets the account of it.
+        reply: Reply<Vec<Released>>,
+    },
+    /// Time to commit what moved.
+    Tick,
+    /// The commit that was under way ended.
+    Committed {
+        /// What was asked to be committed.
+        positions: Vec<(i32, u64)>,
+        /// Whether the group coordinator accepted it.
+        result: Result<(), CommitError>,
+    },
+}
+
+/// Why a commit was refused.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CommitError {
+    /// The coordinator moved, is loading, or did not answer in time: try again.
+    #[error("commit not accepted for now: {0}")]
+    Retryable(String),
+    /// This member no longer owns what it wanted to commit: never try again in this epoch.
+    #[error("commit refused, the partition has another owner: {0}")]
+    Fenced(String),
+    /// There is no consumer (it left the group or is being replaced).
+    #[error("no consumer to commit with")]
+    NoConsumer,
+}

@@ -1,0 +1,245 @@
+//! The one consumer of this process: its properties, its events, and the slot it is found in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+use tracing::{debug, error, info, warn};
+
+use crate::config::KafkaConfig;
+
+/// What happens when the group moves partitions. Called on the thread that polls the consumer.
+pub(crate) trait Rebalance: Send + Sync + 'static {
+    /// Partitions were given to this member.
+    fn assigned(&self, consumer: &Arc<GroupConsumer>, partitions: &mut TopicPartitionList);
+    /// Partitions are taken from this member; with `lost` they already belong to somebody else.
+    fn revoked(&self, consumer: &Arc<GroupConsumer>, partitions: &TopicPartitionList, lost: bool);
+}
+
+/// The consumer type of this service.
+pub type GroupConsumer = BaseConsumer<GroupContext>;
+
+/// Callbacks of the consumer.
+pub struct GroupContext {
+    rebalance: Arc<dyn Rebalance>,
+    own: ConsumerSlot,
+    brokers_down: AtomicBool,
+}
+
+impl GroupContext {
+    pub(crate) fn new(rebalance: Arc<dyn Rebalance>, own: ConsumerSlot) -> Self {
+        Self {
+            rebalance,
+            own,
+            brokers_down: AtomicBool::new(false),
+        }
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        log(level, fac, message);
+    }
+
+    fn error(&self, cause: KafkaError, reason: &str) {
+        let down =
+            cause.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::AllBrokersDown);
+        if down && !self.brokers_down.swap(true, Ordering::Relaxed) {
+            warn!(%cause, reason, "no broker can be reached, will keep trying");
+        } else {
+            debug!(%cause, reason, "consumer error");
+        }
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    /// Replaces the library's own handling as a whole: its hooks run around an assignment made
+    /// with offsets that we want to choose, and it ignores what assigning answers.
+    fn rebalance(
+        &self,
+        _: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let Some(consumer) = self.own.get() else {
+            error!("rebalance of a consumer that is not in its slot");
+            return;
+        };
+        match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.rebalance.assigned(&consumer, partitions)
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                let lost = consumer.assignment_lost();
+                self.rebalance.revoked(&consumer, partitions, lost);
+            }
+            other => error!(code = ?other, "rebalance failed"),
+        }
+    }
+}
+
+/// Where the living consumer is found. Empty before it joins, after it left, and between two.
+/// Who takes it out must not keep it: the consumer leaves its group when the last hold is dropped.
+#[derive(Clone, Default)]
+pub struct ConsumerSlot(Arc<ArcSwapOption<GroupConsumer>>);
+
+impl ConsumerSlot {
+    /// The consumer, if there is one.
+    pub fn get(&self) -> Option<Arc<GroupConsumer>> {
+        self.0.load_full()
+    }
+
+    pub(crate) fn set(&self, consumer: Option<Arc<GroupConsumer>>) {
+        self.0.store(consumer);
+    }
+
+    /// Asks the broker for the topic's metadata. Blocks for at most `wait`.
+    ///
+    /// # Errors
+    /// The reason, in words, why the topic could not be seen.
+    pub fn probe(&self, topic: &str, wait: Duration) -> Result<(), String> {
+        let consumer = self.get().ok_or("no consumer yet")?;
+        let metadata = consumer
+            .fetch_metadata(Some(topic), wait)
+            .map_err(|error| error.to_string())?;
+        match metadata.topics().first() {
+            Some(found) if found.error().is_none() && !found.partitions().is_empty() => Ok(()),
+            _ => Err(format!("topic {topic} does not exist")),
+        }
+    }
+
+    /// Records between the committed offset and the end of the log, asked of the broker, so that
+    /// it is true also while nothing arrives. Blocks for at most `wait` a request. A partition
+    /// whose end or commit cannot be learnt is left out.
+    pub fn lags(&self, topic: &str, partitions: &[i32], wait: Duration) -> Vec<(i32, u64)> {
+        let Some(consumer) = self.get().filter(|_| !partitions.is_empty()) else {
+            return Vec::new();
+        };
+        let Ok(committed) = consumer.committed_offsets(list_of(topic, partitions), wait) else {
+            return Vec::new();
+        };
+        let lag = |partition, next: i64| {
+            let (_, end) = consumer.fetch_watermarks(topic, partition, wait).ok()?;
+            Some((partition, u64::try_from(end - next).unwrap_or(0)))
+        };
+        let elements = committed.elements_for_topic(topic);
+        elements
+            .iter()
+            .filter_map(|element| lag(element.partition(), element.offset().to_raw()?))
+            .collect()
+    }
+}
+
+/// Where reading starts: the committed offset, or the start of the log where nothing was ever
+/// committed, so that a new partition loses nothing. Blocks for at most `wait` a request.
+pub(crate) fn starts(
+    consumer: &GroupConsumer,
+    topic: &str,
+    partitions: &[i32],
+    wait: Duration,
+) -> KafkaResult<Vec<(i32, u64)>> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let committed = consumer.committed_offsets(list_of(topic, partitions), wait)?;
+    let mut starts = Vec::with_capacity(partitions.len());
+    for element in committed.elements_for_topic(topic) {
+        element.error()?;
+        let next = match element.offset() {
+            Offset::Offset(next) => next,
+            _ => {
+                consumer
+                    .fetch_watermarks(topic, element.partition(), wait)?
+                    .0
+            }
+        };
+        starts.push((element.partition(), next.unsigned_abs()));
+    }
+    Ok(starts)
+}
+
+fn list_of(topic: &str, partitions: &[i32]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
+}
+
+/// librdkafka's log in ours.
+pub(crate) fn log(level: RDKafkaLogLevel, fac: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            error!(fac, "{message}")
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => debug!(fac, "{message}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            debug!(fac, "{message}")
+        }
+    }
+}
+
+/// Properties of the group consumer.
+pub(crate) fn consumer_config(config: &KafkaConfig) -> ClientConfig {
+    let mut client = base_config(config);
+    client
+        .set("group.id", &config.group_id)
+        .set(
+            "session.timeout.ms",
+            config.session_timeout.as_millis().to_string(),
+        )
+        .set(
+            "heartbeat.interval.ms",
+            (config.session_timeout / 20)
+                .as_millis()
+                .max(100)
+                .to_string(),
+        )
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // Positions are resolved by us at assignment. An offset that retention has removed is an
+        // error to be seen, never a silent jump.
+        .set("auto.offset.reset", "error")
+        // Both limits are per partition once its queue is split off; the library's defaults
+        // (100,000 records, 64 MiB) times three would break the memory promise.
+        .set(
+            "queued.min.messages",
+            (config.max_poll_records * 10).to_string(),
+        )
+        .set("queued.max.messages.kbytes", "4096")
+        .set("fetch.message.max.bytes", "1048576")
+        .set("fetch.wait.max.ms", "500")
+        .set("topic.metadata.refresh.interval.ms", "30000");
+    if let Some(instance) = &config.group_instance_id {
+        client.set("group.instance.id", instance);
+    }
+    info!(
+        group = config.group_id,
+        topic = config.topic,
+        brokers = config.settings.bootstrap_servers(),
+        "kafka consumer configured"
+    );
+    client
+}
+
+/// What every client of this process shares.
+pub(crate) fn base_config(config: &KafkaConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.extend(config.settings.client_properties().iter().cloned());
+    client
+        .set("client.id", "consumer-svc")
+        .set("reconnect.backoff.ms", "50")
+        // The library's 10 s would be most of the time to recover from a broker's restart.
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.keepalive.enable", "true");
+    client.set_log_level(RDKafkaLogLevel::Info);
+    client
+}

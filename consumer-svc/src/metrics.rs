@@ -1,0 +1,156 @@
+//! Every metric of this service: name, meaning, labels. The only file with metric macros.
+//!
+//! Labels are bounded: partitions, routes, outcomes; never a user id.
+
+use std::time::Duration;
+
+use actors::{Outcome, Settled};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::flow::Note;
+
+const READ: &str = "purchases_records_read_total";
+const READ_BYTES: &str = "purchases_records_read_bytes_total";
+const RECORDS: &str = "purchases_records_total";
+const FENCED: &str = "purchases_settlements_fenced_total";
+const RETRIED: &str = "purchases_write_retries_total";
+const BATCH: &str = "purchases_batch_records";
+const BATCH_SECONDS: &str = "purchases_batch_write_seconds";
+const COMMITS: &str = "purchases_commits_total";
+const COMMIT_SECONDS: &str = "purchases_commit_seconds";
+const REBALANCES: &str = "purchases_rebalances_total";
+const ASSIGNED: &str = "purchases_partitions_assigned";
+const ERRORS: &str = "purchases_consumer_errors_total";
+const COMMITTED: &str = "purchases_committed_offset";
+const LAG: &str = "purchases_commit_lag_records";
+const REQUESTS: &str = "purchases_http_requests_total";
+const REQUEST_SECONDS: &str = "purchases_http_request_duration_seconds";
+const UP: &str = "purchases_dependency_up";
+
+/// Tells the recorder what each metric means. Called once, after the recorder is installed.
+pub fn describe() {
+    describe_counter!(READ, "Records read from Kafka, by partition.");
+    describe_counter!(
+        READ_BYTES,
+        "Bytes of key and value read from Kafka, by partition."
+    );
+    describe_counter!(
+        RECORDS,
+        "Records by outcome: stored, known (the document was there), tombstone, dead_lettered."
+    );
+    describe_counter!(
+        FENCED,
+        "Settlements and admissions that came after their epoch was over, and changed nothing."
+    );
+    describe_counter!(
+        RETRIED,
+        "Documents written again after the database did not take them."
+    );
+    describe_histogram!(BATCH, "Records in a batch.");
+    describe_histogram!(
+        BATCH_SECONDS,
+        "Time from a full batch until all of it was settled."
+    );
+    describe_counter!(COMMITS, "Offset commits by result: ok, refused.");
+    describe_histogram!(COMMIT_SECONDS, "Time of one offset commit.");
+    describe_counter!(
+        REBALANCES,
+        "Assignments and revocations this member took part in."
+    );
+    describe_gauge!(ASSIGNED, "Partitions assigned to this member.");
+    describe_counter!(ERRORS, "Errors the Kafka consumer reported.");
+    describe_gauge!(COMMITTED, "Committed offset, by partition.");
+    describe_gauge!(
+        LAG,
+        "Records between the committed offset and the end of the log, by partition."
+    );
+    describe_counter!(REQUESTS, "HTTP requests by route and status.");
+    describe_histogram!(REQUEST_SECONDS, "HTTP request duration by route.");
+    describe_gauge!(
+        UP,
+        "Whether a dependency answered when last asked: mongodb, kafka."
+    );
+}
+
+pub(crate) fn read(partition: i32, records: usize, bytes: usize) {
+    let partition = partition.to_string();
+    counter!(READ, "partition" => partition.clone()).increment(records as u64);
+    counter!(READ_BYTES, "partition" => partition).increment(bytes as u64);
+}
+
+pub(crate) fn tombstones(count: usize) {
+    outcome("tombstone", count);
+}
+
+pub(crate) fn written(stored: usize, known: usize) {
+    outcome("stored", stored);
+    outcome("known", known);
+}
+
+pub(crate) fn dead_lettered(count: usize) {
+    outcome("dead_lettered", count);
+}
+
+/// Failed settlements; the others are counted where they happen, where more is known of them.
+pub(crate) fn settled(batch: &[Settled<Note>]) {
+    let failed = batch
+        .iter()
+        .filter(|settled| matches!(settled.outcome, Outcome::Failed))
+        .count();
+    outcome("failed", failed);
+}
+
+fn outcome(outcome: &'static str, count: usize) {
+    if count > 0 {
+        counter!(RECORDS, "outcome" => outcome).increment(count as u64);
+    }
+}
+
+pub(crate) fn fenced(count: usize) {
+    if count > 0 {
+        counter!(FENCED).increment(count as u64);
+    }
+}
+
+pub(crate) fn write_retried(count: usize) {
+    counter!(RETRIED).increment(count as u64);
+}
+
+pub(crate) fn batch(records: usize, took: Duration) {
+    histogram!(BATCH).record(records as f64);
+    histogram!(BATCH_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn commit(took: Duration, accepted: bool) {
+    counter!(COMMITS, "result" => if accepted { "ok" } else { "refused" }).increment(1);
+    histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn rebalance() {
+    counter!(REBALANCES).increment(1);
+}
+
+pub(crate) fn assigned(partitions: &[i32]) {
+    gauge!(ASSIGNED).set(partitions.len() as f64);
+}
+
+pub(crate) fn consumer_error() {
+    counter!(ERRORS).increment(1);
+}
+
+pub(crate) fn committed(partition: i32, next: u64) {
+    gauge!(COMMITTED, "partition" => partition.to_string()).set(next as f64);
+}
+
+pub(crate) fn lag(partition: i32, records: u64) {
+    gauge!(LAG, "partition" => partition.to_string()).set(records as f64);
+}
+
+pub(crate) fn request(route: &'static str, status: u16, took: Duration) {
+    counter!(REQUESTS, "route" => route, "status" => status.to_string()).increment(1);
+    histogram!(REQUEST_SECONDS, "route" => route).record(took.as_secs_f64());
+}
+
+pub(crate) fn dependency(name: &'static str, up: bool) {
+    gauge!(UP, "dependency" => name).set(f64::from(u8::from(up)));
+}

@@ -1,0 +1,146 @@
+//! Query API: the HTTP server for histories.
+//!
+//! In: HTTP requests. Out: pages and totals from the database, or the truth that they cannot be
+//! had. It reads what the batch writer wrote and knows nothing of Kafka.
+
+pub mod cursor;
+pub mod http;
+pub mod mongo;
+pub mod view;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actors::{Cx, Failure, Stage};
+use host::serve::{Limits, ServeReport, Server};
+use purchases::UserId;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use self::cursor::Cursor;
+use self::http::Api;
+use self::view::History;
+
+/// Which part of a history is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Purchases on the page.
+    pub limit: usize,
+    /// Everything older than this; the newest page without.
+    pub after: Option<Cursor>,
+}
+
+/// Why a history cannot be read. Never to be taken for an empty one.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// The database does not answer, or not in time.
+    #[error("the database cannot be read: {0}")]
+    Unavailable(String),
+    /// What it answers is not what this service writes.
+    #[error("the collection holds something else: {0}")]
+    Malformed(String),
+}
+
+/// The port to the collection.
+pub trait HistoryStore: Send + Sync + 'static {
+    /// One page and the totals; `None` for a user without purchases.
+    fn history(
+        &self,
+        user: &UserId,
+        page: &PageRequest,
+    ) -> impl Future<Output = Result<Option<History>, StoreError>> + Send;
+}
+
+/// A port that is taken once and, after a restart of the actor, again.
+pub struct Port {
+    first: Mutex<Option<Server>>,
+    addr: std::net::SocketAddr,
+    limits: Limits,
+}
+
+impl Port {
+    /// Of a server that is bound already.
+    pub fn new(server: Server, limits: Limits) -> Self {
+        let addr = server.local_addr();
+        Self {
+            first: Mutex::new(Some(server)),
+            addr,
+            limits,
+        }
+    }
+
+    fn open(&self) -> Result<Server, Failure> {
+        let first = self
+            .first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match first {
+            Some(server) => Ok(server),
+            None => Ok(Server::bind("query", self.addr, "HTTP_ADDR", self.limits)?),
+        }
+    }
+}
+
+/// Mailbox of the query stage.
+pub enum QueryMsg {
+    /// The server ended.
+    Served(ServeReport),
+}
+
+/// Serves while it lives.
+pub struct Query<S> {
+    port: Arc<Port>,
+    api: Arc<Api<S>>,
+    drain: Duration,
+    stop: CancellationToken,
+}
+
+impl<S: HistoryStore> Query<S> {
+    /// `drain` bounds how long requests that were begun may take once it is to end.
+    pub fn new(port: Arc<Port>, api: Arc<Api<S>>, drain: Duration) -> Self {
+        Self {
+            port,
+            api,
+            drain,
+            stop: CancellationToken::new(),
+        }
+    }
+}
+
+impl<S> Drop for Query<S> {
+    /// Also when the actor was killed: its successor needs the port.
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl<S: HistoryStore> Stage for Query<S> {
+    type Msg = QueryMsg;
+
+    async fn started(&mut self, cx: &mut Cx<QueryMsg>) -> Result<(), Failure> {
+        let server = self.port.open()?;
+        info!(addr = %server.local_addr(), "query API listens");
+        let service = warp::service(http::routes(Arc::clone(&self.api)));
+        let (stop, drain) = (self.stop.clone(), self.drain);
+        cx.spawn(async move { QueryMsg::Served(server.run(service, stop, drain).await) });
+        Ok(())
+    }
+
+    async fn handle(
+        &mut self,
+        QueryMsg::Served(report): QueryMsg,
+        _: &mut Cx<QueryMsg>,
+    ) -> Result<(), Failure> {
+        if !self.stop.is_cancelled() {
+            return Err("the query server ended unasked".into());
+        }
+        info!(%report, "query API closed");
+        Ok(())
+    }
+
+    async fn drained(&mut self, _: &mut Cx<QueryMsg>) -> Result<(), Failure> {
+        self.stop.cancel();
+        Ok(())
+    }
+}

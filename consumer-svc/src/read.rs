@@ -1,0 +1,282 @@
+//! Partition reader: one actor per assigned partition, alive for one epoch.
+//!
+//! In: records of its partition, as fast as it gets credits. Out: purchases to the batch writer,
+//! bad records to the dead-letter stage, and their offsets to commit, which hears of them first.
+//! Without a credit it does not poll; it never pauses the partition, because the client throws its
+//! prefetched records away when paused (<https://github.com/confluentinc/librdkafka/issues/2052>).
+
+mod args;
+mod decode;
+pub mod kafka;
+mod source;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actors::{Cost, Cx, Epoch, Failure, Outcome, Permit, Position, Receipt, Refused, Stage, Timer};
+use tracing::{debug, warn};
+
+pub use self::args::{ReadLimits, ReaderArgs};
+pub(crate) use self::decode::{Decoded, decode};
+pub use self::source::{OpenPartition, PartitionSource, Polled};
+use crate::flow::{CommitMsg, DeadLetterMsg, Delivered, Recall, Rejected, WriteMsg};
+use crate::metrics;
+
+/// Mailbox of a reader.
+pub enum ReaderMsg {
+    /// There may be records.
+    Poll,
+    /// An answer to the wish for a credit.
+    Credit(Result<Permit, Refused>),
+    /// A record of this epoch failed: end, so that the next epoch starts at what is settled.
+    Recall(Epoch),
+}
+
+/// The actor of one partition in one epoch.
+pub struct PartitionReader<O: OpenPartition> {
+    args: ReaderArgs<O>,
+    epoch: Epoch,
+    source: Option<O::Source>,
+    /// Collapses a burst of wake-ups into one message.
+    woken: Arc<AtomicBool>,
+    waiting_for_credit: bool,
+    safety_tick: Option<Timer>,
+}
+
+/// The commit stage answers from its mailbox; longer than this and something is wrong with it.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one wish for a credit waits before it is renewed. Short, so that a reader that must
+/// go is not held up by it.
+const CREDIT_WAIT: Duration = Duration::from_millis(250);
+/// A wake-up of the client that got lost costs at most this.
+const SAFETY_TICK: Duration = Duration::from_millis(500);
+
+impl<O: OpenPartition> PartitionReader<O> {
+    /// A reader for one epoch of `args.partition`.
+    pub fn new(args: ReaderArgs<O>, epoch: Epoch) -> Self {
+        Self {
+            args,
+            epoch,
+            source: None,
+            woken: Arc::default(),
+            waiting_for_credit: false,
+            safety_tick: None,
+        }
+    }
+
+    fn recall(&self, cx: &Cx<ReaderMsg>) -> Recall {
+        let (addr, epoch) = (cx.addr().clone(), self.epoch);
+        Arc::new(move || {
+            if addr.send(ReaderMsg::Recall(epoch)).is_err() {
+                debug!(%epoch, "recall of a reader that is gone");
+            }
+        })
+    }
+
+    fn wake(&self, cx: &Cx<ReaderMsg>) -> Arc<dyn Fn() + Send + Sync> {
+        let (addr, woken) = (cx.addr().clone(), Arc::clone(&self.woken));
+        Arc::new(move || {
+            if !woken.swap(true, Ordering::AcqRel) && addr.send(ReaderMsg::Poll).is_err() {
+                // A reader that is not there yet, or any more, polls when it starts.
+                woken.store(false, Ordering::Release);
+            }
+        })
+    }
+
+    /// Reads until the queue is empty, the turn is over, or no credit is left.
+    fn pump(&mut self, permit: Option<Permit>, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
+        self.woken.store(false, Ordering::Release);
+        if self.args.closing.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let turn = Cost {
+            count: self.args.limits.records,
+            bytes: self.args.limits.bytes,
+        };
+        let permit = match permit.map_or_else(|| self.args.credits.try_take(turn), Ok) {
+            Ok(permit) => permit,
+            Err(_) => {
+                self.ask_for_credit(turn, cx);
+                return Ok(());
+            }
+        };
+        if self.turn(permit)? {
+            // More is waiting; other messages get their chance first.
+            self.woken.store(true, Ordering::Release);
+            if cx.addr().send(ReaderMsg::Poll).is_err() {
+                self.woken.store(false, Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_for_credit(&mut self, turn: Cost, cx: &mut Cx<ReaderMsg>) {
+        if !std::mem::replace(&mut self.waiting_for_credit, true) {
+            let credits = self.args.credits.clone();
+            cx.spawn(async move { ReaderMsg::Credit(credits.take(turn, CREDIT_WAIT).await) });
+        }
+    }
+
+    /// One turn. Answers whether its limits ended it, rather than an empty queue.
+    fn turn(&mut self, mut permit: Permit) -> Result<bool, Failure> {
+        let Some(source) = self.source.as_mut() else {
+            return Ok(false);
+        };
+        let limits = self.args.limits;
+        let (mut polled, mut bytes, mut more) = (Vec::new(), 0, false);
+        loop {
+            if polled.len() >= limits.records || bytes >= limits.bytes {
+                more = true;
+                break;
+            }
+            match source.poll()? {
+                None => break,
+                Some(record) => {
+                    bytes += record.bytes();
+                    polled.push(record);
+                }
+            }
+        }
+        if polled.is_empty() {
+            return Ok(false);
+        }
+        metrics::read(self.args.partition, polled.len(), bytes);
+        // What this turn did not use goes back at once.
+        let used = permit.split(Cost {
+            count: polled.len(),
+            bytes: bytes.min(limits.bytes),
+        });
+        drop(std::mem::replace(
+            &mut permit,
+            used.ok_or("a turn used more than its credit")?,
+        ));
+        self.dispatch(polled, Arc::new(permit));
+        Ok(more)
+    }
+
+    /// Hands the records on. A stage that is being replaced drops them, which settles them as
+    /// failed, which calls this reader back.
+    fn dispatch(&self, polled: Vec<Polled>, permit: Arc<Permit>) {
+        let offsets = polled.iter().map(Polled::offset).collect();
+        let (partition, epoch) = (self.args.partition, self.epoch);
+        if self
+            .args
+            .commit
+            .send(CommitMsg::Admit {
+                partition,
+                epoch,
+                offsets,
+            })
+            .is_err()
+        {
+            debug!(partition, "commit is being replaced, so is this reader");
+            return;
+        }
+        let mut purchases: Vec<(Delivered, usize)> = Vec::with_capacity(polled.len());
+        let mut bad: Vec<(Rejected, usize)> = Vec::new();
+        let mut passed = Vec::new();
+        for record in polled {
+            let position = Position {
+                lane: partition as u32,
+                epoch,
+                seq: record.offset(),
+            };
+            let receipt = Receipt::new(
+                position,
+                Arc::clone(&self.args.outlet),
+                Some(Arc::clone(&permit)),
+            );
+            match record {
+                Polled::Purchase(value, bytes) => purchases.push((
+                    Delivered {
+                        value: *value,
+                        receipt,
+                    },
+                    bytes,
+                )),
+                Polled::Bad(value, bytes) => {
+                    warn!(partition, offset = value.origin.offset, reason = %value.reason, "bad record, goes to the dead letters");
+                    bad.push((
+                        Rejected {
+                            value: *value,
+                            receipt,
+                        },
+                        bytes,
+                    ));
+                }
+                Polled::Tombstone { .. } => passed.push((receipt, Outcome::Stored, None)),
+            }
+        }
+        if !passed.is_empty() {
+            metrics::tombstones(passed.len());
+            Receipt::settle_all(passed);
+        }
+        if !purchases.is_empty() && self.args.write.send(WriteMsg::Push(purchases)).is_err() {
+            debug!(partition, "the writer is being replaced");
+        }
+        if !bad.is_empty()
+            && self
+                .args
+                .dead_letter
+                .send(DeadLetterMsg::Push(bad))
+                .is_err()
+        {
+            debug!(partition, "the dead-letter stage is being replaced");
+        }
+    }
+}
+
+impl<O: OpenPartition> Stage for PartitionReader<O> {
+    type Msg = ReaderMsg;
+
+    async fn started(&mut self, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
+        let (partition, epoch, start) = (self.args.partition, self.epoch, self.args.start);
+        let recall = self.recall(cx);
+        let next = self
+            .args
+            .commit
+            .ask(OPEN_TIMEOUT, |reply| CommitMsg::Open {
+                partition,
+                epoch,
+                start,
+                recall,
+                reply,
+            })
+            .await?;
+        let again = self.args.opened_before.swap(true, Ordering::AcqRel);
+        let source = self.args.open.open(self.wake(cx))?;
+        if again || next != start {
+            let open = Arc::clone(&self.args.open);
+            tokio::task::spawn_blocking(move || open.seek(next)).await??;
+        }
+        self.source = Some(source);
+        self.safety_tick = Some(cx.send_after(SAFETY_TICK, ReaderMsg::Poll));
+        self.pump(None, cx)
+    }
+
+    async fn handle(&mut self, msg: ReaderMsg, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
+        match msg {
+            ReaderMsg::Poll => {
+                if !self.waiting_for_credit {
+                    self.pump(None, cx)?;
+                }
+                self.safety_tick = Some(cx.send_after(SAFETY_TICK, ReaderMsg::Poll));
+                Ok(())
+            }
+            ReaderMsg::Credit(answer) => {
+                self.waiting_for_credit = false;
+                self.pump(answer.ok(), cx)
+            }
+            ReaderMsg::Recall(epoch) if epoch == self.epoch => Err(format!(
+                "partition {} starts over: a record failed",
+                self.args.partition
+            )
+            .into()),
+            ReaderMsg::Recall(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

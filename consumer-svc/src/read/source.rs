@@ -1,0 +1,65 @@
+//! The port to one partition's records.
+
+use std::sync::Arc;
+
+use crate::flow::{BadRecord, Incoming};
+
+/// One record as the client hands it out.
+#[derive(Debug)]
+pub enum Polled {
+    /// A purchase.
+    Purchase(Box<Incoming>, usize),
+    /// Something that will never be one.
+    Bad(Box<BadRecord>, usize),
+    /// A record without a value: nothing to store, nothing to keep.
+    Tombstone {
+        /// Its offset.
+        offset: i64,
+    },
+}
+
+/// The port to one partition's records.
+pub trait PartitionSource: Send + 'static {
+    /// Takes the next record that is already here. Does not wait.
+    ///
+    /// # Errors
+    /// What the client reports for this partition, in words.
+    fn poll(&mut self) -> Result<Option<Polled>, String>;
+}
+
+/// Opens the records of a partition. `resume_at` is `None` where the client already stands at
+/// the right offset. `wake` is called whenever records arrive at an empty queue.
+pub trait OpenPartition: Send + Sync + 'static {
+    /// What it opens.
+    type Source: PartitionSource;
+    /// Takes hold of the partition's queue. Called before anything is read.
+    ///
+    /// # Errors
+    /// When the partition is not assigned any more.
+    fn open(&self, wake: Arc<dyn Fn() + Send + Sync>) -> Result<Self::Source, String>;
+    /// Moves the client's position. Blocks.
+    ///
+    /// # Errors
+    /// What the client says.
+    fn seek(&self, offset: u64) -> Result<(), String>;
+}
+
+impl Polled {
+    /// What the record weighs against the credits.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Purchase(_, bytes) | Self::Bad(_, bytes) => *bytes,
+            Self::Tombstone { .. } => 0,
+        }
+    }
+
+    /// Its offset.
+    pub(super) fn offset(&self) -> u64 {
+        let offset = match self {
+            Self::Purchase(purchase, _) => purchase.origin.offset,
+            Self::Bad(record, _) => record.origin.offset,
+            Self::Tombstone { offset } => *offset,
+        };
+        offset.unsigned_abs()
+    }
+}

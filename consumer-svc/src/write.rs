@@ -1,0 +1,173 @@
+//! Batch writer: the sink behind the batching stage.
+//!
+//! In: batches of deliveries. Out: documents, and every receipt settled: stored (also when the
+//! document was known already), dead-lettered by the next stage, or retried here until the
+//! database takes it. Several batches are written at once; settling is per record, so commit
+//! does not mind in which order they end.
+//! It must not give up a good record: only what the database refuses for its content leaves.
+
+pub(crate) mod document;
+pub mod mongo;
+
+use std::time::{Duration, Instant};
+
+use actors::{Addr, BatchSink, Outcome, Receipt};
+use tracing::{debug, info, warn};
+
+pub use self::document::PurchaseDocument;
+use crate::flow::{BadRecord, DeadLetterMsg, Delivered, Incoming, Rejected};
+use crate::metrics;
+use purchases::wire;
+
+/// What became of one document of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It is in the collection, durably.
+    Stored,
+    /// A document with this `_id` was there before: a redelivery, or a retried purchase.
+    Known,
+    /// Not now: the reason passes.
+    Retry(String),
+    /// Never: the database refuses this content.
+    Bad(String),
+}
+
+/// The port to the collection.
+pub trait PurchaseStore: Send + Sync + 'static {
+    /// Writes all documents, each on its own merits, and answers for each in the same order.
+    fn store(
+        &self,
+        documents: &[PurchaseDocument],
+    ) -> impl Future<Output = Vec<WriteOutcome>> + Send;
+}
+
+/// Backoff between attempts on the same records.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryPace {
+    /// First pause.
+    pub min: Duration,
+    /// Longest pause.
+    pub max: Duration,
+}
+
+/// Writes batches until every record of them is settled.
+pub struct BatchWriter<S> {
+    store: S,
+    dead_letter: Addr<DeadLetterMsg>,
+    pace: RetryPace,
+}
+
+impl<S: PurchaseStore> BatchWriter<S> {
+    /// Writes to `store`; what it refuses for good goes to `dead_letter`.
+    pub fn new(store: S, dead_letter: Addr<DeadLetterMsg>, pace: RetryPace) -> Self {
+        Self {
+            store,
+            dead_letter,
+            pace,
+        }
+    }
+
+    fn refuse(&self, delivery: Delivered, reason: String) {
+        let Delivered { value, receipt } = delivery;
+        warn!(purchase_id = %value.purchase.id(), partition = value.origin.partition, offset = value.origin.offset, %reason, "the database refuses the document, it goes to the dead letters");
+        let record = as_bad_record(&value, reason);
+        let bytes = record.value.as_ref().map_or(0, Vec::len) + 128;
+        if self
+            .dead_letter
+            .send(DeadLetterMsg::Push(vec![(
+                Rejected {
+                    value: record,
+                    receipt,
+                },
+                bytes,
+            )]))
+            .is_err()
+        {
+            debug!("the dead-letter stage is being replaced, the record will be read again");
+        }
+    }
+}
+
+impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
+    async fn write(&self, batch: Vec<Delivered>) {
+        let started = Instant::now();
+        let size = batch.len();
+        let mut documents: Vec<PurchaseDocument> = batch
+            .iter()
+            .map(|delivery| PurchaseDocument::new(&delivery.value))
+            .collect();
+        let mut pending = batch;
+        let mut attempt = 0;
+        loop {
+            let outcomes = self.store.store(&documents).await;
+            let mut settled = Vec::with_capacity(pending.len());
+            let (mut known, mut later, mut later_documents, mut cause) =
+                (0, Vec::new(), Vec::new(), None);
+            for ((delivery, document), outcome) in pending.into_iter().zip(documents).zip(outcomes)
+            {
+                match outcome {
+                    WriteOutcome::Stored => settled.push((delivery.receipt, Outcome::Stored, None)),
+                    WriteOutcome::Known => {
+                        known += 1;
+                        settled.push((delivery.receipt, Outcome::Stored, None));
+                    }
+                    WriteOutcome::Retry(reason) => {
+                        cause = Some(reason);
+                        later.push(delivery);
+                        later_documents.push(document);
+                    }
+                    WriteOutcome::Bad(reason) => self.refuse(delivery, reason),
+                }
+            }
+            metrics::written(settled.len() - known, known);
+            Receipt::settle_all(settled);
+            let Some(cause) = cause else { break };
+            attempt += 1;
+            metrics::write_retried(later.len());
+            let pause = jittered(self.pace, attempt);
+            // The first refusal and then every tenth: an outage is told, not chanted.
+            if attempt % 10 == 1 {
+                warn!(records = later.len(), attempt, ?pause, %cause, "write failed, will be retried with the same ids");
+            }
+            tokio::time::sleep(pause).await;
+            (pending, documents) = (later, later_documents);
+        }
+        if attempt > 0 {
+            info!(records = size, attempt, took = ?started.elapsed(), "written after retries");
+        }
+        metrics::batch(size, started.elapsed());
+    }
+}
+
+/// Doubles from `min` to `max`, between half and all of it, so that writers do not return to a
+/// recovering database in step.
+fn jittered(pace: RetryPace, attempt: u32) -> Duration {
+    let full = pace
+        .min
+        .saturating_mul(1 << attempt.min(16).saturating_sub(1))
+        .min(pace.max);
+    let nanos = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default()
+        .subsec_nanos();
+    full.mul_f64(0.5 + f64::from(nanos % 1024) / 2048.0)
+}
+
+/// A purchase that was decoded once, as the record it came in. The value has the same five
+/// fields; the headers of the original beyond the id are not kept this far.
+fn as_bad_record(incoming: &Incoming, reason: String) -> BadRecord {
+    let purchase = &incoming.purchase;
+    BadRecord {
+        key: Some(purchase.user_id().as_str().as_bytes().to_vec()),
+        value: Some(wire::encode_value(purchase)),
+        headers: vec![(
+            wire::PURCHASE_ID.to_owned(),
+            Some(purchase.id().to_hex().to_vec()),
+        )],
+        reason,
+        origin: incoming.origin.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

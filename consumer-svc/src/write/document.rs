@@ -1,0 +1,106 @@
+//! The document in collection `purchases`. The one place that knows its shape.
+
+use std::time::SystemTime;
+
+use bson::oid::ObjectId;
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc};
+use purchases::{PurchaseId, Timestamp};
+
+use crate::flow::Incoming;
+
+/// One encoded document. Encoded once, however often it is written.
+#[derive(Clone, Debug)]
+pub struct PurchaseDocument {
+    id: PurchaseId,
+    raw: RawDocumentBuf,
+}
+
+impl PurchaseDocument {
+    /// Encodes a purchase; `created_at` is now.
+    pub(crate) fn new(incoming: &Incoming) -> Self {
+        let purchase = &incoming.purchase;
+        let origin = &incoming.origin;
+        let raw = rawdoc! {
+            "_id": ObjectId::from_bytes(*purchase.id().as_bytes()),
+            "username": purchase.username().as_str(),
+            "user_id": purchase.user_id().as_str(),
+            "item_name": purchase.item_name().as_str(),
+            "price": purchase.price().as_f64(),
+            "timestamp": date(purchase.timestamp()),
+            "created_at": DateTime::from(SystemTime::now()),
+            "origin": {
+                "topic": &*origin.topic,
+                "partition": origin.partition,
+                "offset": origin.offset,
+            },
+        };
+        Self {
+            id: purchase.id(),
+            raw,
+        }
+    }
+
+    /// The document's `_id`.
+    pub fn id(&self) -> PurchaseId {
+        self.id
+    }
+
+    /// The bytes that go to the database.
+    pub(crate) fn raw(&self) -> &RawDocumentBuf {
+        &self.raw
+    }
+}
+
+/// A moment as BSON has it.
+pub(crate) fn date(moment: Timestamp) -> DateTime {
+    DateTime::from_millis(moment.as_millis())
+}
+
+/// Keys of the one index beside `_id`. It serves a user's history newest first; item and price
+/// ride along so that a user's totals are answered from the index alone; and with `user_id` in
+/// front it is the index a sharded collection asks for.
+pub(crate) fn history_index() -> Document {
+    doc! { "user_id": 1, "timestamp": -1, "_id": -1, "item_name": 1, "price": 1 }
+}
+
+/// A field of a stored document that is not as this service writes it.
+#[derive(Debug, thiserror::Error)]
+#[error("stored document {id}: field {field} is missing or has another type")]
+pub struct Malformed {
+    /// The document's `_id`.
+    pub id: String,
+    /// The field.
+    pub field: &'static str,
+}
+
+/// Reads a text field.
+pub(crate) fn text<'d>(document: &'d Document, field: &'static str) -> Result<&'d str, Malformed> {
+    document
+        .get_str(field)
+        .map_err(|_| malformed(document, field))
+}
+
+/// Reads a date field.
+pub(crate) fn moment(document: &Document, field: &'static str) -> Result<Timestamp, Malformed> {
+    let date = document
+        .get_datetime(field)
+        .map_err(|_| malformed(document, field))?;
+    Timestamp::from_millis(date.timestamp_millis()).ok_or_else(|| malformed(document, field))
+}
+
+/// Reads the `_id`.
+pub(crate) fn id(document: &Document) -> Result<PurchaseId, Malformed> {
+    let id = document
+        .get_object_id("_id")
+        .map_err(|_| malformed(document, "_id"))?;
+    Ok(PurchaseId::from_bytes(id.bytes()))
+}
+
+pub(crate) fn malformed(document: &Document, field: &'static str) -> Malformed {
+    Malformed {
+        id: document
+            .get("_id")
+            .map_or_else(|| "without _id".to_owned(), Bson::to_string),
+        field,
+    }
+}

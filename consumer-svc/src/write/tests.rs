@@ -1,0 +1,145 @@
+//! The batch writer against a store that answers from a script.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use actors::{Delivery, Epoch, Position, Settle, Settled};
+use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username};
+
+use super::*;
+use crate::flow::{Note, Origin};
+
+struct Script {
+    answers: Mutex<VecDeque<Vec<WriteOutcome>>>,
+    calls: Mutex<Vec<Vec<PurchaseId>>>,
+}
+
+impl PurchaseStore for Arc<Script> {
+    async fn store(&self, documents: &[PurchaseDocument]) -> Vec<WriteOutcome> {
+        self.calls
+            .lock()
+            .unwrap()
+            .push(documents.iter().map(PurchaseDocument::id).collect());
+        let answer = self.answers.lock().unwrap().pop_front();
+        answer.unwrap_or_else(|| vec![WriteOutcome::Stored; documents.len()])
+    }
+}
+
+#[derive(Default)]
+struct Books(Mutex<Vec<(u64, Outcome)>>);
+
+impl Settle<Note> for Books {
+    fn settled(&self, batch: Vec<Settled<Note>>) {
+        self.0.lock().unwrap().extend(
+            batch
+                .into_iter()
+                .map(|settled| (settled.position.seq, settled.outcome)),
+        );
+    }
+}
+
+fn delivery(offset: u64, books: &Arc<Books>) -> Delivered {
+    let event = Event {
+        username: Username::parse("john").unwrap(),
+        user_id: UserId::parse("u1").unwrap(),
+        item_name: ItemName::parse("Laptop").unwrap(),
+        price: Cents::new(99_999).unwrap(),
+        timestamp: Timestamp::from_millis(0).unwrap(),
+    };
+    let purchase = Purchase::new(PurchaseId::from_bytes([offset as u8; 12]), event);
+    let origin = Origin {
+        topic: Arc::from("purchases"),
+        partition: 0,
+        offset: offset as i64,
+    };
+    let position = Position {
+        lane: 0,
+        epoch: Epoch::next(),
+        seq: offset,
+    };
+    let outlet: actors::Outlet<Note> = Arc::clone(books) as _;
+    Delivery {
+        value: Incoming { purchase, origin },
+        receipt: Receipt::new(position, outlet, None),
+    }
+}
+
+async fn written(answers: Vec<Vec<WriteOutcome>>, count: u64) -> (Vec<(u64, Outcome)>, Vec<usize>) {
+    let script = Arc::new(Script {
+        answers: Mutex::new(answers.into()),
+        calls: Mutex::default(),
+    });
+    let books = Arc::new(Books::default());
+    let pace = RetryPace {
+        min: Duration::from_millis(100),
+        max: Duration::from_secs(5),
+    };
+    let writer = BatchWriter::new(Arc::clone(&script), Addr::new("dead letters"), pace);
+    writer
+        .write((0..count).map(|offset| delivery(offset, &books)).collect())
+        .await;
+    let settled = books.0.lock().unwrap().clone();
+    let calls = script.calls.lock().unwrap().iter().map(Vec::len).collect();
+    (settled, calls)
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_and_known_records_are_settled_as_stored() {
+    let (settled, _) = written(vec![vec![WriteOutcome::Stored, WriteOutcome::Known]], 2).await;
+    assert_eq!(settled, vec![(0, Outcome::Stored), (1, Outcome::Stored)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_records_that_were_not_taken_are_written_again() {
+    let retry = || WriteOutcome::Retry("busy".into());
+    let answers = vec![
+        vec![retry(), WriteOutcome::Stored, retry()],
+        vec![WriteOutcome::Known, retry()],
+        vec![WriteOutcome::Stored],
+    ];
+    let (settled, calls) = written(answers, 3).await;
+    assert_eq!(calls, vec![3, 2, 1]);
+    assert_eq!(
+        settled,
+        vec![
+            (1, Outcome::Stored),
+            (0, Outcome::Stored),
+            (2, Outcome::Stored)
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_down_for_long_loses_nothing() {
+    let answers = (0..500)
+        .map(|_| vec![WriteOutcome::Retry("down".into()); 2])
+        .collect();
+    let (settled, calls) = written(answers, 2).await;
+    assert_eq!((settled.len(), calls.len()), (2, 501));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_record_without_a_dead_letter_stage_is_failed_and_not_stored() {
+    let (settled, _) = written(
+        vec![vec![WriteOutcome::Bad("no".into()), WriteOutcome::Stored]],
+        2,
+    )
+    .await;
+    assert_eq!(settled, vec![(0, Outcome::Failed), (1, Outcome::Stored)]);
+}
+
+#[test]
+fn the_pause_doubles_up_to_its_maximum_and_is_never_more() {
+    let pace = RetryPace {
+        min: Duration::from_millis(100),
+        max: Duration::from_secs(5),
+    };
+    for attempt in 1..40 {
+        let full = Duration::from_millis(100 * 2u64.pow(attempt.min(7) - 1)).min(pace.max);
+        let pause = jittered(pace, attempt);
+        assert!(
+            pause <= full && pause >= full / 2,
+            "attempt {attempt}: {pause:?} of {full:?}"
+        );
+    }
+}
