@@ -1,0 +1,178 @@
+//! The frame that every service's `main` shares.
+//!
+//! In: a service's name, its variables, how it reads its configuration and how it
+//! runs. Out: the exit code. Command line, all configuration errors at once, logs,
+//! metrics, signals and the runtime are dealt with here, so that a service's
+//! `main.rs` is a table of contents.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::env::{ConfigErrors, Env, ProcessEnv, Reader, Var, help_text};
+use crate::exit::{Code, Failure};
+use crate::metrics::Metrics;
+use crate::readiness::Readiness;
+use crate::telemetry::{self, Levels, LogSettings};
+
+/// What a service is called and what it can be told.
+#[derive(Debug, Clone, Copy)]
+pub struct Service<C> {
+    /// Its name, as in the image and the logs.
+    pub name: &'static str,
+    /// Its version: `env!("CARGO_PKG_VERSION")`.
+    pub version: &'static str,
+    /// One line for `--help`.
+    pub about: &'static str,
+    /// Its variables; those for logs are added here.
+    pub vars: &'static [&'static [Var]],
+    /// Reads its variables. `None` says that the reader noted an error.
+    pub configure: fn(&mut Reader<'_>) -> Option<C>,
+}
+
+/// What the frame gives to a running service.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The service's name.
+    pub name: &'static str,
+    /// The service's version.
+    pub version: &'static str,
+    /// Cancelled by SIGTERM or SIGINT.
+    pub shutdown: CancellationToken,
+    /// Not ready until its latches are met; create them first.
+    pub readiness: Readiness,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// What is logged, changeable.
+    pub levels: Levels,
+}
+
+/// How long blocked threads may hold up the end, after the service has drained.
+const LAST_THREADS: Duration = Duration::from_secs(2);
+
+const USAGE: &str = "Usage: no arguments run the service. Others:
+  check-config     read the configuration, say what is wrong with it, and end
+  -h, --help       print this
+  -V, --version    print the version";
+
+/// Runs a service from this process's arguments and environment to its exit code.
+pub fn main<C, R, F>(service: &Service<C>, body: R) -> ExitCode
+where
+    R: FnOnce(C, Process) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    let arguments: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    run(service, &arguments, &ProcessEnv, body).into()
+}
+
+/// As [`main`], with arguments and environment of the caller's choice.
+pub fn run<C, R, F>(service: &Service<C>, arguments: &[&str], env: &dyn Env, body: R) -> Code
+where
+    R: FnOnce(C, Process) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    let check = match arguments {
+        [] => false,
+        ["check-config"] => true,
+        ["-h" | "--help"] => return printed(&service.help()),
+        ["-V" | "--version"] => return printed(&format!("{} {}\n", service.name, service.version)),
+        [first, ..] => {
+            eprintln!("{}: unknown argument {first:?}\n\n{USAGE}", service.name);
+            return Code::Usage;
+        }
+    };
+    match service.configured(env) {
+        Err(errors) => {
+            eprintln!("{}: {errors}", service.name);
+            Code::Usage
+        }
+        Ok(_) if check => printed("the configuration is valid\n"),
+        Ok((config, logs)) => started(service, &logs, |process| body(config, process))
+            .unwrap_or_else(|failure| {
+                eprintln!("{}: {failure}", service.name);
+                failure.code()
+            }),
+    }
+}
+
+impl<C> Service<C> {
+    /// Reads the configuration, or says everything that is wrong with it.
+    pub fn configured(&self, env: &dyn Env) -> Result<(C, LogSettings), ConfigErrors> {
+        let mut reader = Reader::new(&self.tables(), env);
+        let config = (self.configure)(&mut reader);
+        let logs = LogSettings::read(&mut reader);
+        reader.finish(|| Some((config?, logs?)))
+    }
+
+    /// What `--help` prints.
+    pub fn help(&self) -> String {
+        help_text(self.name, self.about, USAGE, &self.tables())
+    }
+
+    fn tables(&self) -> Vec<&'static [Var]> {
+        self.vars.iter().copied().chain([telemetry::VARS]).collect()
+    }
+}
+
+fn started<C, F>(
+    service: &Service<C>,
+    logs: &LogSettings,
+    body: impl FnOnce(Process) -> F,
+) -> Result<Code, Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let levels = telemetry::init(logs).map_err(broken)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(broken)?;
+    let ended = runtime.block_on(async {
+        let shutdown = crate::signal::shutdown().map_err(broken)?;
+        let metrics = Metrics::install().map_err(broken)?;
+        let (name, version) = (service.name, service.version);
+        tracing::info!(service = name, version, "starting");
+        let readiness = Readiness::new(shutdown.clone());
+        Ok::<_, Failure>(
+            body(Process {
+                name,
+                version,
+                shutdown,
+                readiness,
+                metrics,
+                levels,
+            })
+            .await,
+        )
+    })?;
+    runtime.shutdown_timeout(LAST_THREADS);
+    Ok(match ended {
+        Ok(()) => {
+            tracing::info!(service = service.name, "stopped");
+            Code::Ok
+        }
+        Err(failure) => {
+            let code = failure.code();
+            tracing::error!(service = service.name, code = code as u8, error = %failure, "stopped by a failure");
+            code
+        }
+    })
+}
+
+fn broken(cause: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::new(Code::Software, cause)
+}
+
+/// A reader that went away, as `--help | head` does, is no failure.
+fn printed(text: &str) -> Code {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) | Err(_) => Code::Ok,
+    }
+}

@@ -1,0 +1,229 @@
+//! How to reach Kafka: addresses, security, and any other client property.
+//!
+//! In: the `KAFKA_*` variables. Out: properties for the client library, which it
+//! does not know itself. Passwords are in the properties and nowhere else.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::env::{Reader, Secret, Var, secret, text};
+
+/// The variables of this module.
+pub const VARS: &[Var] = &[
+    Var::with_default(
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "localhost:9092",
+        "brokers to begin with, as host:port,host:port",
+    ),
+    Var::with_default(
+        "KAFKA_SECURITY_PROTOCOL",
+        "PLAINTEXT",
+        "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+    ),
+    Var::optional(
+        "KAFKA_SASL_MECHANISM",
+        "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; with a SASL protocol only",
+    ),
+    Var::optional(
+        "KAFKA_SASL_USERNAME",
+        "user name; with a SASL protocol only",
+    ),
+    Var::optional("KAFKA_SASL_PASSWORD", "password; with a SASL protocol only").secret(),
+    Var::optional(
+        "KAFKA_SSL_CA_LOCATION",
+        "file with the brokers' CA certificates; with an SSL protocol only",
+    ),
+    PASS_THROUGH,
+];
+
+/// Stands in the table for the help; it is a family of variables, not one.
+const PASS_THROUGH: Var = Var::optional(
+    "KAFKA_CLIENT_<PROPERTY>",
+    "any other client property, in capitals with _ for the dot: KAFKA_CLIENT_SOCKET_TIMEOUT_MS is socket.timeout.ms",
+);
+
+const PREFIX: &str = "KAFKA_CLIENT_";
+
+/// Properties that have variables of their own.
+const OWN: [(&str, &str); 6] = [
+    ("bootstrap.servers", "KAFKA_BOOTSTRAP_SERVERS"),
+    ("security.protocol", "KAFKA_SECURITY_PROTOCOL"),
+    ("sasl.mechanism", "KAFKA_SASL_MECHANISM"),
+    ("sasl.username", "KAFKA_SASL_USERNAME"),
+    ("sasl.password", "KAFKA_SASL_PASSWORD"),
+    ("ssl.ca.location", "KAFKA_SSL_CA_LOCATION"),
+];
+
+/// Other names that the client has for two of them.
+const ALIASES: [(&str, &str); 2] = [
+    ("metadata.broker.list", "KAFKA_BOOTSTRAP_SERVERS"),
+    ("sasl.mechanisms", "KAFKA_SASL_MECHANISM"),
+];
+
+/// How to reach Kafka.
+#[derive(Clone)]
+pub struct KafkaSettings {
+    properties: Vec<(String, String)>,
+}
+
+impl KafkaSettings {
+    /// Reads the variables of this module. `reserved` are the client properties on
+    /// which the service's promises rest: passing them through is an error.
+    pub fn read(reader: &mut Reader<'_>, reserved: &[&str]) -> Option<Self> {
+        let servers = reader.get("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers);
+        let protocol = reader.get("KAFKA_SECURITY_PROTOCOL", protocol);
+        let mechanism = reader.optional("KAFKA_SASL_MECHANISM", mechanism);
+        let username = reader.optional("KAFKA_SASL_USERNAME", text);
+        let password = reader.optional("KAFKA_SASL_PASSWORD", secret);
+        let ca = reader.optional("KAFKA_SSL_CA_LOCATION", readable);
+        let family = reader.optional(PASS_THROUGH.name, text);
+        if let Some(protocol) = protocol {
+            let (sasl, ssl) = (protocol.starts_with("SASL"), protocol.ends_with("SSL"));
+            let given = [
+                ("KAFKA_SASL_MECHANISM", is_given(&mechanism), sasl, true),
+                ("KAFKA_SASL_USERNAME", is_given(&username), sasl, true),
+                ("KAFKA_SASL_PASSWORD", is_given(&password), sasl, true),
+                ("KAFKA_SSL_CA_LOCATION", is_given(&ca), ssl, false),
+            ];
+            for (name, given, used, needed) in given {
+                match given {
+                    Some(true) if !used => {
+                        reader.fail(
+                            name,
+                            format!("is set, but KAFKA_SECURITY_PROTOCOL is {protocol}"),
+                        );
+                    }
+                    Some(false) if used && needed => {
+                        reader.fail(
+                            name,
+                            format!("is required, because KAFKA_SECURITY_PROTOCOL is {protocol}"),
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut properties = passed_through(reader, reserved);
+        family?;
+        let values = [
+            Some(servers?),
+            Some(protocol?.to_owned()),
+            mechanism?.map(str::to_owned),
+            username?,
+            password?.map(|hidden: Secret| hidden.expose().to_owned()),
+            ca?,
+        ];
+        for ((property, _), value) in OWN.iter().zip(values) {
+            properties.extend(value.map(|value| ((*property).to_owned(), value)));
+        }
+        Some(Self { properties })
+    }
+
+    /// Settings for these brokers without security, as tests need them.
+    pub fn plain(bootstrap_servers: impl Into<String>) -> Self {
+        Self {
+            properties: vec![("bootstrap.servers".to_owned(), bootstrap_servers.into())],
+        }
+    }
+
+    /// The properties for the client, passwords included. Those passed through come
+    /// first, so that what the service sets after them stands.
+    pub fn client_properties(&self) -> &[(String, String)] {
+        &self.properties
+    }
+
+    /// The brokers to begin with, for messages.
+    pub fn bootstrap_servers(&self) -> &str {
+        let found = self
+            .properties
+            .iter()
+            .find(|(name, _)| name == "bootstrap.servers");
+        found.map_or("", |(_, value)| value)
+    }
+}
+
+fn passed_through(reader: &mut Reader<'_>, reserved: &[&str]) -> Vec<(String, String)> {
+    let mut properties = Vec::new();
+    for (name, value) in reader.prefixed(PREFIX) {
+        let property = name[PREFIX.len()..].to_lowercase().replace('_', ".");
+        if let Some((_, own)) = OWN
+            .iter()
+            .chain(&ALIASES)
+            .find(|(owned, _)| *owned == property)
+        {
+            reader.fail(&name, format!("is not passed through: set {own} instead"));
+        } else if property.is_empty() {
+            reader.fail(&name, "names no property");
+        } else if reserved.contains(&property.as_str()) {
+            reader.fail(
+                &name,
+                format!("is not passed through: the service's promises rest on its own {property}"),
+            );
+        } else if !value.is_empty() {
+            properties.push((property, value));
+        }
+    }
+    properties
+}
+
+/// `None` if the variable had an error of its own, which is enough said.
+fn is_given<T>(read: &Option<Option<T>>) -> Option<bool> {
+    read.as_ref().map(Option::is_some)
+}
+
+fn bootstrap_servers(text: &str) -> Result<String, String> {
+    let broker = |broker: &str| {
+        let parts = broker.trim().rsplit_once(':');
+        parts.is_some_and(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        })
+    };
+    match text.split(',').all(broker) {
+        true => Ok(text.split(',').map(str::trim).collect::<Vec<_>>().join(",")),
+        false => Err("is not a list such as kafka-0:9092,kafka-1:9092".to_owned()),
+    }
+}
+
+fn protocol(text: &str) -> Result<&'static str, String> {
+    one_of(text, &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
+}
+
+fn mechanism(text: &str) -> Result<&'static str, String> {
+    one_of(text, &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+}
+
+fn one_of(text: &str, choices: &[&'static str]) -> Result<&'static str, String> {
+    let chosen = choices
+        .iter()
+        .find(|choice| choice.eq_ignore_ascii_case(text));
+    chosen
+        .copied()
+        .ok_or_else(|| format!("is none of {}", choices.join(", ")))
+}
+
+/// The client would say the same later, but not by the variable's name.
+fn readable(path: &str) -> Result<String, String> {
+    match std::fs::File::open(Path::new(path)) {
+        Ok(_) => Ok(path.to_owned()),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+/// Everything that may authenticate is hidden; that includes what was passed through.
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HIDDEN: [&str; 6] = [
+            "password",
+            "secret",
+            "token",
+            "pem",
+            "jaas",
+            "oauthbearer.config",
+        ];
+        let shown = self.properties.iter().map(|(name, value)| {
+            let hide = HIDDEN.iter().any(|part| name.contains(part));
+            (name, if hide { "(hidden)" } else { value })
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}

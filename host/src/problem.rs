@@ -1,0 +1,297 @@
+//! The body of every error answer: RFC 9457 `application/problem+json`.
+//!
+//! In: what went wrong, in words that the client can use. Out: status, headers and
+//! body. It must never carry an inner error's text to the outside.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// One invalid field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Invalid {
+    /// JSON pointer to the field: `/user_id`.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl Invalid {
+    /// The field at this JSON pointer is wrong in this way.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    #[serde(serialize_with = "as_number")]
+    status: StatusCode,
+    detail: String,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Invalid>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
+    #[serde(skip)]
+    allow: Option<&'static str>,
+}
+
+fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// A problem of this kind. `kind` is a relative reference such as
+    /// `/problems/validation`, the same for every problem of its kind; so is
+    /// `title`. `detail` is about this one.
+    pub fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            title,
+            status,
+            detail: detail.into(),
+            retryable: false,
+            request_id: None,
+            errors: Vec::new(),
+            more: Map::new(),
+            retry_after: None,
+            allow: None,
+        }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "/problems/malformed",
+            "The request cannot be read",
+            detail,
+        )
+    }
+
+    /// 404: there is nothing at this path.
+    pub fn not_found() -> Self {
+        let detail = "There is nothing at this path.";
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "/problems/not-found",
+            "Not found",
+            detail,
+        )
+    }
+
+    /// 405: the path is there, but not for this method. `allow` as in the header.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("This path answers to {allow}.");
+        let kind = "/problems/method-not-allowed";
+        let problem = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            kind,
+            "Method not allowed",
+            detail,
+        );
+        Self {
+            allow: Some(allow),
+            ..problem
+        }
+    }
+
+    /// 406: the client accepts nothing that is there.
+    pub fn not_acceptable(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "/problems/not-acceptable",
+            "Not acceptable",
+            detail,
+        )
+    }
+
+    /// 409: the same request is being worked on.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "/problems/conflict",
+            "Conflict",
+            detail,
+        )
+    }
+
+    /// 413: the body is over the limit.
+    pub fn too_large(limit: usize) -> Self {
+        let detail = format!("The body may have at most {limit} bytes.");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "/problems/too-large",
+            "The body is too large",
+            detail,
+        )
+    }
+
+    /// 415: the body is of another type than what is read here.
+    pub fn unsupported_media_type(expected: &str) -> Self {
+        let detail = format!("The body must be {expected}, and Content-Type must say so.");
+        let kind = "/problems/unsupported-media-type";
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            kind,
+            "Unsupported media type",
+            detail,
+        )
+    }
+
+    /// 422: these fields are invalid, all of them.
+    pub fn validation(errors: Vec<Invalid>) -> Self {
+        let detail = match &errors[..] {
+            [one] => format!("{} {}.", one.pointer, one.detail),
+            many => format!("{} fields are invalid.", many.len()),
+        };
+        let title = "The request is not valid";
+        let problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "/problems/validation",
+            title,
+            detail,
+        );
+        Self { errors, ..problem }
+    }
+
+    /// 429: this client sends too much.
+    pub fn too_many_requests(after: Duration) -> Self {
+        let detail = "This client sends more requests than it may.";
+        let kind = "/problems/too-many-requests";
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            kind,
+            "Too many requests",
+            detail,
+        )
+        .retry_after(after)
+    }
+
+    /// 500: a fault of ours; what it was is in the log, not here.
+    pub fn internal() -> Self {
+        let detail = "Something went wrong here. The log has it under this request's id.";
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "/problems/internal",
+            "Internal error",
+            detail,
+        )
+    }
+
+    /// 503: the service has more work than it can take; this request was not begun.
+    pub fn overloaded(after: Duration) -> Self {
+        let detail = "The service has more work than it can take. This request was not begun.";
+        let kind = "/problems/overloaded";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, "Overloaded", detail).retry_after(after)
+    }
+
+    /// 503: something that the service needs does not answer. `kind` names it.
+    pub fn unavailable(kind: &'static str, detail: impl Into<String>, after: Duration) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            kind,
+            "Temporarily unavailable",
+            detail,
+        )
+        .retry_after(after)
+    }
+
+    /// The client may send the same request again, after this long at the earliest.
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
+        Self {
+            retryable: true,
+            retry_after: Some(after),
+            ..self
+        }
+    }
+
+    /// The id under which the log has this request.
+    #[must_use]
+    pub fn request_id(self, id: impl fmt::Display) -> Self {
+        Self {
+            request_id: Some(id.to_string()),
+            ..self
+        }
+    }
+
+    /// A further member of the body. Standard members cannot be overwritten.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        const TAKEN: [&str; 7] = [
+            "type",
+            "title",
+            "status",
+            "detail",
+            "retryable",
+            "request_id",
+            "errors",
+        ];
+        debug_assert!(!TAKEN.contains(&name), "{name} has a setter of its own");
+        if !TAKEN.contains(&name) {
+            self.more.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What went wrong this time.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The answer, with any body that can be made from bytes.
+    pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
+        let body = serde_json::to_vec(&self).expect("texts and numbers always serialize");
+        let mut response = Response::new(B::from(Bytes::from(body)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(after) = self.retry_after {
+            // Whole seconds, rounded up: "0" would mean "at once".
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+impl<B: From<Bytes>> From<Problem> for Response<B> {
+    fn from(problem: Problem) -> Self {
+        problem.into_response()
+    }
+}

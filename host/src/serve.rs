@@ -1,0 +1,243 @@
+//! The accept loop for HTTP/1.1.
+//!
+//! In: a bound port and any tower service. Out: connections that are served with
+//! limits on their number, their silence and their slowness, and a report of what
+//! a shutdown had to cut. It knows no route.
+//!
+//! A ready-made server would leave out the time limits, the cap and the deadline;
+//! each of them is what keeps a slow or hostile client from holding memory.
+
+mod activity;
+mod connection;
+mod io;
+mod open;
+mod service;
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Buf;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::{Code, Failure};
+use crate::metrics;
+use open::Open;
+
+/// Any error of a service or a body; hyper logs nothing of it, the service does.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How much a client may take of this process.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once. Beyond it, new ones wait in the kernel's queue.
+    pub connections: usize,
+    /// From the first byte of a request to the end of its head; on a new
+    /// connection, from its opening.
+    pub header: Duration,
+    /// Between requests. Longer than any proxy before us keeps idle connections
+    /// (nginx: 60 s), else it would send a request into a closing connection.
+    pub idle: Duration,
+    /// While the client takes nothing of an answer.
+    pub write: Duration,
+    /// How long a shutdown leaves idle connections open for the request that may be
+    /// on its way; its answer then says `Connection: close`.
+    pub linger: Duration,
+    /// Read buffer per connection in bytes, at least 8192; also the largest head.
+    pub buffer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            write: Duration::from_secs(30),
+            linger: Duration::from_millis(250),
+            buffer: 64 * 1024,
+        }
+    }
+}
+
+/// Connections that the kernel keeps while we accept none.
+const BACKLOG: u32 = 1024;
+/// How long to leave a listener alone that has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The port cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}: {source}; set {variable} to an address that is free")]
+pub struct BindError {
+    addr: SocketAddr,
+    variable: &'static str,
+    source: std::io::Error,
+}
+
+impl From<BindError> for Failure {
+    fn from(error: BindError) -> Self {
+        Failure::new(Code::Unavailable, error.to_string())
+    }
+}
+
+/// What a shutdown met and what it had to cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServeReport {
+    /// Connections accepted since the start.
+    pub accepted: u64,
+    /// Connections open when the shutdown began.
+    pub open: usize,
+    /// Of these, how many had a request being answered.
+    pub busy: usize,
+    /// Connections that the deadline cut.
+    pub cut: usize,
+}
+
+impl fmt::Display for ServeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            accepted,
+            open,
+            busy,
+            cut,
+        } = self;
+        write!(
+            f,
+            "{accepted} connections accepted, {open} open at shutdown ({busy} busy), {cut} cut"
+        )
+    }
+}
+
+/// A bound port that is not served yet.
+#[derive(Debug)]
+pub struct Server {
+    name: &'static str,
+    listener: TcpListener,
+    addr: SocketAddr,
+    limits: Limits,
+}
+
+impl Server {
+    /// Takes the port, inside the runtime. `name` is its label in the metrics,
+    /// `variable` what an operator changes if the port is taken.
+    pub fn bind(
+        name: &'static str,
+        addr: SocketAddr,
+        variable: &'static str,
+        limits: Limits,
+    ) -> Result<Self, BindError> {
+        let listen = || {
+            let socket = if addr.is_ipv4() {
+                TcpSocket::new_v4()
+            } else {
+                TcpSocket::new_v6()
+            }?;
+            // A restart must not wait for the old connections' last minutes.
+            socket.set_reuseaddr(true)?;
+            socket.bind(addr)?;
+            let listener = socket.listen(BACKLOG)?;
+            let addr = listener.local_addr()?;
+            Ok(Self {
+                name,
+                listener,
+                addr,
+                limits,
+            })
+        };
+        listen().map_err(|source| BindError {
+            addr,
+            variable,
+            source,
+        })
+    }
+
+    /// The address that was taken; tells the port where port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `shutdown`, then finishes what was begun, but for no longer than
+    /// `deadline`.
+    pub async fn run<S, B>(
+        self,
+        service: S,
+        shutdown: CancellationToken,
+        deadline: Duration,
+    ) -> ServeReport
+    where
+        S: tower_service::Service<Request<Incoming>, Response = Response<B>>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Buf + Send,
+        B::Error: Into<BoxError>,
+    {
+        let mut open = Open::new(self.name, self.limits);
+        let mut complaints = Complaints::default();
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(ended) = open.ended(), if open.count() > 0 => open.forget(&ended),
+                accepted = self.listener.accept(), if open.count() < self.limits.connections => match accepted {
+                    Ok((stream, _)) => open.serve(stream, service.clone()),
+                    Err(error) if is_one_connection(error.kind()) => metrics::accept_failed(self.name),
+                    Err(error) => {
+                        metrics::accept_failed(self.name);
+                        complaints.complain(self.name, &error);
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        // Clients whose connection the kernel has already completed would see a
+        // reset; they get the same last chance as the idle ones.
+        while open.count() < self.limits.connections
+            && let Some(Ok((stream, _))) = self.listener.accept().now_or_never()
+        {
+            open.serve(stream, service.clone());
+        }
+        drop(self.listener);
+        open.drain(deadline).await
+    }
+}
+
+/// Errors that concern the one connection and not the listener.
+fn is_one_connection(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
+}
+
+/// Says that nothing can be accepted, but not ten times a second.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaints {
+    fn complain(&mut self, server: &'static str, error: &std::io::Error) {
+        self.unsaid += 1;
+        if self
+            .last
+            .is_none_or(|last| last.elapsed() >= Duration::from_secs(1))
+        {
+            tracing::error!(server, %error, times = self.unsaid, "cannot accept connections");
+            (self.last, self.unsaid) = (Some(Instant::now()), 0);
+        }
+    }
+}

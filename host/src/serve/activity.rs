@@ -1,0 +1,169 @@
+//! What one connection is doing, and since when.
+//!
+//! In: marks from its socket (bytes came, the client takes nothing) and from its
+//! service (a request began, its answer ended). Out: how long it may go on. All of
+//! it is a few relaxed stores, because it runs for every request.
+//!
+//! hyper's own header timeout is not used: it also counts the idle time between
+//! requests, so it cannot be both shorter than an attacker's patience and longer
+//! than a proxy's keep-alive; and it sets a timer for every request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::time::Instant;
+
+use super::Limits;
+
+/// Moments are milliseconds since `born`, plus one; zero is "not".
+pub(super) struct Activity {
+    born: Instant,
+    requests: AtomicUsize,
+    head_since: AtomicU64,
+    idle_since: AtomicU64,
+    stalled_since: AtomicU64,
+    drain_at: AtomicU64,
+    waker: AtomicWaker,
+}
+
+/// How long a connection may go on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Until(Instant),
+    Close(&'static str),
+}
+
+impl Activity {
+    /// A new connection owes us a request, so its head counts from now.
+    pub(super) fn new() -> Self {
+        Self {
+            born: Instant::now(),
+            requests: AtomicUsize::new(0),
+            head_since: AtomicU64::new(1),
+            idle_since: AtomicU64::new(1),
+            stalled_since: AtomicU64::new(0),
+            drain_at: AtomicU64::new(0),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.born.elapsed().as_millis() as u64 + 1
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) > 0
+    }
+
+    /// Bytes came, or the end of them.
+    pub(super) fn received(&self) {
+        if !self.is_busy() && self.head_since.load(Ordering::Relaxed) == 0 {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The client takes nothing.
+    pub(super) fn stalled(&self) {
+        if self.stalled_since.load(Ordering::Relaxed) == 0 {
+            self.stalled_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The client took something.
+    pub(super) fn moved(&self) {
+        if self.stalled_since.load(Ordering::Relaxed) != 0 {
+            self.stalled_since.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A request's head is complete. The answer has ended when `Busy` is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.head_since.store(0, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// From now on, no further request than those on their way.
+    pub(super) fn drain(&self, linger: Duration) {
+        self.drain_at
+            .store(self.now() + linger.as_millis() as u64, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.drain_at.load(Ordering::Acquire) != 0
+    }
+
+    /// Wakes this task when the drain begins.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// While draining: the moment until which an idle connection is left open, if
+    /// that is yet to come.
+    pub(super) fn lingers_until(&self) -> Option<Instant> {
+        let drain_at = self.drain_at.load(Ordering::Acquire);
+        (!self.is_busy() && drain_at > self.now()).then(|| self.moment(drain_at))
+    }
+
+    /// Whether something takes too long, and if not, when to look again.
+    pub(super) fn verdict(&self, limits: &Limits) -> Verdict {
+        let now = self.now();
+        let due = |since: u64, limit: Duration| since + limit.as_millis() as u64;
+        let (stalled, head) = (
+            self.stalled_since.load(Ordering::Relaxed),
+            self.head_since.load(Ordering::Relaxed),
+        );
+        let mut next = now + due(0, look_every(limits));
+        let mut check = |since: u64, limit: Duration, reason: &'static str| {
+            let due = due(since, limit);
+            next = next.min(due);
+            (now >= due).then_some(Verdict::Close(reason))
+        };
+        let mut late = if stalled > 0 {
+            check(stalled, limits.write, "write_timeout")
+        } else {
+            None
+        };
+        if late.is_none() && !self.is_busy() {
+            late = match head {
+                0 => check(
+                    self.idle_since.load(Ordering::Relaxed),
+                    limits.idle,
+                    "idle_timeout",
+                ),
+                since => check(since, limits.header, "header_timeout"),
+            };
+        }
+        late.unwrap_or_else(|| Verdict::Until(self.moment(next)))
+    }
+
+    fn moment(&self, mark: u64) -> Instant {
+        self.born + Duration::from_millis(mark.saturating_sub(1))
+    }
+}
+
+/// The connection's alarm is not set anew for every request; it looks this often,
+/// and is late by no more.
+pub(super) fn look_every(limits: &Limits) -> Duration {
+    (limits.header / 2).max(Duration::from_millis(10))
+}
+
+/// A request that is being answered, to the last byte of its answer.
+pub(super) struct Busy(Arc<Activity>);
+
+impl Busy {
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,118 @@
+//! Logs: one line per event on standard output, as text or as JSON.
+//!
+//! In: format and filter. Out: the process-wide subscriber, and a handle that
+//! changes the filter while the process runs.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+
+use crate::env::{Reader, Var};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one flat object per line.
+    Json,
+}
+
+/// The variables of this module; [`crate::frame`] adds them to every service's.
+pub const VARS: &[Var] = &[
+    Var::with_default("LOG_FORMAT", "text", "text for people, json for machines"),
+    Var::with_default(
+        "RUST_LOG",
+        "info",
+        "what is logged: a level, or directives such as info,actors=debug",
+    ),
+];
+
+/// What the variables of this module say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How log lines look.
+    pub format: LogFormat,
+    /// What is logged, in the syntax of `RUST_LOG`.
+    pub filter: String,
+}
+
+impl LogSettings {
+    /// Reads the variables of this module.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let format = reader.get("LOG_FORMAT", |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("is neither text nor json"),
+        });
+        let filter = reader.get("RUST_LOG", |text| match EnvFilter::try_new(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(error) => Err(format!(
+                "is not a log filter such as info or info,actors=debug: {error}"
+            )),
+        });
+        Some(Self {
+            format: format?,
+            filter: filter?,
+        })
+    }
+}
+
+/// Changes what is logged while the process runs.
+#[derive(Clone)]
+pub struct Levels(reload::Handle<EnvFilter, Registry>);
+
+impl Levels {
+    /// Logs by these directives from now on. A wrong text changes nothing.
+    pub fn set(&self, filter: &str) -> Result<(), String> {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        self.0.reload(filter).map_err(|error| error.to_string())
+    }
+
+    /// The directives in force.
+    pub fn current(&self) -> String {
+        self.0.with_current(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Levels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Levels").field(&self.current()).finish()
+    }
+}
+
+/// Sets the process-wide subscriber, and logs panics through it: a panic that a
+/// supervisor catches is an event like others, not loose text on standard error.
+pub fn init(settings: &LogSettings) -> Result<Levels, TryInitError> {
+    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer();
+    let lines = match settings.format {
+        LogFormat::Text => lines.with_ansi(std::io::stdout().is_terminal()).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init()?;
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("a panic without a text");
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let thread = std::thread::current()
+            .name()
+            .unwrap_or("unnamed")
+            .to_owned();
+        tracing::error!(target: "panic", message, place, thread, "panicked");
+    }));
+    Ok(Levels(handle))
+}

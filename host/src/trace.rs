@@ -1,0 +1,181 @@
+//! Ids that follow a request: `X-Request-Id` and the W3C `traceparent`.
+//!
+//! In: headers from outside, which are taken only if they are short and plain.
+//! Out: ids that may stand in logs, headers and records. Making one costs no system
+//! call and takes no lock.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Header with the request's id.
+pub const X_REQUEST_ID: &str = "x-request-id";
+/// Header with the trace that the request belongs to.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// The id of a request: 1 to 64 of `A-Z a-z 0-9 _ - . :`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(Text);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Text {
+    Theirs(Box<str>),
+    Ours(u128),
+}
+
+impl RequestId {
+    /// Takes a client's id if it is one.
+    pub fn parse(header: &str) -> Option<Self> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':');
+        let good = (1..=64).contains(&header.len()) && header.bytes().all(plain);
+        good.then(|| Self(Text::Theirs(header.into())))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Text::Theirs(text) => f.write_str(text),
+            Text::Ours(number) => write!(f, "{number:032x}"),
+        }
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestId({self})")
+    }
+}
+
+/// A place in a trace: W3C trace context, version 00.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceParent {
+    trace: u128,
+    span: u64,
+    flags: u8,
+}
+
+impl TraceParent {
+    /// How long every written `traceparent` is.
+    pub const TEXT_LEN: usize = 55;
+
+    /// Reads the header; `None` if it is not valid, and then the standard says to
+    /// begin a new trace. Later versions are read as far as this one knows them.
+    pub fn parse(header: &str) -> Option<Self> {
+        let bytes = header.as_bytes();
+        let (head, tail) = bytes.split_at_checked(Self::TEXT_LEN)?;
+        let dashes = [2, 35, 52].iter().all(|&at| head[at] == b'-');
+        let version = hex(&head[..2])?;
+        let later = version > 0 && version < 0xFF && tail.first() == Some(&b'-');
+        if !dashes || version == 0xFF || !(tail.is_empty() || later) {
+            return None;
+        }
+        let (trace, span) = (hex(&head[3..35])?, hex(&head[36..52])? as u64);
+        let flags = hex(&head[53..])? as u8;
+        (trace != 0 && span != 0).then_some(Self { trace, span, flags })
+    }
+
+    /// The trace that this place is in.
+    pub fn trace_id(&self) -> u128 {
+        self.trace
+    }
+
+    /// Whether the caller records this trace.
+    pub fn sampled(&self) -> bool {
+        self.flags & 1 == 1
+    }
+
+    /// The header's text without an allocation.
+    pub fn to_text(self) -> [u8; Self::TEXT_LEN] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        put_hex(&mut text[3..35], self.trace);
+        put_hex(&mut text[36..52], u128::from(self.span));
+        // Of the flags, this version knows only "sampled" and "random".
+        put_hex(&mut text[53..55], u128::from(self.flags & 3));
+        text
+    }
+}
+
+impl fmt::Display for TraceParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace,
+            self.span,
+            self.flags & 3
+        )
+    }
+}
+
+/// Lower case only, as the standard has it.
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |number, digit| match digit {
+        b'0'..=b'9' => Some(number << 4 | u128::from(digit - b'0')),
+        b'a'..=b'f' => Some(number << 4 | u128::from(digit - b'a' + 10)),
+        _ => None,
+    })
+}
+
+fn put_hex(out: &mut [u8], mut number: u128) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
+    }
+}
+
+/// Makes ids. Share one per process.
+#[derive(Debug)]
+pub struct Ids {
+    key: u64,
+    count: AtomicU64,
+}
+
+impl Ids {
+    /// Seeded by the operating system, so that processes do not repeat each other.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        Ok(Self {
+            key: getrandom::u64()?,
+            count: AtomicU64::new(getrandom::u64()?),
+        })
+    }
+
+    /// The client's request id if it sent a good one, else a new one.
+    pub fn request(&self, header: Option<&str>) -> RequestId {
+        header
+            .and_then(RequestId::parse)
+            .unwrap_or_else(|| RequestId(Text::Ours(self.wide())))
+    }
+
+    /// Our place in the client's trace if it sent a good one, else in a new one
+    /// that is not sampled: who wants a trace begins it.
+    pub fn trace(&self, header: Option<&str>) -> TraceParent {
+        match header.and_then(TraceParent::parse) {
+            Some(theirs) => TraceParent {
+                span: self.narrow(),
+                ..theirs
+            },
+            None => TraceParent {
+                trace: self.wide(),
+                span: self.narrow(),
+                flags: 0,
+            },
+        }
+    }
+
+    fn wide(&self) -> u128 {
+        u128::from(self.narrow()) << 64 | u128::from(self.narrow())
+    }
+
+    /// `SplitMix64` over a counter: never the same twice within a process, and
+    /// unlike between processes. Unguessable it is not, and need not be.
+    fn narrow(&self) -> u64 {
+        let count = self
+            .count
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        let value = count ^ self.key;
+        let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        // Zero is no valid span, and one in 2^64 is affordable.
+        (value ^ (value >> 31)).max(1)
+    }
+}

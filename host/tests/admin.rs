@@ -1,0 +1,229 @@
+//! The admin port as an operator and Prometheus see it.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use host::admin::{Admin, LIMITS};
+use host::metrics::Metrics;
+use host::readiness::Readiness;
+use host::serve::Server;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+fn server() -> Server {
+    Server::bind(
+        "admin",
+        "127.0.0.1:0".parse().expect("an address"),
+        "ADMIN_ADDR",
+        LIMITS,
+    )
+    .expect("a free port")
+}
+
+async fn ask(addr: std::net::SocketAddr, method: &str, path: &str) -> (u16, String, String) {
+    let mut stream = tokio::net::TcpStream::connect(addr)
+        .await
+        .expect("the port is open");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the server reads");
+    let mut text = String::new();
+    stream
+        .read_to_string(&mut text)
+        .await
+        .expect("a whole answer");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    (
+        head[9..12].parse().expect("a status"),
+        head.to_lowercase(),
+        body.to_owned(),
+    )
+}
+
+#[tokio::test]
+async fn probes_follow_the_latches_and_the_shutdown() {
+    let shutdown = CancellationToken::new();
+    let readiness = Readiness::new(shutdown.clone());
+    let (broker, database) = (readiness.latch("broker"), readiness.latch("database"));
+    let (_recorder, metrics) = Metrics::detached().unwrap();
+    let server = server();
+    let addr = server.local_addr();
+    let _admin = Admin::new(
+        readiness.clone(),
+        metrics,
+        || serde_json::json!({"id": "root"}),
+    )
+    .spawn(server);
+
+    let (status, _, body) = ask(addr, "GET", "/readyz").await;
+    assert_eq!(
+        (status, body.as_str()),
+        (503, "not ready: broker, database\n")
+    );
+    broker.meet();
+    assert_eq!(ask(addr, "GET", "/readyz").await.2, "not ready: database\n");
+    database.meet();
+    assert_eq!(ask(addr, "GET", "/readyz").await.0, 200);
+    assert!(readiness.ready() && broker.is_met());
+    database.reopen();
+    assert_eq!(ask(addr, "GET", "/readyz").await.0, 503);
+    assert_eq!(
+        ask(addr, "GET", "/livez").await.0,
+        200,
+        "liveness never looks at a dependency"
+    );
+    database.meet();
+    shutdown.cancel();
+    let (status, _, body) = ask(addr, "GET", "/readyz").await;
+    assert_eq!((status, body.as_str()), (503, "not ready: shutting down\n"));
+    assert_eq!(
+        ask(addr, "GET", "/livez").await.0,
+        200,
+        "the port stays open while the service drains"
+    );
+    let (status, head, body) = ask(addr, "GET", "/actors").await;
+    assert_eq!((status, body.as_str()), (200, "{\"id\":\"root\"}"));
+    assert!(head.contains("content-type: application/json"), "{head}");
+}
+
+#[tokio::test]
+async fn only_get_and_head_of_known_paths_are_answered() {
+    let (_recorder, metrics) = Metrics::detached().unwrap();
+    let server = server();
+    let addr = server.local_addr();
+    let admin = Admin::new(Readiness::new(CancellationToken::new()), metrics, || {
+        serde_json::Value::Null
+    })
+    .spawn(server);
+    for path in ["/", "/metrics/", "/livez2", "/metricsx"] {
+        let (status, head, body) = ask(addr, "GET", path).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(
+            head.contains("application/problem+json") && body.contains("/problems/not-found"),
+            "{head} {body}"
+        );
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let (status, head, _) = ask(addr, method, "/metrics").await;
+        assert_eq!(status, 405, "{method}");
+        assert!(head.contains("allow: get, head"), "{head}");
+    }
+    let (status, head, body) = ask(addr, "HEAD", "/readyz").await;
+    assert_eq!((status, body.as_str()), (200, ""));
+    assert!(head.contains("content-length: 6"), "{head}");
+    assert_eq!(ask(addr, "GET", "/readyz?verbose").await.0, 200);
+    drop(admin);
+    let gone = async { while tokio::net::TcpStream::connect(addr).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(10), gone)
+        .await
+        .expect("a dropped handle closes the port");
+}
+
+#[tokio::test]
+async fn readiness_can_be_waited_for() {
+    let readiness = Readiness::new(CancellationToken::new());
+    let latch = readiness.latch("broker");
+    let waiting = tokio::spawn({
+        let readiness = readiness.clone();
+        async move { readiness.all_met().await }
+    });
+    assert!(!readiness.ready());
+    latch.meet();
+    tokio::time::timeout(Duration::from_secs(10), waiting)
+        .await
+        .expect("in time")
+        .expect("no panic");
+    assert!(readiness.ready());
+}
+
+/// This test has the only process-wide recorder of this file.
+#[tokio::test]
+async fn prometheus_accepts_what_is_shown() {
+    let metrics = Metrics::install().expect("the first recorder");
+    assert!(Metrics::install().is_err(), "a second recorder is refused");
+    describe_counter!("test_events_total", "Events.");
+    describe_gauge!("test_depth", "Depth.");
+    describe_histogram!("test_write_seconds", "Duration of a write.");
+    describe_histogram!("test_batch_bytes", "Size of a batch.");
+    describe_histogram!("test_batch_records", "Records in a batch.");
+    counter!("test_events_total", "kind" => "a \"quoted\" \\ one\nwith a line").increment(3);
+    for name in [
+        "test_write_seconds",
+        "test_batch_bytes",
+        "test_batch_records",
+    ] {
+        histogram!(name).record(0.5);
+    }
+    let server = server();
+    let addr = server.local_addr();
+    let _admin = Admin::new(Readiness::new(CancellationToken::new()), metrics, || {
+        serde_json::Value::Null
+    })
+    .refresh(|| gauge!("test_depth").set(7.0))
+    .spawn(server);
+    let (status, head, text) = ask(addr, "GET", "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"),
+        "{head}"
+    );
+    for name in [
+        "test_write_seconds",
+        "test_batch_bytes",
+        "test_batch_records",
+    ] {
+        assert!(
+            text.contains(&format!("# TYPE {name} histogram")),
+            "{name} is no histogram:\n{text}"
+        );
+        assert!(
+            text.contains(&format!("{name}_bucket{{le=\"+Inf\"}} 1")),
+            "{text}"
+        );
+    }
+    assert!(
+        text.contains("http_connections_open{server=\"admin\"} "),
+        "{text}"
+    );
+    assert!(text.contains("process_resident_memory_bytes "), "{text}");
+    assert!(
+        text.contains("\ntest_depth 7\n"),
+        "measured just now: {text}"
+    );
+    let help = text
+        .lines()
+        .filter(|line| line.starts_with("# HELP"))
+        .count();
+    let types = text
+        .lines()
+        .filter(|line| line.starts_with("# TYPE"))
+        .count();
+    assert_eq!(help, types, "every metric has a help text:\n{text}");
+
+    // The tool's own opinion, where the tool is; the checks above hold without it.
+    let tool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    match tool {
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+        Ok(mut tool) => {
+            tool.stdin
+                .take()
+                .expect("piped")
+                .write_all(text.as_bytes())
+                .expect("promtool reads");
+            let verdict = tool.wait_with_output().expect("promtool ends");
+            assert!(
+                verdict.status.success(),
+                "{}\n{text}",
+                String::from_utf8_lossy(&verdict.stderr)
+            );
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A shutdown: what was begun is finished, what cannot end is cut.
+
+use std::time::Duration;
+
+use host::serve::{Limits, ServeReport, Server};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Routes, answer, asked, closed, get, start, within};
+
+#[tokio::test]
+async fn what_was_begun_is_finished_and_says_that_it_closes() {
+    let mut server = start(Limits::default(), Duration::from_secs(5));
+    let mut busy = TcpStream::connect(server.addr).await.unwrap();
+    let mut idle = TcpStream::connect(server.addr).await.unwrap();
+    asked(&mut busy, "/").await;
+    asked(&mut idle, "/").await;
+    busy.write_all(&get("/slow/1500")).await.unwrap();
+    server.has_begun(3).await;
+    server.stop.cancel();
+    let begun = Instant::now();
+    within(closed(&mut idle)).await;
+    assert!(
+        begun.elapsed() < Duration::from_millis(1_400),
+        "an idle connection is closed after its linger"
+    );
+    let answer = within(answer(&mut busy)).await;
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    within(closed(&mut busy)).await;
+    let report = within(server.task).await.unwrap();
+    assert_eq!(
+        report,
+        ServeReport {
+            accepted: 2,
+            open: 2,
+            busy: 1,
+            cut: 0
+        }
+    );
+    assert!(
+        TcpStream::connect(server.addr).await.is_err(),
+        "the port is free again"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_races_the_shutdown_still_gets_its_answer() {
+    let server = start(
+        Limits {
+            linger: Duration::from_secs(2),
+            ..Limits::default()
+        },
+        Duration::from_secs(5),
+    );
+    let mut used = TcpStream::connect(server.addr).await.unwrap();
+    asked(&mut used, "/").await;
+    let mut unused = TcpStream::connect(server.addr).await.unwrap();
+    server.stop.cancel();
+    tokio::task::yield_now().await;
+    for client in [&mut used, &mut unused] {
+        let answer = within(asked(client, "/")).await;
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        within(closed(client)).await;
+    }
+    assert_eq!(within(server.task).await.unwrap().cut, 0);
+}
+
+#[tokio::test]
+async fn connections_in_the_kernels_queue_are_served_before_the_port_closes() {
+    let server = Server::bind(
+        "test",
+        "127.0.0.1:0".parse().unwrap(),
+        "TEST_ADDR",
+        Limits::default(),
+    )
+    .unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = TcpStream::connect(server.local_addr()).await.unwrap();
+        client.write_all(&get("/slow/50")).await.unwrap();
+        clients.push(client);
+    }
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let run = tokio::spawn(server.run(Routes::default(), stop, Duration::from_secs(5)));
+    for client in &mut clients {
+        assert!(
+            within(answer(client))
+                .await
+                .contains("connection: close\r\n")
+        );
+    }
+    assert_eq!(within(run).await.unwrap().accepted, 20);
+}
+
+#[tokio::test]
+async fn the_deadline_cuts_what_does_not_end() {
+    let mut server = start(Limits::default(), Duration::from_millis(300));
+    let mut client = TcpStream::connect(server.addr).await.unwrap();
+    client.write_all(&get("/slow/3600000")).await.unwrap();
+    server.has_begun(1).await;
+    server.stop.cancel();
+    let begun = Instant::now();
+    let report = within(server.task).await.unwrap();
+    assert_eq!((report.busy, report.cut), (1, 1));
+    assert!(
+        begun.elapsed() >= Duration::from_millis(300) && begun.elapsed() < Duration::from_secs(3)
+    );
+    within(closed(&mut client)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_a_drain_loses_no_answer() {
+    let mut server = start(Limits::default(), Duration::from_secs(5));
+    let clients: Vec<_> = (0..32)
+        .map(|_| {
+            let addr = server.addr;
+            tokio::spawn(async move {
+                let (mut stream, mut answers) = (TcpStream::connect(addr).await.unwrap(), 0);
+                loop {
+                    // Every request that could be sent has its answer, the last one too.
+                    let text = asked(&mut stream, "/").await;
+                    answers += 1;
+                    if text.contains("connection: close") {
+                        return answers;
+                    }
+                }
+            })
+        })
+        .collect();
+    server.has_begun(2_000).await;
+    server.stop.cancel();
+    for client in clients {
+        assert!(within(client).await.expect("no client met a reset") > 1);
+    }
+    assert_eq!(within(server.task).await.unwrap().cut, 0);
+}

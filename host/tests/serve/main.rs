@@ -1,0 +1,5 @@
+//! The accept loop against real sockets: limits, drain, deadline, and hostile clients.
+
+mod client;
+mod drain;
+mod limits;
