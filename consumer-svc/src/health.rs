@@ -4,8 +4,9 @@
 //! lag. A dependency that goes away later makes `/health` 503 and leaves readiness alone: another
 //! replica would have the same broker and the same database.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use host::readiness::Latch;
@@ -18,6 +19,8 @@ use crate::query::mongo::MongoHistory;
 
 /// Pause between two looks.
 const EVERY: Duration = Duration::from_secs(2);
+/// The same until a dependency was reached for the first time, because readiness waits for it.
+const FIRST: Duration = Duration::from_millis(100);
 /// How long the broker may take to answer a look.
 const KAFKA_WAIT: Duration = Duration::from_secs(2);
 
@@ -26,6 +29,8 @@ const KAFKA_WAIT: Duration = Duration::from_secs(2);
 pub struct Health {
     mongodb: Arc<AtomicBool>,
     kafka: Arc<AtomicBool>,
+    /// Dependencies of which it was said that they are awaited.
+    awaited: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 impl Health {
@@ -39,6 +44,14 @@ impl Health {
         self.kafka.load(Ordering::Relaxed)
     }
 
+    /// Whether this is the first time that the dependency has to be waited for.
+    fn waiting(&self, name: &'static str) -> bool {
+        self.awaited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name)
+    }
+
     /// Notes a look, and says so when it differs from the last.
     fn note(&self, name: &'static str, flag: &AtomicBool, latch: &Latch, seen: Result<(), String>) {
         let up = seen.is_ok();
@@ -49,10 +62,15 @@ impl Health {
                 info!(dependency = name, "reached");
                 latch.meet();
             }
-            Err(cause) if was || !latch.is_met() => warn!(dependency = name, %cause, "not reached"),
+            Err(cause) if was => warn!(dependency = name, %cause, "not reached any more"),
+            Err(cause) if self.waiting(name) => info!(dependency = name, %cause, "not reached yet"),
             _ => {}
         }
     }
+}
+
+fn pause(latch: &Latch) -> Duration {
+    if latch.is_met() { EVERY } else { FIRST }
 }
 
 /// Looks at the database until the returned handle's task is aborted.
@@ -60,7 +78,7 @@ pub async fn watch_mongodb(health: Health, history: MongoHistory, latch: Latch) 
     loop {
         let seen = history.ping().await.map_err(|error| error.to_string());
         health.note("mongodb", &health.mongodb, &latch, seen);
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(pause(&latch)).await;
     }
 }
 
@@ -84,6 +102,6 @@ pub async fn watch_kafka(
         });
         let seen = seen.await.unwrap_or_else(|error| Err(error.to_string()));
         health.note("kafka", &health.kafka, &latch, seen);
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(pause(&latch)).await;
     }
 }

@@ -1,7 +1,6 @@
 //! The one consumer of this process: its properties, its events, and the slot it is found in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -11,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use crate::config::KafkaConfig;
 
@@ -30,16 +29,11 @@ pub type GroupConsumer = BaseConsumer<GroupContext>;
 pub struct GroupContext {
     rebalance: Arc<dyn Rebalance>,
     own: ConsumerSlot,
-    brokers_down: AtomicBool,
 }
 
 impl GroupContext {
     pub(crate) fn new(rebalance: Arc<dyn Rebalance>, own: ConsumerSlot) -> Self {
-        Self {
-            rebalance,
-            own,
-            brokers_down: AtomicBool::new(false),
-        }
+        Self { rebalance, own }
     }
 }
 
@@ -48,14 +42,9 @@ impl ClientContext for GroupContext {
         log(level, fac, message);
     }
 
+    /// The polling thread hears of the same errors and says so.
     fn error(&self, cause: KafkaError, reason: &str) {
-        let down =
-            cause.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::AllBrokersDown);
-        if down && !self.brokers_down.swap(true, Ordering::Relaxed) {
-            warn!(%cause, reason, "no broker can be reached, will keep trying");
-        } else {
-            debug!(%cause, reason, "consumer error");
-        }
+        debug!(%cause, reason, "consumer error");
     }
 }
 

@@ -26,7 +26,8 @@ pub const VARS: &[Var] = &[
     Var::with_default("LOG_FORMAT", "text", "text for people, json for machines"),
     Var::with_default(
         "RUST_LOG",
-        "info",
+        // The actor runtime's own spans name actors by number; our fields name them better.
+        "info,ractor=warn",
         "what is logged: a level, or directives such as info,actors=debug",
     ),
 ];

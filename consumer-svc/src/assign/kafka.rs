@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
@@ -43,6 +43,8 @@ const POLL: Duration = Duration::from_millis(100);
 const RESOLVE_FOR: Duration = Duration::from_secs(60);
 /// One request of it.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A complaint that stays the same is repeated this often.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(30);
 /// How long leaving may take after the partitions were given back.
 const LEAVE_FOR: Duration = Duration::from_secs(5);
 
@@ -132,6 +134,7 @@ fn poll_until<P>(
     member: &Member<P>,
     stop: impl Fn() -> bool,
 ) -> Result<(), String> {
+    let mut complaints = Complaints::default();
     while !stop() {
         match consumer.poll(POLL) {
             None => {}
@@ -146,10 +149,7 @@ fn poll_until<P>(
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 return Err(format!("fatal consumer error: {code}"));
             }
-            Some(Err(error)) => {
-                metrics::consumer_error();
-                warn!(%error, "kafka consumer");
-            }
+            Some(Err(error)) => complaints.hear(&error),
         }
         if let Some(cause) = member
             .broken
@@ -161,6 +161,31 @@ fn poll_until<P>(
         }
     }
     Ok(())
+}
+
+/// Says what the consumer reports: at once when it is something new, and then only now and then.
+/// The client repeats itself many times a second while no broker can be reached.
+#[derive(Default)]
+struct Complaints {
+    last: Option<(Option<RDKafkaErrorCode>, Instant)>,
+}
+
+impl Complaints {
+    fn hear(&mut self, error: &KafkaError) {
+        metrics::consumer_error();
+        let code = match error.rdkafka_error_code() {
+            // Both say the same, in turn.
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => {
+                Some(RDKafkaErrorCode::AllBrokersDown)
+            }
+            other => other,
+        };
+        let old = |(last, at): (_, Instant)| last == code && at.elapsed() < COMPLAIN_EVERY;
+        if !self.last.is_some_and(old) {
+            warn!(%error, "kafka consumer");
+            self.last = Some((code, Instant::now()));
+        }
+    }
 }
 
 /// Gives every partition back and leaves.
