@@ -13,7 +13,7 @@ use host::Process;
 use host::admin::{self, Admin};
 use host::exit::{Code, Failure};
 use host::readiness::Latch;
-use host::serve::{Limits, Server};
+use host::serve::{Door, Limits, Server};
 use host::trace::Ids;
 use mongodb::Client;
 use mongodb::options::ClientOptions;
@@ -23,9 +23,9 @@ use tracing::{error, info, warn};
 use crate::config::{Config, MongoConfig};
 use crate::health::{Health, watch_kafka, watch_mongodb};
 use crate::metrics;
+use crate::query::Query;
 use crate::query::http::Api;
 use crate::query::mongo::MongoHistory;
-use crate::query::{Port, Query};
 use crate::write::mongo::MongoStore;
 
 use self::ingest::Ingest;
@@ -66,10 +66,9 @@ impl App {
     /// A port that is taken, or a client that refuses its configuration.
     pub async fn build(config: Config, process: Process) -> Result<Self, Failure> {
         metrics::describe();
-        let limits = Limits::default();
-        let http = Server::bind("query", config.http_addr, "HTTP_ADDR", limits)?;
+        let http = Door::open("query", config.http_addr, "HTTP_ADDR", Limits::default())?;
         let admin = Server::bind("admin", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
-        let (http_addr, admin_addr) = (http.local_addr(), admin.local_addr());
+        let (http_addr, admin_addr) = (http.addr(), admin.local_addr());
         let latch = |name| process.readiness.latch(name);
         let (mongodb, kafka, indexes) = (latch("mongodb"), latch("kafka"), latch("indexes"));
 
@@ -96,7 +95,7 @@ impl App {
             ids: Ids::new().map_err(|cause| Failure::new(Code::Software, cause.to_string()))?,
             version: process.version,
         });
-        let query = query(Arc::new(Port::new(http, limits)), api, config.drain_timeout);
+        let query = query(http, api, config.drain_timeout);
         let watches = vec![
             spawn(watch_mongodb(health.clone(), history, mongodb)),
             spawn(watch_kafka(
@@ -156,6 +155,10 @@ impl App {
             info!(took = ?report.took, "drained: partitions given back, everything read is settled and committed");
         } else {
             error!(took = ?report.took, exit = %report.exit, "drain overran; what was not committed is read again by the next owner");
+            return Err(Failure::new(
+                Code::Overran,
+                format!("DRAIN_TIMEOUT {:?} was too short", self.drain_timeout),
+            ));
         }
         Ok(())
     }
@@ -172,8 +175,8 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<(
     AbortOnDropHandle::new(tokio::spawn(task))
 }
 
-fn query(port: Arc<Port>, api: Arc<Api<MongoHistory>>, drain: Duration) -> ChildSpec {
-    let make = move |_| Query::new(Arc::clone(&port), Arc::clone(&api), drain);
+fn query(door: Door, api: Arc<Api<MongoHistory>>, drain: Duration) -> ChildSpec {
+    let make = move |_| Query::new(door.clone(), Arc::clone(&api), drain);
     ChildSpec::stage("query", &Addr::new("query"), make).shutdown(Shutdown::Infinity)
 }
 

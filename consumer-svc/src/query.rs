@@ -8,11 +8,11 @@ pub mod http;
 pub mod mongo;
 pub mod view;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Cx, Failure, Stage};
-use host::serve::{Limits, ServeReport, Server};
+use host::serve::{Door, ServeReport};
 use purchases::UserId;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -51,37 +51,6 @@ pub trait HistoryStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<History>, StoreError>> + Send;
 }
 
-/// A port that is taken once and, after a restart of the actor, again.
-pub struct Port {
-    first: Mutex<Option<Server>>,
-    addr: std::net::SocketAddr,
-    limits: Limits,
-}
-
-impl Port {
-    /// Of a server that is bound already.
-    pub fn new(server: Server, limits: Limits) -> Self {
-        let addr = server.local_addr();
-        Self {
-            first: Mutex::new(Some(server)),
-            addr,
-            limits,
-        }
-    }
-
-    fn open(&self) -> Result<Server, Failure> {
-        let first = self
-            .first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        match first {
-            Some(server) => Ok(server),
-            None => Ok(Server::bind("query", self.addr, "HTTP_ADDR", self.limits)?),
-        }
-    }
-}
-
 /// Mailbox of the query stage.
 pub enum QueryMsg {
     /// The server ended.
@@ -90,7 +59,7 @@ pub enum QueryMsg {
 
 /// Serves while it lives.
 pub struct Query<S> {
-    port: Arc<Port>,
+    door: Door,
     api: Arc<Api<S>>,
     drain: Duration,
     stop: CancellationToken,
@@ -98,9 +67,9 @@ pub struct Query<S> {
 
 impl<S: HistoryStore> Query<S> {
     /// `drain` bounds how long requests that were begun may take once it is to end.
-    pub fn new(port: Arc<Port>, api: Arc<Api<S>>, drain: Duration) -> Self {
+    pub fn new(door: Door, api: Arc<Api<S>>, drain: Duration) -> Self {
         Self {
-            port,
+            door,
             api,
             drain,
             stop: CancellationToken::new(),
@@ -119,7 +88,7 @@ impl<S: HistoryStore> Stage for Query<S> {
     type Msg = QueryMsg;
 
     async fn started(&mut self, cx: &mut Cx<QueryMsg>) -> Result<(), Failure> {
-        let server = self.port.open()?;
+        let server = self.door.server().await?;
         info!(addr = %server.local_addr(), "query API listens");
         let service = warp::service(http::routes(Arc::clone(&self.api)));
         let (stop, drain) = (self.stop.clone(), self.drain);

@@ -9,6 +9,7 @@
 
 mod activity;
 mod connection;
+mod door;
 mod io;
 mod open;
 mod service;
@@ -29,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::{Code, Failure};
 use crate::metrics;
 use open::Open;
+
+pub use door::Door;
 
 /// Any error of a service or a body; hyper logs nothing of it, the service does.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
