@@ -1,0 +1,164 @@
+//! Stable addresses. In: messages. Out: the mailbox of whoever lives there now.
+//!
+//! An address outlives the actors behind it: a supervisor that restarts a child puts the new
+//! incarnation into the same cell. Nothing is buffered for an address where nobody lives.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use ractor::{ActorRef, MessagingErr};
+use thiserror::Error;
+
+use crate::reply::Reply;
+use crate::stage_actor::StageMsg;
+
+/// Nobody lives at the address right now (not started, being restarted, draining or gone). The
+/// message comes back: whether to wait, to refuse or to drop it is the sender's decision.
+#[derive(Error)]
+#[error("nobody takes messages at this address")]
+pub struct Undelivered<M>(pub M);
+
+impl<M> fmt::Debug for Undelivered<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Undelivered")
+    }
+}
+
+/// Why a question got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AskError {
+    /// Nobody takes messages at the address.
+    #[error("nobody takes messages at this address")]
+    Undelivered,
+    /// The question was dropped without an answer.
+    #[error("the question was dropped without an answer")]
+    Dropped,
+    /// No answer in the time given; one that comes later is dropped.
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+/// One actor behind an address, from its start to its end.
+pub(crate) struct Incarnation<M> {
+    pub(crate) actor: ActorRef<StageMsg<M>>,
+    /// Messages sent and not yet begun.
+    pub(crate) depth: AtomicUsize,
+    /// Whether a wake-up for finished owned work is in the mailbox already.
+    pub(crate) poked: AtomicBool,
+}
+
+struct Cell<M> {
+    name: String,
+    live: ArcSwapOption<Incarnation<M>>,
+}
+
+/// Stable address of an actor that takes messages of type `M`; cheap to clone.
+pub struct Addr<M> {
+    cell: Arc<Cell<M>>,
+}
+
+impl<M> Clone for Addr<M> {
+    fn clone(&self) -> Self {
+        Self {
+            cell: Arc::clone(&self.cell),
+        }
+    }
+}
+
+impl<M> fmt::Debug for Addr<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Addr").field(&self.cell.name).finish()
+    }
+}
+
+impl<M: Send + 'static> Addr<M> {
+    /// An address where nobody lives yet; [`ChildSpec::stage`](crate::ChildSpec::stage) moves an actor in.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            cell: Arc::new(Cell {
+                name: name.into(),
+                live: ArcSwapOption::empty(),
+            }),
+        }
+    }
+
+    /// Sends without waiting.
+    ///
+    /// `Ok` means that the message is in the mailbox, not that it is handled: an actor that fails
+    /// or is killed drops its mailbox. What must not be lost travels with a
+    /// [`Receipt`](crate::Receipt).
+    ///
+    /// # Errors
+    /// [`Undelivered`] with the message, if nobody takes messages here.
+    pub fn send(&self, msg: M) -> Result<(), Undelivered<M>> {
+        let live = self.cell.live.load();
+        let Some(live) = live.as_ref() else {
+            return Err(Undelivered(msg));
+        };
+        live.depth.fetch_add(1, Ordering::Relaxed);
+        live.actor.cast(StageMsg::User(msg)).map_err(|refused| {
+            live.depth.fetch_sub(1, Ordering::Relaxed);
+            match refused {
+                MessagingErr::SendErr(StageMsg::User(msg)) => Undelivered(msg),
+                other => unreachable!("a typed local send is taken or given back: {other}"),
+            }
+        })
+    }
+
+    /// Asks and waits for the answer: for control and queries only. On the hot path a message
+    /// carries its [`Reply`] or [`Receipt`](crate::Receipt) along and nobody waits.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        timeout: Duration,
+        make: impl FnOnce(Reply<R>) -> M,
+    ) -> Result<R, AskError> {
+        let (reply, answer) = Reply::channel();
+        self.send(make(reply)).map_err(|_| AskError::Undelivered)?;
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(answer) => answer.map_err(|_| AskError::Dropped),
+            Err(_) => Err(AskError::TimedOut),
+        }
+    }
+
+    /// Messages in the mailbox, not counting the one being handled.
+    pub fn depth(&self) -> usize {
+        self.cell
+            .live
+            .load()
+            .as_ref()
+            .map_or(0, |live| live.depth.load(Ordering::Relaxed))
+    }
+
+    /// The name given at the start.
+    pub fn name(&self) -> &str {
+        &self.cell.name
+    }
+
+    /// Moves an actor in. Refused while another one lives here.
+    pub(crate) fn move_in(&self, who: &Arc<Incarnation<M>>) -> bool {
+        let before = self
+            .cell
+            .live
+            .compare_and_swap(&None::<Arc<Incarnation<M>>>, Some(Arc::clone(who)));
+        before.is_none()
+    }
+
+    /// Moves an actor out, if it still lives here.
+    pub(crate) fn move_out(&self, who: &Arc<Incarnation<M>>) {
+        self.cell
+            .live
+            .compare_and_swap(&Some(Arc::clone(who)), None);
+    }
+
+    /// Who lives here.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn live(&self) -> Option<Arc<Incarnation<M>>> {
+        self.cell.live.load_full()
+    }
+}

@@ -1,0 +1,175 @@
+//! Children that come and go. In: specifications and ids. Out: incarnations that are up, or really gone.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use ractor::ActorRef;
+use thiserror::Error;
+
+use crate::reply::Reply;
+use crate::supervisor::SupMsg;
+use crate::sync::{Mutex, lock};
+use crate::{ChildSpec, Epoch};
+
+/// Why something did not start.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StartError {
+    /// A specification makes no sense.
+    #[error("{path}: {flaw}")]
+    Invalid {
+        /// Place in the tree.
+        path: String,
+        /// What is wrong with it.
+        flaw: String,
+    },
+    /// Two children of one supervisor have the same id.
+    #[error("{0}: a sibling has this id already")]
+    DuplicateId(String),
+    /// A child with this id lives, or is not gone yet.
+    #[error("a child `{0}` is there already")]
+    AlreadyThere(String),
+    /// The child did not come up; the cause names which one, and why.
+    #[error("{0}")]
+    Failed(String),
+    /// The supervisor is not running: not started, or being restarted.
+    #[error("the supervisor is not running")]
+    NotRunning,
+    /// The supervisor is draining or was drained: nothing starts there any more.
+    #[error("the supervisor was drained; nothing starts there any more")]
+    Drained,
+}
+
+/// Why nothing was stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StopError {
+    /// There is no child with this id.
+    #[error("there is no child `{0}`")]
+    Unknown(String),
+    /// The supervisor is not running, so none of its children is either.
+    #[error("the supervisor is not running")]
+    NotRunning,
+}
+
+/// How a child was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopOutcome {
+    /// It finished its work.
+    Drained,
+    /// It overran the deadline and was killed.
+    Overran,
+    /// It ended in another way meanwhile: it failed, finished by itself, or was waiting for a restart.
+    Ended,
+    /// It overran, was killed, and is still there because it blocks its thread. Its supervisor gives
+    /// up: nothing can take its place safely.
+    Stuck,
+}
+
+#[derive(Default)]
+struct Shared {
+    supervisor: ArcSwapOption<ActorRef<SupMsg>>,
+    ids: Mutex<Vec<String>>,
+    drained: AtomicBool,
+}
+
+/// Handle to the children of a [dynamic supervisor](crate::SupervisorSpec::dynamic).
+#[derive(Clone, Default)]
+pub struct Children {
+    shared: Arc<Shared>,
+}
+
+impl Children {
+    /// A handle for one dynamic supervisor, before it runs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a child and returns when it is up. A child that does not come up the first time is
+    /// not retried. Dropping the future does not undo the start.
+    ///
+    /// # Errors
+    /// [`StartError`]; a second start under a living id is [`StartError::AlreadyThere`].
+    pub async fn start(&self, child: ChildSpec) -> Result<Epoch, StartError> {
+        child.check("")?;
+        let (reply, answer) = Reply::channel();
+        self.tell(SupMsg::Insert {
+            child: Box::new(child),
+            reply,
+        })
+        .ok_or_else(|| self.not_running())?;
+        answer.await.unwrap_or_else(|_| Err(self.not_running()))
+    }
+
+    /// Drains one child and leaves the others alone. Returns when it is really gone: its value and
+    /// everything in its mailbox are dropped, so another one may take its place. Owned tasks that
+    /// overran still run to their end.
+    ///
+    /// # Errors
+    /// [`StopError`].
+    pub async fn stop(&self, id: &str, deadline: Duration) -> Result<StopOutcome, StopError> {
+        let (reply, answer) = Reply::channel();
+        let until = tokio::time::Instant::now().into_std().checked_add(deadline);
+        self.tell(SupMsg::Remove {
+            id: id.to_owned(),
+            until,
+            reply,
+        })
+        .ok_or(StopError::NotRunning)?;
+        answer.await.unwrap_or(Err(StopError::NotRunning))
+    }
+
+    /// The ids that are taken, in the order of their start.
+    pub fn ids(&self) -> Vec<String> {
+        lock(&self.shared.ids).clone()
+    }
+
+    fn not_running(&self) -> StartError {
+        if self.shared.drained.load(Ordering::Acquire) {
+            StartError::Drained
+        } else {
+            StartError::NotRunning
+        }
+    }
+
+    fn tell(&self, msg: SupMsg) -> Option<()> {
+        let supervisor = self.shared.supervisor.load();
+        supervisor.as_ref()?.cast(msg).ok()
+    }
+
+    /// A supervisor takes the handle. Refused while another one has it.
+    pub(crate) fn take(&self, supervisor: &Arc<ActorRef<SupMsg>>) -> bool {
+        let none = &None::<Arc<ActorRef<SupMsg>>>;
+        self.shared
+            .supervisor
+            .compare_and_swap(none, Some(Arc::clone(supervisor)))
+            .is_none()
+    }
+
+    pub(crate) fn release(&self, supervisor: &Arc<ActorRef<SupMsg>>) {
+        self.shared
+            .supervisor
+            .compare_and_swap(&Some(Arc::clone(supervisor)), None);
+        lock(&self.shared.ids).clear();
+    }
+
+    /// The supervisor was asked to drain, or runs again.
+    pub(crate) fn set_drained(&self, drained: bool) {
+        self.shared.drained.store(drained, Ordering::Release);
+    }
+
+    pub(crate) fn came(&self, id: &str) {
+        lock(&self.shared.ids).push(id.to_owned());
+    }
+
+    pub(crate) fn went(&self, id: &str) {
+        lock(&self.shared.ids).retain(|known| known != id);
+    }
+}
+
+impl fmt::Debug for Children {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Children").field(&self.ids()).finish()
+    }
+}

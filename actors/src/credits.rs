@@ -1,0 +1,197 @@
+//! Bounded flow. In: requests for room (records and bytes). Out: permits that give it back when dropped.
+//!
+//! Mailboxes are unbounded, so the work is bounded instead: a sender takes a credit of its receiver
+//! and the credit comes back when the work is settled, not when it is received. Control messages
+//! need none.
+
+mod gate;
+mod ledger;
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+pub use ledger::{Cost, Refused};
+
+use crate::metrics;
+use crate::sync;
+use gate::Gate;
+
+/// An account of credits, shared by cloning.
+///
+/// ```
+/// use actors::{Cost, Credits, Refused};
+/// let room = Credits::new("write", Cost { count: 2, bytes: 100 });
+/// let permit = room.try_take(Cost { count: 2, bytes: 10 })?;
+/// assert!(matches!(room.try_take(Cost { count: 1, bytes: 1 }), Err(Refused::NoneLeft)));
+/// drop(permit);
+/// assert_eq!(room.in_use(), Cost::default());
+/// # Ok::<(), Refused>(())
+/// ```
+#[derive(Clone)]
+pub struct Credits {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    gate: Gate,
+}
+
+impl Credits {
+    /// An account with `limit` to give; the name labels its gauges.
+    ///
+    /// # Panics
+    /// If a part of the limit is zero: nothing could ever be taken.
+    pub fn new(name: impl Into<String>, limit: Cost) -> Self {
+        let name = name.into();
+        check(&name, limit);
+        let inner = Arc::new(Inner {
+            name,
+            gate: Gate::new(limit),
+        });
+        metrics::watch_credits(&WeakCredits(Arc::downgrade(&inner)));
+        Self { inner }
+    }
+
+    /// Takes a credit now or not at all. Never overtakes a request that waits.
+    ///
+    /// # Errors
+    /// [`Refused::NoneLeft`], [`Refused::TooLarge`] or [`Refused::Closed`].
+    pub fn try_take(&self, cost: Cost) -> Result<Permit, Refused> {
+        self.inner
+            .gate
+            .try_take(cost)
+            .map(|generation| self.permit(cost, generation))
+    }
+
+    /// Takes a credit within `wait`, first come first served: a large request is not starved by
+    /// small ones. Dropping the future leaves the line.
+    ///
+    /// # Errors
+    /// [`Refused::TimedOut`], [`Refused::TooLarge`] or [`Refused::Closed`]; never `NoneLeft`.
+    pub async fn take(&self, cost: Cost, wait: Duration) -> Result<Permit, Refused> {
+        match self.try_take(cost) {
+            Err(Refused::NoneLeft) => {}
+            decided => return decided,
+        }
+        match tokio::time::timeout(wait, self.inner.gate.wait(cost)).await {
+            Ok(decided) => decided.map(|generation| self.permit(cost, generation)),
+            Err(_) => Err(Refused::TimedOut),
+        }
+    }
+
+    /// Changes the limit while running. A smaller one takes hold as credits come back; requests that
+    /// wait for more than the new whole are refused.
+    ///
+    /// # Panics
+    /// If a part of the limit is zero.
+    pub fn resize(&self, limit: Cost) {
+        check(&self.inner.name, limit);
+        self.inner.gate.resize(limit);
+    }
+
+    /// Counts everything taken so far as returned: for a receiver that was replaced while work of its
+    /// predecessor still hangs somewhere. Permits from before come back without effect.
+    pub fn reclaim(&self) {
+        self.inner.gate.reclaim();
+    }
+
+    /// Gives nothing any more; who waits is refused. Permits out there stay good and harmless.
+    pub fn close(&self) {
+        self.inner.gate.close();
+    }
+
+    /// What is taken right now.
+    pub fn in_use(&self) -> Cost {
+        self.inner.gate.used()
+    }
+
+    /// The whole.
+    pub fn limit(&self) -> Cost {
+        self.inner.gate.limit()
+    }
+
+    /// The name given at the start.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    fn permit(&self, cost: Cost, generation: ledger::Generation) -> Permit {
+        Permit {
+            account: Arc::clone(&self.inner),
+            cost,
+            generation,
+        }
+    }
+}
+
+impl fmt::Debug for Credits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credits")
+            .field("name", &self.name())
+            .field("in_use", &self.in_use())
+            .field("limit", &self.limit())
+            .finish()
+    }
+}
+
+fn check(name: &str, limit: Cost) {
+    assert!(
+        limit.count > 0 && limit.bytes > 0,
+        "credits `{name}` with a limit of {limit} could never be taken: both parts must be at least 1"
+    );
+}
+
+/// An account as the gauges hold it: they do not keep it alive.
+#[derive(Clone)]
+pub(crate) struct WeakCredits(Weak<Inner>);
+
+impl WeakCredits {
+    pub(crate) fn upgrade(&self) -> Option<Credits> {
+        self.0.upgrade().map(|inner| Credits { inner })
+    }
+}
+
+/// A credit taken. Dropping it gives it back.
+#[must_use = "a dropped permit is a returned credit"]
+pub struct Permit {
+    account: Arc<Inner>,
+    cost: Cost,
+    generation: ledger::Generation,
+}
+
+impl Permit {
+    /// Splits a part off, to be returned on its own. `None` if the part is larger than the permit.
+    pub fn split(&mut self, part: Cost) -> Option<Self> {
+        self.cost = self.cost.minus(part)?;
+        Some(Self {
+            account: Arc::clone(&self.account),
+            cost: part,
+            generation: self.generation,
+        })
+    }
+
+    /// What it stands for.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.account.gate.give_back(self.cost, self.generation);
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("of", &self.account.name)
+            .field("cost", &self.cost)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

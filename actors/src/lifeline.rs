@@ -1,0 +1,224 @@
+//! What binds an incarnation to its supervisor. In: orders of the supervisor. Out: news of the child.
+//!
+//! [`Notice`] is held by the incarnation and tells of its end when dropped, so no end is missed,
+//! however it came. A supervisor's notice is also held by the notices of its children: it tells of
+//! the end when the last of them is gone. [`Guard`] is held by the supervisor and kills when dropped,
+//! so no child outlives it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use ractor::{ActorCell, ActorRef};
+use tokio::sync::mpsc;
+
+use crate::supervisor::SupMsg;
+use crate::sync::{Mutex, lock};
+use crate::system::Shared;
+use crate::tree::Node;
+use crate::{Epoch, Exit, Laggard};
+
+/// What a child tells.
+#[derive(Debug)]
+pub(crate) enum News {
+    Started,
+    Gone(Exit),
+}
+
+/// Which child tells it.
+#[derive(Debug)]
+pub(crate) struct ChildNews {
+    pub(crate) key: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) news: News,
+}
+
+/// Who hears the news.
+pub(crate) enum Parent {
+    /// Held for its drop: the supervisor is not gone before its children are.
+    Supervisor {
+        to: ActorRef<SupMsg>,
+        _lease: Arc<Notice>,
+    },
+    System(mpsc::UnboundedSender<ChildNews>),
+}
+
+pub(crate) struct Notice {
+    parent: Parent,
+    key: u64,
+    epoch: Epoch,
+    control: Arc<Control>,
+    exit: Mutex<Option<Exit>>,
+    told: AtomicBool,
+}
+
+impl Notice {
+    pub(crate) fn new(parent: Parent, key: u64, epoch: Epoch, control: &Arc<Control>) -> Arc<Self> {
+        let control = Arc::clone(control);
+        Arc::new(Self {
+            parent,
+            key,
+            epoch,
+            control,
+            exit: Mutex::default(),
+            told: AtomicBool::new(false),
+        })
+    }
+
+    /// Notes how it ended. The first note stands: what follows from an end is not its cause.
+    pub(crate) fn record(&self, exit: Exit) {
+        lock(&self.exit).get_or_insert(exit);
+    }
+
+    pub(crate) fn started(&self) {
+        self.tell(News::Started);
+    }
+
+    /// Tells of the end although something of it is still there: a child that would not die.
+    pub(crate) fn abandon(&self) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            let exit = lock(&self.exit).take().unwrap_or_else(|| {
+                if self.control.killed.load(Ordering::Acquire) {
+                    Exit::Killed
+                } else {
+                    Exit::KilledByOthers
+                }
+            });
+            self.tell(News::Gone(exit));
+        }
+    }
+
+    fn tell(&self, news: News) {
+        let news = ChildNews {
+            key: self.key,
+            epoch: self.epoch,
+            news,
+        };
+        let heard = match &self.parent {
+            Parent::Supervisor { to, .. } => to.cast(SupMsg::Child(news)).is_ok(),
+            Parent::System(to) => to.send(news).is_ok(),
+        };
+        if !heard {
+            tracing::trace!("a supervisor ended before its child");
+        }
+    }
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        // The lease on the supervisor's own notice goes with the fields, so after these news.
+        self.abandon();
+    }
+}
+
+/// Where those are written down who did not finish in time.
+pub(crate) type Laggards = Arc<Mutex<Vec<Laggard>>>;
+
+/// How to reach an actor.
+pub(crate) enum Target {
+    Stage(ActorCell),
+    Supervisor(ActorRef<SupMsg>),
+}
+
+impl Target {
+    fn kill(&self) {
+        match self {
+            Self::Stage(cell) => cell.kill(),
+            Self::Supervisor(actor) => actor.kill(),
+        }
+    }
+
+    fn drain(&self, order: DrainOrder) {
+        let reached = match self {
+            Self::Stage(cell) => cell.drain().is_ok(),
+            Self::Supervisor(actor) => actor.cast(SupMsg::Stop(order)).is_ok(),
+        };
+        if !reached {
+            tracing::trace!("asked to drain what had ended");
+        }
+    }
+}
+
+/// A drain as a nested supervisor needs to know it.
+#[derive(Clone)]
+pub(crate) struct DrainOrder {
+    pub(crate) until: Option<Instant>,
+    pub(crate) laggards: Laggards,
+}
+
+#[derive(Default)]
+struct Reach {
+    target: Option<Target>,
+    up: bool,
+    /// Asked for before it was up.
+    drain: Option<DrainOrder>,
+}
+
+/// The supervisor's hand on one incarnation; orders given before it can be reached are kept.
+#[derive(Default)]
+pub(crate) struct Control {
+    killed: AtomicBool,
+    reach: Mutex<Reach>,
+}
+
+impl Control {
+    /// The incarnation can be killed from now on.
+    pub(crate) fn reached(&self, target: Target) {
+        let mut reach = lock(&self.reach);
+        if self.killed.load(Ordering::Acquire) {
+            target.kill();
+        }
+        reach.target = Some(target);
+    }
+
+    /// The incarnation can be drained from now on: it has started.
+    pub(crate) fn up(&self) {
+        let mut reach = lock(&self.reach);
+        reach.up = true;
+        if let (Some(order), Some(target)) = (reach.drain.take(), &reach.target) {
+            target.drain(order);
+        }
+    }
+
+    pub(crate) fn drain(&self, order: DrainOrder) {
+        let mut reach = lock(&self.reach);
+        match &reach.target {
+            Some(target) if reach.up => target.drain(order),
+            _ => reach.drain = Some(order),
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        let reach = lock(&self.reach);
+        self.killed.store(true, Ordering::Release);
+        if let Some(target) = &reach.target {
+            target.kill();
+        }
+    }
+}
+
+/// Kills when dropped.
+pub(crate) struct Guard(pub(crate) Arc<Control>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
+/// Everything an incarnation is born with.
+pub(crate) struct Launch {
+    pub(crate) epoch: Epoch,
+    pub(crate) node: Arc<Node>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) notice: Arc<Notice>,
+}
+
+impl Launch {
+    /// It has started.
+    pub(crate) fn up(&self) {
+        self.notice.started();
+        self.control.up();
+    }
+}

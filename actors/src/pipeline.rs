@@ -1,0 +1,188 @@
+//! Pipelines: source → steps → batches → sink, keyed and settled. In: a [`Flow`], a sink, lanes that
+//! come and go. Out: a supervisor specification and a handle.
+//!
+//! Records of one key go through one worker and one writer, and no two batches of a key are written
+//! at once, so their order is kept. A record that fails fails its lane, which begins again at its
+//! last commit; an unusable one goes to the failed handler.
+
+mod book;
+mod flow;
+mod lane;
+mod ports;
+mod shelf;
+mod work;
+mod write;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use flow::Flow;
+pub use ports::{Failed, Fate, Passed, Pulled, Sink, Source, Step, Unusable, Verdict};
+
+use crate::rate::Bucket;
+use crate::sync::{Mutex, lock};
+use crate::{
+    Addr, ChildSpec, Children, Credits, Delivery, Epoch, Outcome, Pulse, Rate, Restart, StartError,
+    StopError, StopOutcome, Watch,
+};
+use lane::Lane;
+use work::WorkMsg;
+
+/// A record on its way.
+struct Work<V, N: 'static> {
+    key: u64,
+    bytes: usize,
+    delivery: Delivery<V, N>,
+}
+
+type Steps<I, O> = Arc<dyn Fn(&I) -> Step<O> + Send + Sync>;
+type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type HandlerFn<I, O> = dyn Fn(Failed<I, O>) -> Answer + Send + Sync;
+type Handler<I, O> = Arc<HandlerFn<I, O>>;
+type Key<I> = Arc<dyn Fn(&I) -> u64 + Send + Sync>;
+
+/// What all lanes of a pipeline share.
+struct Shared<I, N: 'static> {
+    name: String,
+    workers: Vec<Addr<WorkMsg<I, N>>>,
+    key: Option<Key<I>>,
+    credits: Credits,
+    chunk: usize,
+    paused: watch::Sender<bool>,
+    bucket: Mutex<Bucket>,
+    quiet: Option<Duration>,
+}
+
+impl<I, N> Shared<I, N> {
+    fn key_of(&self, value: &I, lane: u32) -> u64 {
+        self.key.as_ref().map_or(u64::from(lane), |key| key(value))
+    }
+}
+
+impl<I: Send + 'static, N: Send + 'static> Shared<I, N> {
+    /// Workers pass it on behind the records they were given before.
+    fn flush(&self) {
+        for worker in &self.workers {
+            if worker.send(WorkMsg::Flush).is_err() {
+                tracing::trace!(worker = worker.name(), "nothing to flush at nobody's");
+            }
+        }
+    }
+}
+
+/// Where records of a key go.
+fn route(key: u64, ways: usize) -> usize {
+    // Keys are often small numbers in a row or multiples of something: mixed, they spread.
+    let mixed = (key ^ (key >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    (mixed % ways.max(1) as u64) as usize
+}
+
+/// Handle to a pipeline; cheap to clone. Its stages run wherever the specification that came with it
+/// is started; lanes are opened and closed here.
+pub struct Pipeline<I, N: 'static = ()> {
+    shared: Arc<Shared<I, N>>,
+    lanes: Children,
+}
+
+impl<I, N> Clone for Pipeline<I, N> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            lanes: self.lanes.clone(),
+        }
+    }
+}
+
+impl<I, N> fmt::Debug for Pipeline<I, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("name", &self.shared.name)
+            .field("lanes", &self.lanes)
+            .finish()
+    }
+}
+
+impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
+    /// Opens a lane, for example a partition that was assigned, and returns when its source is open.
+    /// `make` builds a source for every incarnation of it. A lane whose source comes to its end is
+    /// closed by itself, when everything in it is settled.
+    ///
+    /// # Errors
+    /// [`StartError::AlreadyThere`] if the lane is open or not gone yet, [`StartError::Failed`] if
+    /// the source does not open, [`StartError::NotRunning`] and [`StartError::Drained`] if the
+    /// pipeline does not run.
+    pub async fn open<S>(
+        &self,
+        lane: u32,
+        make: impl Fn(Epoch) -> S + Send + Sync + 'static,
+    ) -> Result<Epoch, StartError>
+    where
+        S: Source<Item = I, Note = N>,
+    {
+        let (shared, pulse) = (Arc::clone(&self.shared), Pulse::new());
+        let addr = Addr::new(format!("{}/{lane}", shared.name));
+        let watch = shared.quiet.map(|quiet| Watch::only(&pulse, quiet));
+        let stage = move |epoch| Lane::new(lane, make(epoch), pulse.clone(), Arc::clone(&shared));
+        let mut child =
+            ChildSpec::stage(lane.to_string(), &addr, stage).restart(Restart::Transient);
+        if let Some(watch) = watch {
+            child = child.watch(watch);
+        }
+        self.lanes.start(child).await
+    }
+
+    /// Drains one lane, for example a partition that is revoked, and leaves the others alone: it is
+    /// pulled from no more, what is under way is flushed, written, settled and committed. Returns
+    /// when the lane is gone; a new one may then be opened under its number.
+    ///
+    /// # Errors
+    /// [`StopError`].
+    pub async fn close(&self, lane: u32, deadline: Duration) -> Result<StopOutcome, StopError> {
+        self.lanes.stop(&lane.to_string(), deadline).await
+    }
+
+    /// The lanes that are open.
+    pub fn lanes(&self) -> Vec<u32> {
+        self.lanes
+            .ids()
+            .iter()
+            .filter_map(|id| id.parse().ok())
+            .collect()
+    }
+
+    /// Stops pulling and sending on. What is under way is finished and committed.
+    pub fn pause(&self) {
+        self.shared.paused.send_replace(true);
+    }
+
+    /// Goes on.
+    pub fn resume(&self) {
+        self.shared.paused.send_replace(false);
+    }
+
+    /// Has every batch written as it is, once the records that are under way are in it.
+    pub fn flush(&self) {
+        self.shared.flush();
+    }
+
+    /// Changes the rate, or lifts it.
+    ///
+    /// # Panics
+    /// If the rate lets nothing pass.
+    pub fn set_rate(&self, rate: Option<Rate>) {
+        if let Some(rate) = rate {
+            rate.check();
+        }
+        lock(&self.shared.bucket).set(rate, tokio::time::Instant::now().into_std());
+    }
+
+    /// The room there is for records under way; may be resized.
+    pub fn credits(&self) -> &Credits {
+        &self.shared.credits
+    }
+}

@@ -1,0 +1,243 @@
+//! One lane: a source, its credits and its book. In: records of the source, settlements. Out: work for
+//! the workers, commits for the source.
+//!
+//! The source is driven by an owned task, so a commit is never dropped half way, not even by a kill.
+//! The task ends when the stage that owns it asks for it or is gone.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::book::Book;
+use super::{Pulled, Shared, Source, Work, WorkMsg};
+use crate::{
+    Cost, Credits, Cx, Delivery, Epoch, Failure, Outlet, Permit, Position, Pulse, Receipt, Stage,
+};
+
+/// What the stage wants of the task. A closed channel means that the stage is gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Run,
+    Drain,
+}
+
+/// The task is over.
+pub(super) struct Ended(Result<(), Failure>);
+
+pub(super) struct Lane<S: Source> {
+    pub(super) number: u32,
+    pub(super) pulse: Pulse,
+    pub(super) shared: Arc<Shared<S::Item, S::Note>>,
+    /// Present until the lane is up.
+    pub(super) source: Option<S>,
+    wish: watch::Sender<Wish>,
+}
+
+impl<S: Source> Lane<S> {
+    pub(super) fn new(
+        number: u32,
+        source: S,
+        pulse: Pulse,
+        shared: Arc<Shared<S::Item, S::Note>>,
+    ) -> Self {
+        Self {
+            number,
+            pulse,
+            shared,
+            source: Some(source),
+            wish: watch::Sender::new(Wish::Run),
+        }
+    }
+}
+
+impl<S: Source> Stage for Lane<S> {
+    type Msg = Ended;
+
+    async fn started(&mut self, cx: &mut Cx<Ended>) -> Result<(), Failure> {
+        let Some(mut source) = self.source.take() else {
+            return Ok(());
+        };
+        let next = source.open(cx.epoch()).await?;
+        let driver = Driver {
+            number: self.number,
+            epoch: cx.epoch(),
+            source,
+            book: Arc::new(Book::new(cx.epoch(), next, self.pulse.clone())),
+            wish: self.wish.subscribe(),
+            paused: self.shared.paused.subscribe(),
+            shared: Arc::clone(&self.shared),
+            held: VecDeque::new(),
+            grant: None,
+            at_end: false,
+            flushed: false,
+        };
+        cx.spawn(async move { Ended(driver.run().await) });
+        Ok(())
+    }
+
+    async fn handle(&mut self, Ended(result): Ended, cx: &mut Cx<Ended>) -> Result<(), Failure> {
+        cx.finish();
+        result
+    }
+
+    async fn drained(&mut self, _cx: &mut Cx<Ended>) -> Result<(), Failure> {
+        self.wish.send_replace(Wish::Drain);
+        Ok(())
+    }
+}
+
+type Grant = Pin<Box<dyn Future<Output = Result<Permit, Failure>> + Send>>;
+
+struct Driver<S: Source> {
+    number: u32,
+    epoch: Epoch,
+    source: S,
+    book: Arc<Book<S::Note>>,
+    wish: watch::Receiver<Wish>,
+    paused: watch::Receiver<bool>,
+    shared: Arc<Shared<S::Item, S::Note>>,
+    /// Pulled, and not sent on. Not admitted either: dropped, they are simply pulled again.
+    held: VecDeque<Pulled<S::Item>>,
+    /// Waits for the credit of the first so many held. Kept, so as not to lose its place in line.
+    grant: Option<(usize, Grant)>,
+    at_end: bool,
+    flushed: bool,
+}
+
+impl<S: Source> Driver<S> {
+    async fn run(mut self) -> Result<(), Failure> {
+        loop {
+            let page = self.book.read();
+            if !page.passed.settled.is_empty() {
+                self.source.commit(page.passed).await?;
+            }
+            if let Some(seq) = page.failed {
+                return Err(format!("record {seq} of lane {} failed", self.number).into());
+            }
+            if self.wish.has_changed().is_err() {
+                return Ok(());
+            }
+            let ending = self.at_end && self.held.is_empty() || *self.wish.borrow() == Wish::Drain;
+            if ending && page.pending == 0 {
+                return Ok(());
+            }
+            if ending && !self.flushed {
+                self.flushed = true;
+                self.shared.flush();
+            }
+            self.ask_for_credit();
+            if let Some(permit) = self.wait(ending).await? {
+                self.send_on(permit)?;
+            }
+        }
+    }
+
+    /// Waits for whatever comes first; gives a permit if that is it.
+    async fn wait(&mut self, ending: bool) -> Result<Option<Permit>, Failure> {
+        let stopped = *self.paused.borrow_and_update();
+        let pulling = !ending && !stopped && !self.at_end && self.held.is_empty();
+        let sending = !ending && !stopped;
+        let granted = async {
+            match &mut self.grant {
+                Some((_, grant)) if sending => grant.await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // Its result is of no interest: the loop looks for itself.
+            _ = self.wish.changed() => Ok(None),
+            () = self.book.news() => Ok(None),
+            permit = granted => permit.map(Some),
+            _ = self.paused.changed() => Ok(None),
+            pulled = self.source.pull(self.shared.chunk), if pulling => {
+                match pulled? {
+                    Some(pulled) => self.held.extend(pulled),
+                    None => self.at_end = true,
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn ask_for_credit(&mut self) {
+        if self.held.is_empty() || self.grant.is_some() {
+            return;
+        }
+        let limit = self.shared.credits.limit();
+        let (mut count, mut bytes) = (0, 0usize);
+        for pulled in self.held.iter().take(limit.count.min(self.shared.chunk)) {
+            let more = bytes.saturating_add(pulled.bytes);
+            if count > 0 && more > limit.bytes {
+                break;
+            }
+            (count, bytes) = (count + 1, more);
+        }
+        // A record larger than the whole passes alone.
+        let cost = Cost {
+            count,
+            bytes: bytes.min(limit.bytes),
+        };
+        let grant = grant(self.shared.credits.clone(), cost, Arc::clone(&self.shared));
+        self.grant = Some((count, Box::pin(grant)));
+    }
+
+    fn send_on(&mut self, permit: Permit) -> Result<(), Failure> {
+        let Some((count, _)) = self.grant.take() else {
+            return Ok(());
+        };
+        let chunk: Vec<_> = self.held.drain(..count).collect();
+        self.book.admit(chunk.iter().map(|pulled| pulled.seq))?;
+        let permit = Arc::new(permit);
+        let outlet: Outlet<S::Note> = Arc::clone(&self.book) as Outlet<S::Note>;
+        let work = chunk.into_iter().map(|Pulled { seq, bytes, value }| {
+            let position = Position {
+                lane: self.number,
+                epoch: self.epoch,
+                seq,
+            };
+            let key = self.shared.key_of(&value, self.number);
+            let receipt = Receipt::new(position, Arc::clone(&outlet), Some(Arc::clone(&permit)));
+            Work {
+                key,
+                bytes,
+                delivery: Delivery { value, receipt },
+            }
+        });
+        let mut routed: Vec<Vec<_>> = self.shared.workers.iter().map(|_| Vec::new()).collect();
+        for work in work {
+            let to = super::route(work.key, routed.len());
+            routed[to].push(work);
+        }
+        for (worker, work) in self.shared.workers.iter().zip(routed) {
+            if !work.is_empty() && worker.send(WorkMsg::Push(work)).is_err() {
+                // Dropped with its receipts, which fails the lane: it begins again at its commit.
+                tracing::debug!(
+                    lane = self.number,
+                    worker = worker.name(),
+                    "no worker at home"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A credit, and then the time the rate wants.
+async fn grant<I, N>(
+    credits: Credits,
+    cost: Cost,
+    shared: Arc<Shared<I, N>>,
+) -> Result<Permit, Failure> {
+    let permit = credits.take(cost, Duration::MAX).await?;
+    let now = tokio::time::Instant::now().into_std();
+    let wait = crate::sync::lock(&shared.bucket).take(cost.count, now);
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+    Ok(permit)
+}

@@ -1,0 +1,106 @@
+//! What a pipeline is given: where records come from, what is made of them, where they go.
+//!
+//! In: nothing. Out: the traits and facts at its edges.
+
+use std::future::Future;
+
+use crate::{Epoch, Failure, Outcome, Position, Settled};
+
+/// A record as its source gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled<T> {
+    /// Its number in the lane; numbers rise, gaps are allowed.
+    pub seq: u64,
+    /// What it costs in bytes.
+    pub bytes: usize,
+    /// The record.
+    pub value: T,
+}
+
+/// How far a lane has come.
+#[derive(Debug)]
+pub struct Passed<N> {
+    /// The position to commit: everything before it is stored or dead-lettered.
+    pub next: u64,
+    /// What the prefix moved over since last time, in the order of the lane.
+    pub settled: Vec<Settled<N>>,
+}
+
+/// One lane of records, for example one partition. Each incarnation of a lane has a source of its own.
+pub trait Source: Send + 'static {
+    /// What it gives.
+    type Item: Send + 'static;
+    /// What a stored record contributes when the prefix passes it.
+    type Note: Send + 'static;
+
+    /// Called first: where the lane goes on, that is, the least number it will give.
+    fn open(&mut self, epoch: Epoch) -> impl Future<Output = Result<u64, Failure>> + Send;
+
+    /// Gives up to `most` records, or waits until there are some; `None` is the end of the lane.
+    ///
+    /// Must be cancel-safe: the future is dropped whenever something else has to be done first, and
+    /// no record may be lost by that.
+    fn pull(
+        &mut self,
+        most: usize,
+    ) -> impl Future<Output = Result<Option<Vec<Pulled<Self::Item>>>, Failure>> + Send;
+
+    /// Takes note of how far the lane has come. Never dropped half way, never concurrent with `pull`.
+    fn commit(
+        &mut self,
+        passed: Passed<Self::Note>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What a step makes of a record.
+#[derive(Debug)]
+pub enum Step<O> {
+    /// This, to be written.
+    Next(O),
+    /// Nothing is to be written; the record counts as stored.
+    Skip,
+    /// It cannot be used: the failed handler decides.
+    Fail(Failure),
+}
+
+/// What became of a record in a sink.
+#[derive(Debug)]
+pub enum Fate<N> {
+    /// It is written durably.
+    Stored(Option<N>),
+    /// It will never be written as it is: the failed handler decides.
+    Refused(Failure),
+    /// It was not written this time: it has to be delivered again.
+    Failed(Failure),
+}
+
+/// Where batches go.
+pub trait Sink<O, N>: Send + Sync + 'static {
+    /// Writes a batch and gives the fate of each record, in the order of the batch; a fate that is
+    /// missing counts as failed. Runs in an owned task: it is never dropped half way.
+    fn write(&self, batch: &[O]) -> impl Future<Output = Vec<Fate<N>>> + Send;
+}
+
+/// A record that could not be used, on its way to the failed handler.
+#[derive(Debug)]
+pub struct Failed<I, O> {
+    /// Which one.
+    pub position: Position,
+    /// The record, as far as it came.
+    pub record: Unusable<I, O>,
+    /// Why, in words.
+    pub cause: String,
+}
+
+/// How far an unusable record came.
+#[derive(Debug)]
+pub enum Unusable<I, O> {
+    /// A step failed on it, or panicked.
+    Raw(I),
+    /// The sink refused it.
+    Ready(O),
+}
+
+/// The answer of a failed handler: [`Outcome::DeadLettered`] moves the lane on,
+/// [`Outcome::Failed`] fails the lane, so that the record is delivered again.
+pub type Verdict = Outcome;

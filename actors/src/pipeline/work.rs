@@ -1,0 +1,101 @@
+//! The workers. In: raw records. Out: ready ones to the writers, unusable ones to the failed handler.
+
+use std::sync::Arc;
+
+use super::ports::{Failed, Step, Unusable};
+use super::write::WriteMsg;
+use super::{Handler, Steps, Work, route};
+use crate::guard::catch_now;
+use crate::{Addr, Cx, Delivery, Failure, Outcome, Receipt, Stage};
+
+/// What a worker takes.
+pub(super) enum WorkMsg<I, N: 'static> {
+    Push(Vec<Work<I, N>>),
+    Flush,
+    /// A failed handler is done.
+    Handled,
+}
+
+pub(super) struct Worker<I, O, N: 'static> {
+    pub(super) steps: Steps<I, O>,
+    pub(super) on_failed: Handler<I, O>,
+    pub(super) writers: Arc<[Addr<WriteMsg<O, N>>]>,
+}
+
+impl<I, O, N> Worker<I, O, N>
+where
+    I: Send + 'static,
+    O: Send + 'static,
+    N: Send + 'static,
+{
+    fn work(&self, batch: Vec<Work<I, N>>, cx: &mut Cx<WorkMsg<I, N>>) {
+        let mut routed: Vec<Vec<_>> = self.writers.iter().map(|_| Vec::new()).collect();
+        let mut skipped = Vec::new();
+        for Work {
+            key,
+            bytes,
+            delivery: Delivery { value, receipt },
+        } in batch
+        {
+            let step = catch_now(|| (self.steps)(&value));
+            let cause = match step {
+                Ok(Step::Next(value)) => {
+                    let to = route(key, routed.len());
+                    routed[to].push(Work {
+                        key,
+                        bytes,
+                        delivery: Delivery { value, receipt },
+                    });
+                    continue;
+                }
+                Ok(Step::Skip) => {
+                    skipped.push((receipt, Outcome::Stored, None));
+                    continue;
+                }
+                Ok(Step::Fail(failure)) => crate::exit::chain(failure.as_ref()),
+                Err(panic) => format!("panicked: {panic}"),
+            };
+            let failed = Failed {
+                position: receipt.position(),
+                record: Unusable::Raw(value),
+                cause,
+            };
+            let verdict = (self.on_failed)(failed);
+            cx.spawn(async move {
+                receipt.settle(verdict.await, None);
+                WorkMsg::Handled
+            });
+        }
+        Receipt::settle_all(skipped);
+        for (writer, work) in self.writers.iter().zip(routed) {
+            if !work.is_empty() && writer.send(WriteMsg::Push(work)).is_err() {
+                // Dropped with its receipts, which fails the lane: it begins again at its commit.
+                tracing::debug!(writer = writer.name(), "no writer at home");
+            }
+        }
+    }
+}
+
+impl<I, O, N> Stage for Worker<I, O, N>
+where
+    I: Send + 'static,
+    O: Send + 'static,
+    N: Send + 'static,
+{
+    type Msg = WorkMsg<I, N>;
+
+    async fn handle(&mut self, msg: Self::Msg, cx: &mut Cx<Self::Msg>) -> Result<(), Failure> {
+        match msg {
+            WorkMsg::Push(batch) => self.work(batch, cx),
+            WorkMsg::Flush => {
+                for writer in self.writers.iter() {
+                    if writer.send(WriteMsg::Flush).is_err() {
+                        tracing::trace!(writer = writer.name(), "nothing to flush at nobody's");
+                    }
+                }
+            }
+            WorkMsg::Handled => {}
+        }
+        Ok(())
+    }
+}

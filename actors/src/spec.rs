@@ -1,0 +1,296 @@
+//! What is to be supervised, and how. In: ids, recipes, rules. Out: specifications a supervisor can
+//! start from again and again.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::children::Children;
+use crate::guard::catch_now;
+use crate::lifeline::Launch;
+use crate::stage_actor;
+use crate::supervisor::machine::Policy;
+use crate::tree::Kind;
+use crate::watch::Watch;
+use crate::{Addr, Backoff, Epoch, Exit, Intensity, Stage, StartError, supervisor};
+
+/// Who is restarted together with a failed child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Nobody.
+    OneForOne,
+    /// Those that were started after it.
+    RestForOne,
+    /// All.
+    OneForAll,
+}
+
+/// After which ends a child is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Any end, a normal one too.
+    Permanent,
+    /// A failure only.
+    Transient,
+    /// Never, also not for its neighbours' sake.
+    Temporary,
+}
+
+/// How a child is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Killed at once.
+    Kill,
+    /// Drained; killed when it takes longer.
+    Drain(Duration),
+    /// Drained, however long it takes; a shared deadline still holds.
+    Infinity,
+}
+
+/// The drain a stage is given when nothing is said. The deadline of [`System::drain`](crate::System::drain)
+/// is usually shorter, and then rules.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Birth = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Clone)]
+enum Role {
+    Stage {
+        start: Arc<dyn Fn(Launch) -> Birth + Send + Sync>,
+        depth: Arc<dyn Fn() -> usize + Send + Sync>,
+    },
+    Supervisor(Arc<SupervisorSpec>),
+}
+
+/// How to start, restart and stop one child.
+#[derive(Clone)]
+pub struct ChildSpec {
+    pub(crate) id: String,
+    role: Role,
+    restart: Restart,
+    shutdown: Shutdown,
+    start_within: Option<Duration>,
+    pub(crate) watch: Option<Watch>,
+}
+
+impl ChildSpec {
+    /// A stage that lives at `addr`; `make` builds a fresh value for every incarnation.
+    ///
+    /// It is [`Restart::Permanent`] and drained for up to 30 s unless told otherwise. A panic in
+    /// `make` is a failed start.
+    pub fn stage<S: Stage>(
+        id: impl Into<String>,
+        addr: &Addr<S::Msg>,
+        make: impl Fn(Epoch) -> S + Send + Sync + 'static,
+    ) -> Self {
+        let make = Arc::new(make);
+        let (home, mailbox) = (addr.clone(), addr.clone());
+        let start = move |launch: Launch| -> Birth {
+            let (make, addr) = (Arc::clone(&make), home.clone());
+            Box::pin(async move {
+                match catch_now(|| make(launch.epoch)) {
+                    Ok(stage) => stage_actor::spawn(stage, addr, launch).await,
+                    Err(panic) => launch
+                        .notice
+                        .record(Exit::StartFailed(format!("panicked: {panic}"))),
+                }
+            })
+        };
+        let role = Role::Stage {
+            start: Arc::new(start),
+            depth: Arc::new(move || mailbox.depth()),
+        };
+        Self {
+            id: id.into(),
+            role,
+            restart: Restart::Permanent,
+            shutdown: Shutdown::Drain(PATIENCE),
+            start_within: None,
+            watch: None,
+        }
+    }
+
+    /// A nested supervisor. It is [`Restart::Permanent`] and given all the time there is to drain:
+    /// its children have limits of their own.
+    pub fn supervisor(id: impl Into<String>, spec: SupervisorSpec) -> Self {
+        let role = Role::Supervisor(Arc::new(spec));
+        Self {
+            id: id.into(),
+            role,
+            restart: Restart::Permanent,
+            shutdown: Shutdown::Infinity,
+            start_within: None,
+            watch: None,
+        }
+    }
+
+    /// After which ends it is restarted.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// How it is stopped.
+    pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.shutdown = shutdown;
+        self
+    }
+
+    /// How long a start may take; one that takes longer is killed and counts as failed. Without it,
+    /// a start may take for ever, and holds up those that come after it.
+    pub fn start_within(mut self, limit: Duration) -> Self {
+        self.start_within = Some(limit);
+        self
+    }
+
+    /// Has its supervisor watch over its progress; see [`Watch`].
+    pub fn watch(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// Its id, unique among its siblings.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        let keeps_deadlines = matches!(self.role, Role::Supervisor(_));
+        Policy {
+            restart: self.restart,
+            shutdown: self.shutdown,
+            start_within: self.start_within,
+            keeps_deadlines,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.role {
+            Role::Stage { .. } => Kind::Stage,
+            Role::Supervisor(spec) if spec.dynamic.is_some() => Kind::Dynamic,
+            Role::Supervisor(_) => Kind::Supervisor,
+        }
+    }
+
+    pub(crate) fn depth(&self) -> Option<Box<dyn Fn() -> usize + Send + Sync>> {
+        match &self.role {
+            Role::Stage { depth, .. } => {
+                let depth = Arc::clone(depth);
+                Some(Box::new(move || depth()))
+            }
+            Role::Supervisor(_) => None,
+        }
+    }
+
+    pub(crate) fn launch(&self, launch: Launch) -> Birth {
+        match &self.role {
+            Role::Stage { start, .. } => start(launch),
+            Role::Supervisor(spec) => Box::pin(supervisor::spawn(Arc::clone(spec), launch)),
+        }
+    }
+
+    pub(crate) fn check(&self, path: &str) -> Result<(), StartError> {
+        if self.id.is_empty() || self.id.contains('/') {
+            let flaw = format!(
+                "`{}` is no id: it must not be empty and must not contain a slash",
+                self.id
+            );
+            return Err(StartError::Invalid {
+                path: path.to_owned(),
+                flaw,
+            });
+        }
+        match &self.role {
+            Role::Stage { .. } => Ok(()),
+            Role::Supervisor(spec) => spec.check(&format!("{path}/{}", self.id)),
+        }
+    }
+}
+
+impl fmt::Debug for ChildSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildSpec")
+            .field("id", &self.id)
+            .field("kind", &self.kind())
+            .field("restart", &self.restart)
+            .field("shutdown", &self.shutdown)
+            .finish()
+    }
+}
+
+/// A supervisor: its children, in the order of their start, and its rules.
+#[derive(Clone, Debug)]
+pub struct SupervisorSpec {
+    pub(crate) strategy: Strategy,
+    pub(crate) intensity: Intensity,
+    pub(crate) backoff: Backoff,
+    pub(crate) children: Vec<ChildSpec>,
+    pub(crate) dynamic: Option<Children>,
+}
+
+impl SupervisorSpec {
+    /// A supervisor without children so far.
+    pub fn new(strategy: Strategy) -> Self {
+        Self {
+            strategy,
+            intensity: Intensity::default(),
+            backoff: Backoff::default(),
+            children: Vec::new(),
+            dynamic: None,
+        }
+    }
+
+    /// A one-for-one supervisor whose children come and go at run time through `children`, keyed by
+    /// their id. It starts empty, also after a restart of its own. When it stops, its children drain
+    /// all at once: there is no order among them.
+    pub fn dynamic(children: &Children) -> Self {
+        Self {
+            dynamic: Some(children.clone()),
+            ..Self::new(Strategy::OneForOne)
+        }
+    }
+
+    /// How many restarts are allowed; they are counted over all its children.
+    pub fn intensity(mut self, intensity: Intensity) -> Self {
+        self.intensity = intensity;
+        self
+    }
+
+    /// How long it waits before a restart; counted for each child alone.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Adds a child after those that are there.
+    pub fn child(mut self, child: ChildSpec) -> Self {
+        self.children.push(child);
+        self
+    }
+
+    pub(crate) fn check(&self, path: &str) -> Result<(), StartError> {
+        let invalid = |flaw: &str| StartError::Invalid {
+            path: path.to_owned(),
+            flaw: flaw.to_owned(),
+        };
+        if let Some(flaw) = self.backoff.flaw() {
+            return Err(invalid(flaw));
+        }
+        if self.dynamic.is_some() && !self.children.is_empty() {
+            return Err(invalid(
+                "a dynamic supervisor takes its children at run time only",
+            ));
+        }
+        let mut ids = HashSet::new();
+        for child in &self.children {
+            if !ids.insert(child.id.as_str()) {
+                return Err(StartError::DuplicateId(format!("{path}/{}", child.id)));
+            }
+            child.check(path)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! The shell of a supervisor: a ractor actor around [`machine`]. In: news of children and orders.
+//! Out: starts, drains and kills as the machine decides.
+//!
+//! It never waits inside a handler, so it can always be asked to stop. It links nothing in ractor's
+//! own tree, which would kill children without a drain and forget those that are draining: what
+//! binds them is in `lifeline.rs`.
+
+mod acts;
+mod looks;
+pub(crate) mod machine;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::AbortHandle;
+
+use crate::children::Children;
+use crate::guard::catch_now;
+use crate::lifeline::{ChildNews, DrainOrder, Guard, Laggards, Launch, News, Target};
+use crate::reply::Reply;
+use crate::tree::Node;
+use crate::watch::{Watch, Watcher};
+use crate::{ChildSpec, Epoch, Exit, StartError, StopError, StopOutcome, SupervisorSpec};
+use machine::{Act, Key, Machine};
+
+/// What a supervisor hears.
+pub(crate) enum SupMsg {
+    Boot,
+    Child(ChildNews),
+    Tick,
+    /// Watched children are to be looked at.
+    Look,
+    Stop(DrainOrder),
+    Insert {
+        child: Box<ChildSpec>,
+        reply: Reply<Result<Epoch, StartError>>,
+    },
+    Remove {
+        id: String,
+        until: Option<Instant>,
+        reply: Reply<Result<StopOutcome, StopError>>,
+    },
+}
+
+struct SupervisorActor;
+
+/// One child as the shell keeps it.
+struct Child {
+    spec: ChildSpec,
+    node: Arc<Node>,
+    epoch: Option<Epoch>,
+    /// Present while an incarnation is around.
+    guard: Option<Guard>,
+    /// How its last incarnation ended.
+    exit: Option<Exit>,
+    overran: bool,
+    watcher: Watcher,
+    start: Option<Reply<Result<Epoch, StartError>>>,
+    stops: Vec<Reply<Result<StopOutcome, StopError>>>,
+}
+
+struct State {
+    myself: ActorRef<SupMsg>,
+    machine: Machine,
+    children: BTreeMap<Key, Child>,
+    keys: HashMap<String, Key>,
+    handle: Option<(Children, Arc<ActorRef<SupMsg>>)>,
+    alarm: Option<(Instant, AbortHandle)>,
+    /// How often watched children are looked at, and by whom.
+    looking: Option<(Duration, AbortHandle)>,
+    laggards: Laggards,
+    /// Last, so that the end is told after every guard is dropped.
+    launch: Launch,
+}
+
+/// Starts a supervisor; it brings up its children on its own and then says so.
+pub(crate) async fn spawn(spec: Arc<SupervisorSpec>, launch: Launch) {
+    if let Err(refused) = SupervisorActor::spawn(None, SupervisorActor, (spec, launch)).await {
+        tracing::trace!(%refused, "a supervisor did not start");
+    }
+}
+
+impl State {
+    fn new(myself: ActorRef<SupMsg>, spec: &SupervisorSpec, launch: Launch) -> Self {
+        let machine = Machine::new(
+            spec.strategy,
+            spec.dynamic.is_some(),
+            spec.intensity,
+            spec.backoff,
+            acts::chance,
+        );
+        let laggards = Laggards::default();
+        launch.node.clear();
+        let mut state = Self {
+            myself,
+            machine,
+            children: BTreeMap::new(),
+            keys: HashMap::new(),
+            handle: None,
+            alarm: None,
+            looking: None,
+            laggards,
+            launch,
+        };
+        for child in &spec.children {
+            let key = state.machine.add(&child.id, child.policy());
+            state.settle_in(key, child.clone());
+        }
+        state
+    }
+
+    fn settle_in(&mut self, key: Key, spec: ChildSpec) {
+        let node = Node::new(
+            Some(&self.launch.node.path),
+            &spec.id,
+            spec.kind(),
+            spec.depth(),
+        );
+        self.launch.node.add(&node);
+        self.keys.insert(spec.id.clone(), key);
+        if let Some((children, _)) = &self.handle {
+            children.came(&spec.id);
+        }
+        let child = Child {
+            spec,
+            node,
+            epoch: None,
+            guard: None,
+            exit: None,
+            overran: false,
+            watcher: Watcher::default(),
+            start: None,
+            stops: Vec::new(),
+        };
+        let period = child.spec.watch.as_ref().map(Watch::period);
+        self.children.insert(key, child);
+        if let Some(period) = period {
+            self.look_every(period);
+        }
+    }
+
+    fn hear(&mut self, msg: SupMsg) {
+        let now = acts::now();
+        match msg {
+            SupMsg::Boot => {
+                let acts = self.machine.boot(now);
+                self.perform(acts);
+            }
+            SupMsg::Tick => {
+                self.alarm = None;
+                let acts = self.machine.tick(now);
+                self.perform(acts);
+            }
+            SupMsg::Look => self.look(now),
+            SupMsg::Stop(order) => {
+                self.laggards = order.laggards;
+                if let Some((children, _)) = &self.handle {
+                    children.set_drained(true);
+                }
+                self.launch.node.enter(crate::tree::State::Draining);
+                let acts = self.machine.stop(order.until, now);
+                self.perform(acts);
+            }
+            SupMsg::Child(ChildNews {
+                key,
+                epoch,
+                news: News::Started,
+            }) => {
+                self.child_started(key, epoch);
+                let acts = self.machine.started(key, epoch, now);
+                self.perform(acts);
+            }
+            SupMsg::Child(ChildNews {
+                key,
+                epoch,
+                news: News::Gone(exit),
+            }) => {
+                let exit = self.machine.verdict(key, epoch).cloned().unwrap_or(exit);
+                self.child_gone(key, epoch, &exit);
+                let acts = self.machine.gone(key, epoch, &exit, now);
+                self.perform(acts);
+            }
+            SupMsg::Insert { child, reply } => self.insert(*child, reply, now),
+            SupMsg::Remove { id, until, reply } => self.remove(&id, until, reply, now),
+        }
+        self.set_alarm();
+    }
+
+    fn insert(&mut self, child: ChildSpec, reply: Reply<Result<Epoch, StartError>>, now: Instant) {
+        if self.keys.contains_key(&child.id) {
+            return acts::answer(reply, Err(StartError::AlreadyThere(child.id)));
+        }
+        let (key, acts) = self.machine.insert(&child.id, child.policy(), now);
+        let Some(key) = key else {
+            return acts::answer(reply, Err(StartError::Drained));
+        };
+        self.settle_in(key, child);
+        if let Some(child) = self.children.get_mut(&key) {
+            child.start = Some(reply);
+        }
+        self.perform(acts);
+    }
+
+    fn remove(
+        &mut self,
+        id: &str,
+        until: Option<Instant>,
+        reply: Reply<Result<StopOutcome, StopError>>,
+        now: Instant,
+    ) {
+        let Some(key) = self.keys.get(id).copied() else {
+            return acts::answer(reply, Err(StopError::Unknown(id.to_owned())));
+        };
+        if let Some(child) = self.children.get_mut(&key) {
+            child.stops.push(reply);
+        }
+        let acts = self.machine.remove(key, until, now);
+        self.perform(acts);
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some((children, me)) = self.handle.take() {
+            children.release(&me);
+        }
+        if let Some((_, alarm)) = self.alarm.take() {
+            alarm.abort();
+        }
+        if let Some((_, looking)) = self.looking.take() {
+            looking.abort();
+        }
+    }
+}
+
+impl Actor for SupervisorActor {
+    type Msg = SupMsg;
+    type State = State;
+    type Arguments = (Arc<SupervisorSpec>, Launch);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SupMsg>,
+        (spec, launch): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let mut state = State::new(myself.clone(), &spec, launch);
+        if let Some(children) = &spec.dynamic {
+            let me = Arc::new(myself.clone());
+            if !children.take(&me) {
+                let text = "its `Children` handle belongs to another running supervisor".to_owned();
+                state.launch.notice.record(Exit::StartFailed(text.clone()));
+                return Err(text.into());
+            }
+            children.set_drained(false);
+            state.handle = Some((children.clone(), me));
+        }
+        state
+            .launch
+            .control
+            .reached(Target::Supervisor(myself.clone()));
+        state.launch.control.up();
+        myself.cast(SupMsg::Boot)?;
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<SupMsg>,
+        message: SupMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        catch_now(|| state.hear(message)).map_err(|panic| {
+            state.launch.notice.record(Exit::Panicked(panic.clone()));
+            panic.into()
+        })
+    }
+}
+
+/// Carries one act out.
+fn apply(state: &mut State, act: Act) {
+    match act {
+        Act::Start { key, epoch, again } => state.start(key, epoch, again),
+        Act::Drain { key, until } => state.drain(key, until),
+        Act::Kill { key } => state.kill(key),
+        Act::Overran { key } => state.overran(key, crate::Overrun::Draining),
+        Act::NotReached { key } => state.overran(key, crate::Overrun::NotReached),
+        Act::Stuck { key } => state.stuck(key),
+        Act::Wait { key, delay } => state.wait(key, delay),
+        Act::Done { key } => state.enter(key, crate::tree::State::Ended),
+        Act::Forget { key } => state.forget(key),
+        Act::Up => state.launch.notice.started(),
+        Act::End { exit, stuck } => state.end(exit, stuck),
+    }
+}

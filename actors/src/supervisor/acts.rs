@@ -1,0 +1,283 @@
+//! How the shell carries out what the machine decides. In: acts. Out: actors started, drained and
+//! killed; nodes, events and log lines.
+//!
+//! A failure is logged here, once: this is where it is handled.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use super::machine::{Act, Key};
+use super::{Child, State, SupMsg};
+use crate::lifeline::{Control, DrainOrder, Guard, Launch, Notice, Parent};
+use crate::reply::Reply;
+use crate::sync::lock;
+use crate::tree;
+use crate::watch::Watcher;
+use crate::{Epoch, Event, Exit, Laggard, Overrun, StartError, StopOutcome};
+
+impl State {
+    pub(super) fn perform(&mut self, acts: Vec<Act>) {
+        for act in acts {
+            super::apply(self, act);
+        }
+    }
+
+    pub(super) fn start(&mut self, key: Key, epoch: Epoch, again: bool) {
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
+        let control = Arc::<Control>::default();
+        let parent = Parent::Supervisor {
+            to: self.myself.clone(),
+            _lease: Arc::clone(&self.launch.notice),
+        };
+        let launch = Launch {
+            epoch,
+            node: Arc::clone(&child.node),
+            control: Arc::clone(&control),
+            shared: Arc::clone(&self.launch.shared),
+            notice: Notice::new(parent, key, epoch, &control),
+        };
+        child.epoch = Some(epoch);
+        child.guard = Some(Guard(control));
+        child.overran = false;
+        child.watcher = Watcher::default();
+        if again {
+            child.node.restarting();
+        }
+        child.node.begin(epoch);
+        let mut birth = child.spec.launch(launch);
+        // Most starts are over at the first look, which spares a task for each child.
+        if birth
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+        {
+            tokio::spawn(birth);
+        }
+    }
+
+    pub(super) fn drain(&mut self, key: Key, until: Option<Instant>) {
+        let order = DrainOrder {
+            until,
+            laggards: Arc::clone(&self.laggards),
+        };
+        self.enter(key, tree::State::Draining);
+        if let Some(guard) = self.guard(key) {
+            guard.0.drain(order);
+        }
+    }
+
+    pub(super) fn kill(&mut self, key: Key) {
+        self.enter(key, tree::State::Killed);
+        if let Some(guard) = self.guard(key) {
+            guard.0.kill();
+        }
+    }
+
+    pub(super) fn overran(&mut self, key: Key, overrun: Overrun) {
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
+        child.overran = true;
+        let laggard = Laggard {
+            path: child.node.path.clone(),
+            overrun,
+            mailbox: child.node.depth().unwrap_or_default(),
+            in_flight: child.node.in_flight(),
+        };
+        tracing::warn!(actor = %laggard.path, mailbox = laggard.mailbox, in_flight = laggard.in_flight, %overrun, "killed");
+        self.launch.shared.emit(Event::Overran {
+            path: laggard.path.clone(),
+        });
+        lock(&self.laggards).push(laggard);
+    }
+
+    pub(super) fn stuck(&mut self, key: Key) {
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
+        let laggard = Laggard {
+            path: child.node.path.clone(),
+            overrun: Overrun::Stuck,
+            mailbox: child.node.depth().unwrap_or_default(),
+            in_flight: child.node.in_flight(),
+        };
+        tracing::error!(actor = %laggard.path, "still there after a kill: it blocks its thread");
+        lock(&self.laggards).push(laggard);
+        for reply in std::mem::take(&mut child.stops) {
+            answer(reply, Ok(StopOutcome::Stuck));
+        }
+    }
+
+    pub(super) fn wait(&mut self, key: Key, delay: Duration) {
+        self.enter(key, tree::State::Backoff);
+        if let Some(child) = self.children.get(&key) {
+            self.launch.shared.emit(Event::Waiting {
+                path: child.node.path.clone(),
+                delay,
+            });
+        }
+    }
+
+    pub(super) fn enter(&mut self, key: Key, state: tree::State) {
+        if let Some(child) = self.children.get(&key) {
+            child.node.enter(state);
+        }
+    }
+
+    pub(super) fn forget(&mut self, key: Key) {
+        let Some(mut child) = self.children.remove(&key) else {
+            return;
+        };
+        self.keys.remove(&child.spec.id);
+        self.launch.node.remove(&child.node);
+        if let Some((children, _)) = &self.handle {
+            children.went(&child.spec.id);
+        }
+        let outcome = child.outcome();
+        child.not_started();
+        for reply in std::mem::take(&mut child.stops) {
+            answer(reply, Ok(outcome));
+        }
+    }
+
+    pub(super) fn end(&mut self, exit: Exit, stuck: bool) {
+        if let Exit::MeltedDown(cause) = &exit {
+            let path = self.launch.node.path.clone();
+            tracing::error!(actor = %path, cause, "supervisor gives up");
+            self.launch.shared.emit(Event::GaveUp {
+                path,
+                cause: cause.clone(),
+            });
+        }
+        self.launch.notice.record(exit);
+        if stuck {
+            self.launch.notice.abandon();
+        }
+        self.myself.stop(None);
+    }
+
+    pub(super) fn child_started(&mut self, key: Key, epoch: Epoch) {
+        let Some(child) = self
+            .children
+            .get_mut(&key)
+            .filter(|child| child.epoch == Some(epoch))
+        else {
+            return;
+        };
+        if child.node.state() == tree::State::Starting {
+            child.node.enter(tree::State::Running);
+        }
+        if let Some(reply) = child.start.take() {
+            answer(reply, Ok(epoch));
+        }
+        let (path, restarts) = (child.node.path.clone(), child.node.restarts());
+        self.launch.shared.emit(if restarts == 0 {
+            Event::Started { path, epoch }
+        } else {
+            Event::Restarted {
+                path,
+                epoch,
+                restarts,
+            }
+        });
+    }
+
+    pub(super) fn child_gone(&mut self, key: Key, epoch: Epoch, exit: &Exit) {
+        let Some(child) = self
+            .children
+            .get_mut(&key)
+            .filter(|child| child.epoch == Some(epoch))
+        else {
+            return;
+        };
+        child.guard = None;
+        child.node.ended(exit);
+        child.exit = Some(exit.clone());
+        let path = child.node.path.clone();
+        if exit.is_failure() {
+            child.node.stats.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(actor = %path, %epoch, %exit, "actor ended");
+            self.launch.shared.emit(Event::Failed {
+                path,
+                exit: exit.clone(),
+            });
+        } else {
+            tracing::debug!(actor = %path, %epoch, %exit, "actor ended");
+            self.launch.shared.emit(Event::Ended {
+                path,
+                exit: exit.clone(),
+            });
+        }
+    }
+
+    /// Keeps one alarm for the earliest deadline. One that goes off too early is harmless.
+    pub(super) fn set_alarm(&mut self) {
+        let Some(at) = self.machine.next_tick() else {
+            return;
+        };
+        if self.alarm.as_ref().is_some_and(|(armed, _)| *armed <= at) {
+            return;
+        }
+        let myself = self.myself.clone();
+        let task = tokio::spawn(async move {
+            tokio::time::sleep_until(at.into()).await;
+            if myself.cast(SupMsg::Tick).is_err() {
+                tracing::trace!("an alarm of an ended supervisor");
+            }
+        });
+        if let Some((_, old)) = self.alarm.replace((at, task.abort_handle())) {
+            old.abort();
+        }
+    }
+
+    fn guard(&self, key: Key) -> Option<&Guard> {
+        self.children.get(&key)?.guard.as_ref()
+    }
+}
+
+impl Child {
+    fn outcome(&self) -> StopOutcome {
+        match &self.exit {
+            _ if self.overran => StopOutcome::Overran,
+            Some(Exit::Drained) => StopOutcome::Drained,
+            _ => StopOutcome::Ended,
+        }
+    }
+
+    /// Answers whoever waits for its start.
+    fn not_started(&mut self) {
+        if let Some(reply) = self.start.take() {
+            let why = self
+                .exit
+                .as_ref()
+                .map_or_else(|| "it was stopped".to_owned(), ToString::to_string);
+            answer(
+                reply,
+                Err(StartError::Failed(format!("{}: {why}", self.spec.id))),
+            );
+        }
+    }
+}
+
+/// Answers, unless nobody waits any more.
+pub(super) fn answer<R>(reply: Reply<R>, with: R) {
+    if reply.send(with).is_err() {
+        tracing::trace!("nobody waits for an answer any more");
+    }
+}
+
+/// The time of the runtime, so that a paused clock is obeyed.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// A number in 0.0..1.0 for jitter, from the seed of the standard hasher: no need for a generator.
+pub(super) fn chance() -> f64 {
+    let bits = RandomState::new().build_hasher().finish() >> 11;
+    bits as f64 / (1u64 << 53) as f64
+}

@@ -1,0 +1,337 @@
+//! The decisions of a supervisor. In: news of children, orders and the time. Out: acts for the shell
+//! to carry out.
+//!
+//! Pure: imports neither tokio nor ractor; time and chance are passed in. At most one group round
+//! (stop, wait, start) runs at a time and later triggers are merged into it.
+
+mod rounds;
+mod slot;
+mod stops;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::restart::Window;
+use crate::{Backoff, Epoch, Exit, Intensity, Strategy};
+use rounds::Mode;
+pub(crate) use slot::Policy;
+use slot::{Phase, Slot};
+
+/// How long a killed child may take to be gone. A child is gone at its next await point, so one that
+/// is not sits in blocking code and cannot be ended by anybody.
+pub(crate) const KILL_GRACE: Duration = Duration::from_secs(1);
+
+/// Names a child for life; rises in the order of their start.
+pub(crate) type Key = u64;
+
+/// The timer of the group round; no child ever has it.
+const ROUND: Key = Key::MAX;
+
+/// What the shell has to do.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Act {
+    Start {
+        key: Key,
+        epoch: Epoch,
+        again: bool,
+    },
+    Drain {
+        key: Key,
+        until: Option<Instant>,
+    },
+    Kill {
+        key: Key,
+    },
+    /// Its time to drain is over; the kill follows.
+    Overran {
+        key: Key,
+    },
+    /// The shared time was over before it was asked to drain; the kill follows.
+    NotReached {
+        key: Key,
+    },
+    /// Killed, and still there.
+    Stuck {
+        key: Key,
+    },
+    /// Waits for its restart.
+    Wait {
+        key: Key,
+        delay: Duration,
+    },
+    /// Will not be started again, but keeps its place.
+    Done {
+        key: Key,
+    },
+    /// A dynamic child leaves.
+    Forget {
+        key: Key,
+    },
+    /// Every child of the first start is up.
+    Up,
+    /// Nothing is left alive, or only what would not die.
+    End {
+        exit: Exit,
+        stuck: bool,
+    },
+}
+
+/// Pure supervisor.
+pub(crate) struct Machine {
+    strategy: Strategy,
+    dynamic: bool,
+    backoff: Backoff,
+    window: Window,
+    chance: fn() -> f64,
+    slots: BTreeMap<Key, Slot>,
+    next_key: Key,
+    alive: usize,
+    stuck: bool,
+    timers: BTreeSet<(Instant, Key)>,
+    mode: Mode,
+    acts: Vec<Act>,
+}
+
+impl Machine {
+    pub(crate) fn new(
+        strategy: Strategy,
+        dynamic: bool,
+        intensity: Intensity,
+        backoff: Backoff,
+        chance: fn() -> f64,
+    ) -> Self {
+        Self {
+            strategy,
+            dynamic,
+            backoff,
+            window: Window::new(intensity),
+            chance,
+            slots: BTreeMap::new(),
+            next_key: 0,
+            alive: 0,
+            stuck: false,
+            timers: BTreeSet::new(),
+            mode: Mode::boot(),
+            acts: Vec::new(),
+        }
+    }
+
+    /// Adds a child to the list, before [`boot`](Self::boot).
+    pub(crate) fn add(&mut self, name: &str, policy: Policy) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        self.slots.insert(key, Slot::new(name, policy));
+        key
+    }
+
+    pub(crate) fn boot(&mut self, now: Instant) -> Vec<Act> {
+        self.advance(now);
+        self.done()
+    }
+
+    /// A dynamic child is to be started now. `None` while stopping.
+    pub(crate) fn insert(
+        &mut self,
+        name: &str,
+        policy: Policy,
+        now: Instant,
+    ) -> (Option<Key>, Vec<Act>) {
+        if self.mode.is_stopping() {
+            return (None, Vec::new());
+        }
+        let key = self.add(name, policy);
+        self.start(key, now);
+        self.advance(now);
+        (Some(key), self.done())
+    }
+
+    /// A dynamic child is to be drained, all by itself, and to leave.
+    pub(crate) fn remove(&mut self, key: Key, until: Option<Instant>, now: Instant) -> Vec<Act> {
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return Vec::new();
+        };
+        slot.leaving = true;
+        match slot.phase {
+            Phase::Starting | Phase::Running => self.ask_to_stop(key, until, now),
+            Phase::Draining => {
+                if let Some(until) = until {
+                    self.tighten(key, until);
+                }
+            }
+            Phase::Killed => {}
+            Phase::Down | Phase::Backoff | Phase::Done => self.forget(key),
+        }
+        self.done()
+    }
+
+    pub(crate) fn started(&mut self, key: Key, epoch: Epoch, now: Instant) -> Vec<Act> {
+        if let Some(slot) = self
+            .slots
+            .get_mut(&key)
+            .filter(|slot| slot.epoch == Some(epoch))
+        {
+            slot.fresh = false;
+            slot.streak.up(now);
+            if slot.phase == Phase::Starting {
+                slot.phase = Phase::Running;
+                self.disarm(key);
+            }
+            self.advance(now);
+        }
+        self.done()
+    }
+
+    /// A child makes no progress: it is killed, and that counts as its failure.
+    pub(crate) fn stalled(&mut self, key: Key, epoch: Epoch, why: Exit, now: Instant) -> Vec<Act> {
+        if self
+            .slots
+            .get(&key)
+            .is_some_and(|slot| slot.epoch == Some(epoch) && slot.phase == Phase::Running)
+        {
+            self.condemn(key, why, now);
+        }
+        self.done()
+    }
+
+    /// Why a child was killed that was not asked to stop: this, and not the kill, is how it ended.
+    pub(crate) fn verdict(&self, key: Key, epoch: Epoch) -> Option<&Exit> {
+        self.slots
+            .get(&key)
+            .filter(|slot| slot.epoch == Some(epoch))?
+            .verdict
+            .as_ref()
+    }
+
+    pub(crate) fn gone(&mut self, key: Key, epoch: Epoch, exit: &Exit, now: Instant) -> Vec<Act> {
+        let Some(slot) = self
+            .slots
+            .get_mut(&key)
+            .filter(|slot| slot.epoch == Some(epoch) && slot.phase.is_alive())
+        else {
+            return Vec::new();
+        };
+        let was = std::mem::replace(&mut slot.phase, Phase::Down);
+        let verdict = slot.verdict.take();
+        let asked = matches!(was, Phase::Draining | Phase::Killed) && verdict.is_none();
+        let starting = was == Phase::Starting || matches!(verdict, Some(Exit::StartFailed(_)));
+        let exit = verdict.as_ref().unwrap_or(exit);
+        let (fresh, leaving) = (slot.fresh, slot.leaving);
+        self.alive -= 1;
+        self.disarm(key);
+        if leaving || (self.dynamic && fresh) {
+            self.forget(key);
+        } else if !self.mode.is_stopping() && !asked {
+            self.ended_by_itself(key, starting, exit, now);
+        }
+        self.advance(now);
+        self.done()
+    }
+
+    /// Stops everything, drained, in reverse order, until the deadline; pending restarts are cancelled.
+    pub(crate) fn stop(&mut self, deadline: Option<Instant>, now: Instant) -> Vec<Act> {
+        self.begin_stop(Exit::Drained, deadline, now);
+        self.advance(now);
+        self.done()
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Act> {
+        while let Some((at, key)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, key));
+            self.due(key, now);
+        }
+        self.advance(now);
+        self.done()
+    }
+
+    /// When [`tick`](Self::tick) is to be called next.
+    pub(crate) fn next_tick(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    fn due(&mut self, key: Key, now: Instant) {
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return;
+        };
+        slot.armed = None;
+        match slot.phase {
+            Phase::Draining => {
+                self.acts.push(Act::Overran { key });
+                self.kill(key, now);
+            }
+            Phase::Killed => {
+                // It will never be seen again; what is left of it is the process's problem.
+                slot.phase = Phase::Done;
+                self.alive -= 1;
+                self.stuck = true;
+                self.acts.push(Act::Stuck { key });
+                if !self.mode.is_stopping() {
+                    let cause = Exit::Failed(
+                        "was killed and is still there: it blocks its thread".to_owned(),
+                    );
+                    self.begin_stop(Exit::MeltedDown(self.cause(key, &cause)), None, now);
+                }
+            }
+            Phase::Backoff => {
+                slot.phase = Phase::Down;
+                self.start(key, now);
+            }
+            Phase::Starting => {
+                let within = slot.policy.start_within.unwrap_or_default();
+                self.condemn(
+                    key,
+                    Exit::StartFailed(format!("not up within {within:?}")),
+                    now,
+                );
+            }
+            Phase::Down | Phase::Running | Phase::Done => {}
+        }
+    }
+
+    fn start(&mut self, key: Key, now: Instant) {
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return;
+        };
+        let epoch = Epoch::next();
+        let again = slot.epoch.replace(epoch).is_some();
+        let within = slot.policy.start_within;
+        slot.phase = Phase::Starting;
+        self.alive += 1;
+        self.acts.push(Act::Start { key, epoch, again });
+        if let Some(until) = within.and_then(|within| now.checked_add(within)) {
+            self.arm(key, until);
+        }
+    }
+
+    /// Kills a child for a reason of its own.
+    fn condemn(&mut self, key: Key, why: Exit, now: Instant) {
+        stops::slot_mut(self, key, |slot| slot.verdict = Some(why));
+        self.kill(key, now);
+    }
+
+    fn forget(&mut self, key: Key) {
+        self.disarm(key);
+        self.slots.remove(&key);
+        self.acts.push(Act::Forget { key });
+    }
+
+    fn arm(&mut self, key: Key, at: Instant) {
+        self.disarm(key);
+        if let Some(slot) = self.slots.get_mut(&key) {
+            slot.armed = Some(at);
+        }
+        self.timers.insert((at, key));
+    }
+
+    fn disarm(&mut self, key: Key) {
+        if let Some(at) = self.slots.get_mut(&key).and_then(|slot| slot.armed.take()) {
+            self.timers.remove(&(at, key));
+        }
+    }
+
+    fn done(&mut self) -> Vec<Act> {
+        std::mem::take(&mut self.acts)
+    }
+}

@@ -1,0 +1,94 @@
+//! One child as the machine sees it. In: nothing. Out: where it stands between start and end.
+//!
+//! Pure: imports neither tokio nor ractor.
+
+use std::time::{Duration, Instant};
+
+use crate::restart::Streak;
+use crate::{Epoch, Exit, Restart, Shutdown};
+
+/// What the child's specification says that matters to decisions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    pub(crate) restart: Restart,
+    pub(crate) shutdown: Shutdown,
+    /// How long a start may take; none is for ever.
+    pub(crate) start_within: Option<Duration>,
+    /// A supervisor keeps deadlines itself and is not killed for one that passed.
+    pub(crate) keeps_deadlines: bool,
+}
+
+impl Policy {
+    pub(super) fn restarts_after(&self, exit: &Exit) -> bool {
+        match self.restart {
+            Restart::Permanent => true,
+            Restart::Transient => exit.is_failure(),
+            Restart::Temporary => false,
+        }
+    }
+
+    /// How long a drain may take; `None` is for ever. Not asked for [`Shutdown::Kill`].
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match self.shutdown {
+            Shutdown::Drain(patience) => Some(patience),
+            Shutdown::Kill | Shutdown::Infinity => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not alive; a round may start it.
+    Down,
+    Starting,
+    Running,
+    /// Asked to finish.
+    Draining,
+    /// Killed, not gone.
+    Killed,
+    /// Not alive; its own timer starts it.
+    Backoff,
+    /// Not alive, for good.
+    Done,
+}
+
+impl Phase {
+    pub(super) fn is_alive(self) -> bool {
+        matches!(
+            self,
+            Self::Starting | Self::Running | Self::Draining | Self::Killed
+        )
+    }
+}
+
+pub(super) struct Slot {
+    pub(super) name: String,
+    pub(super) policy: Policy,
+    pub(super) phase: Phase,
+    pub(super) epoch: Option<Epoch>,
+    pub(super) streak: Streak,
+    /// Its entry in the timers.
+    pub(super) armed: Option<Instant>,
+    /// Never up so far.
+    pub(super) fresh: bool,
+    /// To be forgotten when gone.
+    pub(super) leaving: bool,
+    /// Why it was killed, when that is a failure of its own.
+    pub(super) verdict: Option<Exit>,
+}
+
+impl Slot {
+    pub(super) fn new(name: &str, policy: Policy) -> Self {
+        Self {
+            name: name.to_owned(),
+            policy,
+            phase: Phase::Down,
+            epoch: None,
+            streak: Streak::default(),
+            armed: None,
+            fresh: true,
+            leaving: false,
+            verdict: None,
+        }
+    }
+}

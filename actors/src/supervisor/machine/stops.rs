@@ -1,0 +1,174 @@
+//! Stopping: who is asked when, and what happens to those who take too long. In: orders to stop and
+//! the time. Out: drains and kills.
+//!
+//! Pure: imports neither tokio nor ractor.
+
+use std::time::Instant;
+
+use super::rounds::Mode;
+use super::{Act, KILL_GRACE, Key, Machine, Phase, ROUND, Slot};
+use crate::{Exit, Shutdown};
+
+impl Machine {
+    pub(super) fn begin_stop(&mut self, exit: Exit, deadline: Option<Instant>, now: Instant) {
+        match &mut self.mode {
+            Mode::Ended => return,
+            Mode::Stopping {
+                deadline: known, ..
+            } => {
+                // A cause that stands is not replaced, but time can get shorter.
+                *known = earlier(*known, deadline);
+            }
+            _ => {
+                self.mode = Mode::Stopping {
+                    exit,
+                    deadline,
+                    cursor: Key::MAX,
+                }
+            }
+        }
+        // No restart is pending any more, and drains that run get no more time than everybody.
+        self.timers.retain(|(_, key)| *key != ROUND);
+        let waiting: Vec<(Key, Phase)> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| matches!(slot.phase, Phase::Backoff | Phase::Draining))
+            .map(|(key, slot)| (*key, slot.phase))
+            .collect();
+        for (key, phase) in waiting {
+            if phase == Phase::Backoff {
+                self.disarm(key);
+                slot_mut(self, key, |slot| slot.phase = Phase::Down);
+            } else if let Some(deadline) = deadline {
+                self.tighten(key, deadline);
+            }
+        }
+        if self.dynamic {
+            // Children of a dynamic supervisor have no order among them: all drain at once.
+            self.stop_all(now);
+        }
+    }
+
+    fn stop_all(&mut self, now: Instant) {
+        let alive: Vec<Key> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.phase.is_alive())
+            .map(|(key, _)| *key)
+            .collect();
+        for key in alive.into_iter().rev() {
+            self.stop_one(key, now);
+        }
+    }
+
+    pub(super) fn advance_stop(&mut self, cursor: Key, now: Instant) -> bool {
+        if self.alive == 0 {
+            let mode = std::mem::replace(&mut self.mode, Mode::Ended);
+            if let Mode::Stopping { exit, .. } = mode {
+                self.acts.push(Act::End {
+                    exit,
+                    stuck: self.stuck,
+                });
+            }
+            return false;
+        }
+        if self.dynamic {
+            return false;
+        }
+        if let Mode::Stopping {
+            deadline: Some(deadline),
+            ..
+        } = self.mode
+            && deadline <= now
+            && self.stuck
+        {
+            // Kills keep the order too, until one of them has cost the grace: no second one shall.
+            self.stop_all(now);
+            return false;
+        }
+        let last = self.last_alive(0, cursor);
+        if let (Some(key), Mode::Stopping { cursor, .. }) = (last, &mut self.mode) {
+            *cursor = key;
+            self.stop_one(key, now);
+        }
+        false
+    }
+
+    /// Asks a child to stop as part of a stop or a round, if it was not asked yet.
+    pub(super) fn stop_one(&mut self, key: Key, now: Instant) {
+        let Some(slot) = self
+            .slots
+            .get(&key)
+            .filter(|slot| matches!(slot.phase, Phase::Starting | Phase::Running))
+        else {
+            return;
+        };
+        let deadline = if let Mode::Stopping { deadline, .. } = self.mode {
+            deadline
+        } else {
+            None
+        };
+        if deadline.is_some_and(|deadline| deadline <= now) && !slot.policy.keeps_deadlines {
+            self.acts.push(Act::NotReached { key });
+            return self.kill(key, now);
+        }
+        let patience = slot
+            .policy
+            .patience()
+            .and_then(|patience| now.checked_add(patience));
+        self.ask_to_stop(key, earlier(deadline, patience), now);
+    }
+
+    pub(super) fn ask_to_stop(&mut self, key: Key, until: Option<Instant>, now: Instant) {
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return;
+        };
+        if slot.policy.shutdown == Shutdown::Kill {
+            return self.kill(key, now);
+        }
+        slot.phase = Phase::Draining;
+        let keeps_deadlines = slot.policy.keeps_deadlines;
+        self.acts.push(Act::Drain { key, until });
+        if let (Some(until), false) = (until, keeps_deadlines) {
+            self.arm(key, until);
+        }
+    }
+
+    /// A drain that runs gets less time.
+    pub(super) fn tighten(&mut self, key: Key, until: Instant) {
+        let Some(slot) = self.slots.get(&key) else {
+            return;
+        };
+        if slot.policy.keeps_deadlines {
+            self.acts.push(Act::Drain {
+                key,
+                until: Some(until),
+            });
+        } else if slot.armed.is_none_or(|armed| armed > until) {
+            self.arm(key, until);
+        }
+    }
+
+    pub(super) fn kill(&mut self, key: Key, now: Instant) {
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return;
+        };
+        slot.phase = Phase::Killed;
+        self.acts.push(Act::Kill { key });
+        self.arm(key, now + KILL_GRACE);
+    }
+}
+
+pub(super) fn slot_mut(machine: &mut Machine, key: Key, change: impl FnOnce(&mut Slot)) {
+    if let Some(slot) = machine.slots.get_mut(&key) {
+        change(slot);
+    }
+}
+
+/// The earlier of two deadlines, where none is never.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

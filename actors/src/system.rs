@@ -1,0 +1,270 @@
+//! The running root. In: a specification, later a deadline. Out: a tree that is up, how it ended, and
+//! who did not finish in time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::AbortHandle;
+
+use crate::lifeline::{
+    ChildNews, Control, DrainOrder, Guard, Laggards, Launch, News, Notice, Parent,
+};
+use crate::metrics::Publisher;
+use crate::supervisor;
+use crate::sync::{Mutex, lock};
+use crate::tree::{Kind, Node, State};
+use crate::{Epoch, Event, Exit, StartError, SupervisorSpec, Tree};
+
+/// Events kept for a subscriber that is behind; a slower one loses the oldest and is told so.
+const EVENTS_KEPT: usize = 1024;
+
+/// How often numbers are carried over to the metrics recorder.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// What every supervisor of a system knows.
+pub(crate) struct Shared {
+    events: broadcast::Sender<Event>,
+}
+
+impl Shared {
+    pub(crate) fn emit(&self, event: Event) {
+        // Without subscribers there is nobody to miss it.
+        if self.events.send(event).is_err() {
+            tracing::trace!("an event without subscribers");
+        }
+    }
+}
+
+/// How somebody missed a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overrun {
+    /// It was draining, and was killed.
+    Draining,
+    /// The time was over before its turn came; it was killed without a drain.
+    NotReached,
+    /// It was killed and is still there, because it blocks its thread.
+    Stuck,
+}
+
+impl fmt::Display for Overrun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Draining => "did not drain in time",
+            Self::NotReached => "had no time left to drain",
+            Self::Stuck => "blocks its thread and cannot be killed",
+        })
+    }
+}
+
+/// Who did not finish in time, and what it still had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Laggard {
+    /// Place in the tree.
+    pub path: String,
+    /// How it missed the deadline.
+    pub overrun: Overrun,
+    /// Messages it had not begun; they were dropped.
+    pub mailbox: usize,
+    /// Owned tasks still running; they run to their end.
+    pub in_flight: usize,
+}
+
+/// How a drain went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DrainReport {
+    /// Who did not finish in time, in the order of their kill.
+    pub laggards: Vec<Laggard>,
+    /// How the root ended: [`Exit::Drained`], or what happened before the drain.
+    pub exit: Exit,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl DrainReport {
+    /// Whether everybody finished.
+    pub fn is_clean(&self) -> bool {
+        self.laggards.is_empty() && self.exit == Exit::Drained
+    }
+}
+
+/// A running tree. Dropping it kills the tree; [`drain`](Self::drain) ends it properly.
+pub struct System {
+    guard: Guard,
+    exit: watch::Receiver<Option<Exit>>,
+    handle: SystemHandle,
+    publishing: AbortHandle,
+}
+
+impl System {
+    /// Starts a tree and returns when every child is up. If one does not come up, those started
+    /// before it are stopped again, in reverse order.
+    ///
+    /// # Errors
+    /// [`StartError::DuplicateId`] and [`StartError::Invalid`] before anything is started,
+    /// [`StartError::Failed`] with the place and the cause afterwards.
+    pub async fn start(name: &str, root: SupervisorSpec) -> Result<Self, StartError> {
+        root.check(name)?;
+        let kind = if root.dynamic.is_some() {
+            Kind::Dynamic
+        } else {
+            Kind::Supervisor
+        };
+        let node = Node::new(None, name, kind, None);
+        let shared = Arc::new(Shared {
+            events: broadcast::Sender::new(EVENTS_KEPT),
+        });
+        let handle = SystemHandle {
+            node: Arc::clone(&node),
+            shared: Arc::clone(&shared),
+            publisher: Arc::default(),
+        };
+        let control = Arc::<Control>::default();
+        let guard = Guard(Arc::clone(&control));
+        let epoch = Epoch::next();
+        let (to, mut news) = mpsc::unbounded_channel();
+        let notice = Notice::new(Parent::System(to), 0, epoch, &control);
+        node.begin(epoch);
+        let launch = Launch {
+            epoch,
+            node: Arc::clone(&node),
+            control,
+            shared,
+            notice,
+        };
+        supervisor::spawn(Arc::new(root), launch).await;
+        if let Some(exit) = until_up(&mut news, &node).await {
+            return Err(StartError::Failed(format!("{name}: {exit}")));
+        }
+        let (exit_in, exit) = watch::channel(None);
+        tokio::spawn(async move {
+            // Without news there was no end, only a runtime that is shutting down.
+            let exit = until_gone(&mut news).await.unwrap_or(Exit::KilledByOthers);
+            node.ended(&exit);
+            node.enter(State::Ended);
+            exit_in.send_replace(Some(exit));
+        });
+        Publisher::describe();
+        let publishing = tokio::spawn(publish(handle.clone())).abort_handle();
+        Ok(Self {
+            guard,
+            exit,
+            handle,
+            publishing,
+        })
+    }
+
+    /// Drains the tree in reverse order of its start, each child awaited, under one deadline for all.
+    /// Who does not finish in time is killed, awaited and named. Pending restarts are cancelled.
+    /// A second call joins the first, with the earlier of the two deadlines.
+    pub async fn drain(&self, deadline: Duration) -> DrainReport {
+        let began = tokio::time::Instant::now();
+        let laggards = Laggards::default();
+        let until: Option<Instant> = began.into_std().checked_add(deadline);
+        self.guard.0.drain(DrainOrder {
+            until,
+            laggards: Arc::clone(&laggards),
+        });
+        let exit = self.ended().await;
+        let laggards = std::mem::take(&mut *lock(&laggards));
+        let report = DrainReport {
+            laggards,
+            exit,
+            took: began.elapsed(),
+        };
+        self.handle.shared.emit(Event::Drained {
+            path: self.handle.node.path.clone(),
+            took: report.took,
+        });
+        report
+    }
+
+    /// Waits for the end of the root: drained, or [`Exit::MeltedDown`] with the cause. A process
+    /// whose root melted down should exit with a failure, so that it is replaced.
+    pub async fn ended(&self) -> Exit {
+        let mut exit = self.exit.clone();
+        exit.wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|exit| exit.clone())
+            .unwrap_or(Exit::KilledByOthers)
+    }
+
+    /// To look at the tree.
+    pub fn handle(&self) -> SystemHandle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        self.publishing.abort();
+        self.handle.publish_metrics();
+    }
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("System").field(&self.handle.node.id).finish()
+    }
+}
+
+/// The exit of a root that did not come up.
+async fn until_up(news: &mut mpsc::UnboundedReceiver<ChildNews>, node: &Node) -> Option<Exit> {
+    match news.recv().await?.news {
+        News::Started => {
+            node.enter(State::Running);
+            None
+        }
+        News::Gone(exit) => Some(exit),
+    }
+}
+
+async fn until_gone(news: &mut mpsc::UnboundedReceiver<ChildNews>) -> Option<Exit> {
+    loop {
+        if let News::Gone(exit) = news.recv().await?.news {
+            return Some(exit);
+        }
+    }
+}
+
+async fn publish(handle: SystemHandle) {
+    loop {
+        handle.publish_metrics();
+        tokio::time::sleep(PUBLISH_EVERY).await;
+    }
+}
+
+/// A window on a running system; cheap to clone, keeps nothing alive.
+#[derive(Clone)]
+pub struct SystemHandle {
+    node: Arc<Node>,
+    shared: Arc<Shared>,
+    publisher: Arc<Mutex<Publisher>>,
+}
+
+impl SystemHandle {
+    /// The tree as it is. Asks no actor, so a stuck one does not get in the way.
+    pub fn tree(&self) -> Tree {
+        self.node.picture()
+    }
+
+    /// What happens from now on. A subscriber more than 1024 events behind loses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// Carries all numbers over to the metrics recorder now; otherwise it happens once a second.
+    pub fn publish_metrics(&self) {
+        lock(&self.publisher).publish(&self.node);
+    }
+}
+
+impl fmt::Debug for SystemHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SystemHandle").field(&self.node.id).finish()
+    }
+}

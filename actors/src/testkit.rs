@@ -1,0 +1,52 @@
+//! For tests of stages and pipelines, this crate's own among them (feature `testkit`).
+//!
+//! In: stages under test. Out: what they did, and faults where they should be. Nothing in here
+//! sleeps in real time: with tokio's paused clock (`#[tokio::test(start_paused = true)]`) time is
+//! virtual, everything in the crate follows it, and it moves only when nothing else can.
+
+mod faults;
+mod memory;
+mod probe;
+mod settlements;
+
+use std::time::Duration;
+
+pub use faults::{Callback, Fault, Faults, Faulty};
+pub use memory::{MemoryLane, MemorySink, MemorySource, Ran, run_pipeline};
+pub use probe::{Probe, ProbeStage};
+pub use settlements::Settlements;
+
+use crate::Addr;
+
+/// Kills the actor that lives at the address, as an outsider would: not through its supervisor.
+/// False if nobody lives there.
+pub fn kill<M: Send + 'static>(addr: &Addr<M>) -> bool {
+    let live = addr.live();
+    if let Some(live) = &live {
+        live.actor.kill();
+    }
+    live.is_some()
+}
+
+/// Waits until a condition holds.
+///
+/// # Panics
+/// With `what`, if it does not hold within ten seconds of the runtime's clock.
+pub async fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(10), what, holds).await;
+}
+
+/// The same with a limit of its own.
+///
+/// # Panics
+/// With `what`, if it does not hold within the limit.
+pub async fn until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + limit;
+    while !holds() {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "waited in vain until {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}

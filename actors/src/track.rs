@@ -1,0 +1,204 @@
+//! Out-of-order completions of one lane in one epoch. In: admitted and settled numbers. Out: how far
+//! everything is settled without a hole.
+//!
+//! Pure: imports neither tokio nor ractor, and knows no clock.
+
+use std::collections::VecDeque;
+
+use thiserror::Error;
+
+use crate::Epoch;
+
+/// Why a number was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TrackError {
+    /// The settlement belongs to another generation: harmless, to be counted.
+    #[error("settled under epoch {theirs}, the lane is in {ours}")]
+    Fenced {
+        /// Epoch the tracker is in.
+        ours: Epoch,
+        /// Epoch the settlement came with.
+        theirs: Epoch,
+    },
+    /// Never admitted.
+    #[error("sequence {0} was never admitted")]
+    Unknown(u64),
+    /// Settled before, or behind the prefix.
+    #[error("sequence {0} is settled already")]
+    Twice(u64),
+    /// Admitted numbers have to rise.
+    #[error("sequence {seq} does not come after {last}")]
+    NotRising {
+        /// The number refused.
+        seq: u64,
+        /// The least number that would have been taken.
+        last: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    seq: u64,
+    settled: bool,
+}
+
+/// Moves over the contiguous prefix only: [`next`](Self::next) never passes a number that was
+/// admitted and is not settled.
+///
+/// ```
+/// use actors::{Epoch, Tracker};
+/// let epoch = Epoch::next();
+/// let mut lane = Tracker::new(epoch, 10);
+/// for seq in [10, 11, 15] {
+///     lane.admit(seq)?;
+/// }
+/// lane.settle(11, epoch)?;
+/// assert_eq!(lane.next(), 10);
+/// lane.settle(10, epoch)?;
+/// assert_eq!(lane.next(), 12);
+/// # Ok::<(), actors::TrackError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    epoch: Epoch,
+    next: u64,
+    /// Least number `admit` takes.
+    open: u64,
+    /// Rising by `seq`; the first one, if any, is not settled.
+    entries: VecDeque<Entry>,
+    settled_ahead: usize,
+}
+
+impl Tracker {
+    /// A lane whose next unread number is `next`.
+    pub fn new(epoch: Epoch, next: u64) -> Self {
+        Self {
+            epoch,
+            next,
+            open: next,
+            entries: VecDeque::new(),
+            settled_ahead: 0,
+        }
+    }
+
+    /// Takes a number into the lane. Numbers rise; gaps are allowed (deleted or filtered records).
+    pub fn admit(&mut self, seq: u64) -> Result<(), TrackError> {
+        if seq < self.open {
+            return Err(TrackError::NotRising {
+                seq,
+                last: self.open,
+            });
+        }
+        self.entries.push_back(Entry {
+            seq,
+            settled: false,
+        });
+        self.open = seq + 1;
+        Ok(())
+    }
+
+    /// Marks a number as done and moves the prefix as far as it goes.
+    pub fn settle(&mut self, seq: u64, epoch: Epoch) -> Result<(), TrackError> {
+        if epoch != self.epoch {
+            return Err(TrackError::Fenced {
+                ours: self.epoch,
+                theirs: epoch,
+            });
+        }
+        if seq < self.next {
+            return Err(TrackError::Twice(seq));
+        }
+        let at = self.entries.partition_point(|entry| entry.seq < seq);
+        let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.seq == seq) else {
+            return Err(TrackError::Unknown(seq));
+        };
+        if entry.settled {
+            return Err(TrackError::Twice(seq));
+        }
+        entry.settled = true;
+        self.settled_ahead += 1;
+        while let Some(first) = self.entries.front().filter(|entry| entry.settled) {
+            self.next = first.seq + 1;
+            self.settled_ahead -= 1;
+            self.entries.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The position to commit: one past the last number of the settled prefix.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// How many numbers are admitted and not settled.
+    pub fn pending(&self) -> usize {
+        self.entries.len() - self.settled_ahead
+    }
+
+    /// The number that holds the prefix back.
+    pub fn oldest(&self) -> Option<u64> {
+        self.entries.front().map(|entry| entry.seq)
+    }
+
+    /// The generation settlements have to carry.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> (Tracker, Epoch) {
+        let epoch = Epoch::next();
+        (Tracker::new(epoch, 100), epoch)
+    }
+
+    #[test]
+    fn the_prefix_waits_for_its_oldest_number() {
+        let (mut lane, epoch) = lane();
+        for seq in [100, 101, 105] {
+            lane.admit(seq).unwrap();
+        }
+        lane.settle(105, epoch).unwrap();
+        lane.settle(101, epoch).unwrap();
+        assert_eq!(
+            (lane.next(), lane.pending(), lane.oldest()),
+            (100, 1, Some(100))
+        );
+        lane.settle(100, epoch).unwrap();
+        assert_eq!((lane.next(), lane.pending(), lane.oldest()), (106, 0, None));
+    }
+
+    #[test]
+    fn a_settlement_of_another_epoch_is_fenced() {
+        let (mut lane, ours) = lane();
+        lane.admit(100).unwrap();
+        let theirs = Epoch::next();
+        assert_eq!(
+            lane.settle(100, theirs),
+            Err(TrackError::Fenced { ours, theirs })
+        );
+        assert_eq!(lane.next(), 100);
+    }
+
+    #[test]
+    fn what_is_unknown_or_settled_is_named() {
+        let (mut lane, epoch) = lane();
+        lane.admit(100).unwrap();
+        lane.admit(102).unwrap();
+        assert_eq!(lane.settle(101, epoch), Err(TrackError::Unknown(101)));
+        lane.settle(102, epoch).unwrap();
+        assert_eq!(lane.settle(102, epoch), Err(TrackError::Twice(102)));
+        lane.settle(100, epoch).unwrap();
+        assert_eq!(lane.settle(100, epoch), Err(TrackError::Twice(100)));
+        assert_eq!(
+            lane.admit(102),
+            Err(TrackError::NotRising {
+                seq: 102,
+                last: 103
+            })
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! A panic in every callback of every role neither deadlocks nor leaks.
+
+use actors::testkit::{Callback, Fault, Faults, Probe, until};
+use actors::{Addr, ChildSpec, Strategy, System};
+
+use crate::support::{SECOND, eager};
+
+/// Runs a tree with one fault and then drains it.
+async fn survive(callback: Callback, nth: u64, fault: Fault) {
+    let probe = Probe::<u8>::new();
+    let (front, back) = (Addr::new("front"), Addr::new("back"));
+    let faults = Faults::new().at(callback, nth, fault);
+    let stage = probe.clone();
+    let inner = eager(Strategy::RestForOne)
+        .child(faults.child("back", &back, move |_| stage.stage()))
+        .child(probe.child("front", &front));
+    let spec = eager(Strategy::OneForOne).child(ChildSpec::supervisor("inner", inner));
+    let Ok(system) = System::start("t", spec).await else {
+        assert_eq!(probe.alive(), 0, "{callback:?} {fault:?}");
+        return;
+    };
+    // A hang may well keep somebody from coming home: what counts is the drain.
+    for round in 0..3 {
+        for_a_while(|| back.send(round).is_ok()).await;
+        for_a_while(|| back.depth() == 0).await;
+        actors::testkit::kill(&back);
+    }
+    for_a_while(|| back.send(3).is_ok() && front.send(3).is_ok()).await;
+    let report = system.drain(5 * SECOND).await;
+    assert!(
+        report.took <= 6 * SECOND,
+        "{callback:?} {fault:?}: {report:?}"
+    );
+    assert_eq!(probe.alive(), 0, "{callback:?} {fault:?}");
+    assert!(probe.most_alive() <= 2, "{callback:?} {fault:?}");
+}
+
+async fn for_a_while(mut holds: impl FnMut() -> bool) {
+    for _ in 0..3000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(SECOND / 1000).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_any_callback_neither_deadlocks_nor_leaks() {
+    let callbacks = [
+        Callback::Make,
+        Callback::Started,
+        Callback::Handle,
+        Callback::Drained,
+        Callback::Drop,
+    ];
+    for callback in callbacks {
+        for nth in 1..=3 {
+            for fault in [Fault::Panic, Fault::Error, Fault::Hang, Fault::Slow(SECOND)] {
+                if matches!((callback, fault, nth), (Callback::Started, Fault::Hang, 1)) {
+                    // A start that hangs for ever is waited for, for ever: see the next test.
+                    continue;
+                }
+                survive(callback, nth, fault).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_given_up_by_its_caller_leaves_nothing_behind() {
+    let (probe, a, b) = (Probe::<u8>::new(), Addr::new("a"), Addr::new("b"));
+    let faults = Faults::new().always(Callback::Started, Fault::Hang);
+    let stage = probe.clone();
+    let spec = eager(Strategy::OneForOne)
+        .child(probe.child("a", &a))
+        .child(faults.child("b", &b, move |_| stage.stage()));
+    assert!(
+        tokio::time::timeout(SECOND, System::start("t", spec))
+            .await
+            .is_err()
+    );
+    until("all are gone", || probe.alive() == 0).await;
+}

@@ -1,0 +1,146 @@
+//! The watchdog, starts that take too long, what can be seen from outside.
+
+use std::time::Duration;
+
+use actors::testkit::{Callback, Fault, Faults, Probe, until};
+use actors::{
+    Addr, ChildSpec, Children, Event, Exit, Intensity, Kind, Pulse, State, Strategy,
+    SupervisorSpec, System, Watch,
+};
+
+use crate::support::{Do, Doer, Notes, SECOND, eager};
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_hangs_with_work_is_restarted_alone_and_one_that_idles_is_not() {
+    let (a, b, notes) = (Addr::new("a"), Addr::new("b"), Notes::default());
+    let watch = Watch::after(4 * SECOND);
+    let spec = eager(Strategy::OneForOne)
+        .child(Doer::child("a", &a, &notes).watch(watch.clone()))
+        .child(Doer::child("b", &b, &notes).watch(watch));
+    let system = System::start("t", spec).await.unwrap();
+    let mut events = system.handle().events();
+    tokio::time::sleep(60 * SECOND).await;
+    a.send(Do::Hang).unwrap();
+    until("it is restarted", || {
+        system.handle().tree().find("a").unwrap().restarts == 1
+    })
+    .await;
+    assert_eq!(system.handle().tree().find("b").unwrap().restarts, 0);
+    let Ok(Event::Stalled { path, quiet }) = events.try_recv() else {
+        panic!("no event")
+    };
+    assert_eq!((path.as_str(), quiet), ("t/a", 4 * SECOND));
+    let cause = system.handle().tree().find("a").unwrap().last_cause.clone();
+    assert_eq!(cause.as_deref(), Some("failed: made no progress for 4s"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_only_a_pulse_knows_of_is_watched_and_stalling_escalates() {
+    let (a, notes, pulse) = (Addr::new("a"), Notes::default(), Pulse::new());
+    let child = Doer::child("a", &a, &notes).watch(Watch::after(SECOND).pulse(&pulse));
+    let spec = eager(Strategy::OneForOne)
+        .intensity(Intensity {
+            restarts: 0,
+            within: SECOND,
+        })
+        .child(child);
+    let system = System::start("t", spec).await.unwrap();
+    pulse.begin(1);
+    let exit = system.ended().await;
+    assert_eq!(
+        exit,
+        Exit::MeltedDown("a: failed: made no progress for 1s".to_owned())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_takes_too_long_is_a_failed_start() {
+    let (a, probe) = (Addr::new("a"), Probe::<()>::new());
+    let faults = Faults::new().always(Callback::Started, Fault::Hang);
+    let stage = probe.clone();
+    let child = faults
+        .child("a", &a, move |_| stage.stage())
+        .start_within(3 * SECOND);
+    let error = System::start("t", eager(Strategy::OneForOne).child(child.clone()))
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("a: did not start: not up within 3s"),
+        "{error}"
+    );
+    let children = Children::new();
+    let system = System::start("t", SupervisorSpec::dynamic(&children))
+        .await
+        .unwrap();
+    let error = children.start(child).await.unwrap_err();
+    assert_eq!(error.to_string(), "a: did not start: not up within 3s");
+    assert_eq!(probe.alive(), 0);
+    drop(system);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tree_is_data_and_asks_nobody() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let inner = eager(Strategy::OneForOne).child(Doer::child("a", &a, &notes));
+    let spec = eager(Strategy::OneForOne).child(ChildSpec::supervisor("inner", inner));
+    let system = System::start("t", spec).await.unwrap();
+    a.send(Do::Later(60 * SECOND, "slow")).unwrap();
+    a.send(Do::Hang).unwrap();
+    a.send(Do::Note("waits")).unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let tree = system.handle().tree();
+    let stuck = tree.find("inner/a").unwrap();
+    assert_eq!((stuck.kind, stuck.state), (Kind::Stage, State::Running));
+    assert_eq!(
+        (stuck.mailbox, stuck.in_flight, stuck.handled),
+        (Some(1), Some(1), 1)
+    );
+    let json = serde_json::to_value(&tree).unwrap();
+    assert_eq!(json["state"], "running");
+    assert_eq!(json["children"][0]["kind"], "supervisor");
+    assert_eq!(json["children"][0]["mailbox"], serde_json::Value::Null);
+    assert_eq!(json["children"][0]["children"][0]["mailbox"], 1);
+    assert!(json["children"][0]["children"][0]["epoch"].is_u64());
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_tell_the_life_of_a_child() {
+    let (children, a, notes) = (Children::new(), Addr::new("a"), Notes::default());
+    let system = System::start(
+        "t",
+        eager(Strategy::OneForOne).child(ChildSpec::supervisor(
+            "d",
+            SupervisorSpec::dynamic(&children),
+        )),
+    )
+    .await
+    .unwrap();
+    let mut events = system.handle().events();
+    children.start(Doer::child("a", &a, &notes)).await.unwrap();
+    a.send(Do::Fail("broken")).unwrap();
+    until("it failed", || notes.has("a gone")).await;
+    until("it is home", || a.send(Do::Hang).is_ok()).await;
+    system.drain(SECOND).await;
+    let mut kinds = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        let json = serde_json::to_value(&event).unwrap();
+        kinds.push(format!(
+            "{} {}",
+            json["event"].as_str().unwrap(),
+            json["path"].as_str().unwrap()
+        ));
+    }
+    let expected = [
+        "started t/d/a",
+        "failed t/d/a",
+        "waiting t/d/a",
+        "restarted t/d/a",
+        "overran t/d/a",
+        "ended t/d/a",
+        "ended t/d",
+        "drained t",
+    ];
+    assert_eq!(kinds, expected);
+}
