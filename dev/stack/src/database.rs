@@ -1,0 +1,55 @@
+//! How the database is configured and started. In: the engine, a port, a directory; out: a part
+//! that can be launched. It must not wait for anything.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::error::StackError;
+use crate::install::Engine;
+use crate::layout::Layout;
+use crate::part::{Answers, Part, Recipe};
+use crate::process::Spawn;
+
+/// Makes the part.
+pub(crate) fn part(layout: &Layout, engine: &Engine, port: u16) -> Result<Part, StackError> {
+    let name = "database";
+    let dir = layout.part(name)?;
+    let data = dir.join("data");
+    fs::create_dir_all(&data).map_err(StackError::io("create", &data))?;
+    let log = dir.join("database.log");
+    let (spawn, ready_words) = match engine {
+        Engine::Mongod(program) => {
+            let spawn = Spawn::new(name, program)
+                .args(["--bind_ip", "127.0.0.1", "--port"])
+                .arg(port.to_string())
+                .arg("--dbpath")
+                .arg(&data);
+            (spawn, "Waiting for connections")
+        }
+        Engine::Secantus(program) => {
+            // An empty file of our own, else it would look for one in the home directory.
+            let config = dir.join("secantusd.toml");
+            fs::write(&config, "").map_err(StackError::io("write", &config))?;
+            let spawn = Spawn::new(name, program)
+                .arg("--config")
+                .arg(&config)
+                .args(["--host", "127.0.0.1", "--port"])
+                .arg(port.to_string())
+                .arg("--storage-path")
+                .arg(&data)
+                // Without it SIGKILL loses acknowledged writes, even those with `j: true`.
+                .arg("--sync-on-commit")
+                .args(["--cache-size", "1G"]);
+            (spawn, "listening on")
+        }
+    };
+    let recipe = Recipe {
+        spawn: spawn.current_dir(&dir).log(&log),
+        dir,
+        log,
+        ready_words,
+        answers: Answers::Database,
+        stop_patience: Duration::from_secs(30),
+    };
+    Ok(Part::new(name, format!("127.0.0.1:{port}"), Some(recipe)))
+}

@@ -1,0 +1,294 @@
+//! The stack as a whole. In: wishes; out: a broker (or three) and a database that are really
+//! ready, their addresses, topics, and the handles to make them fail.
+
+mod builder;
+mod greet;
+
+pub use builder::Builder;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::broker;
+use crate::error::StackError;
+use crate::layout::Layout;
+use crate::part::Part;
+use crate::proxy::Proxy;
+use crate::wait::wait_until;
+use crate::wire::kafka;
+
+/// How long a new topic may take to have a leader everywhere.
+const TOPIC_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running broker and database. Dropping it kills what it started; [`Stack::stop`] ends it
+/// gracefully.
+#[derive(Debug)]
+pub struct Stack {
+    // Dropped in this order: proxies first, then the processes, then the directory.
+    broker_proxies: Vec<Proxy>,
+    database_proxy: Option<Proxy>,
+    database: Part,
+    brokers: Vec<Part>,
+    layout: Layout,
+}
+
+impl Stack {
+    /// One broker, the database, a temporary directory.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// What clients put into `KAFKA_BOOTSTRAP_SERVERS`; through the proxies if there are any.
+    pub fn bootstrap_servers(&self) -> String {
+        if self.broker_proxies.is_empty() {
+            return self.direct_bootstrap_servers();
+        }
+        let each: Vec<String> = self
+            .broker_proxies
+            .iter()
+            .map(|proxy| proxy.address().to_string())
+            .collect();
+        each.join(",")
+    }
+
+    /// The brokers behind the proxies. Only the first contact goes there: a client then follows
+    /// the addresses that the brokers tell, which are the proxies' again.
+    pub fn direct_bootstrap_servers(&self) -> String {
+        let each: Vec<&str> = self.brokers.iter().map(Part::address).collect();
+        each.join(",")
+    }
+
+    /// What clients put into `MONGODB_URI`; through the proxy if there is one.
+    pub fn mongodb_uri(&self) -> String {
+        match &self.database_proxy {
+            Some(proxy) => uri(&proxy.address().to_string()),
+            None => self.direct_mongodb_uri(),
+        }
+    }
+
+    /// The database behind the proxy.
+    pub fn direct_mongodb_uri(&self) -> String {
+        if self.database.is_ours() {
+            uri(self.database.address())
+        } else {
+            self.database.address().to_owned()
+        }
+    }
+
+    /// The directory with configuration, data and logs.
+    pub fn dir(&self) -> &Path {
+        self.layout.path()
+    }
+
+    /// One broker, counted from 0.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn broker(&self, index: usize) -> &Part {
+        &self.brokers[index]
+    }
+
+    /// How many brokers there are (1 for a given address).
+    pub fn brokers(&self) -> usize {
+        self.brokers.len()
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Part {
+        &self.database
+    }
+
+    /// The proxy before a broker.
+    ///
+    /// # Panics
+    /// If the stack was not built with `proxied(true)`, or the broker was given by address.
+    pub fn broker_proxy(&self, index: usize) -> &Proxy {
+        &self.broker_proxies[index]
+    }
+
+    /// The proxy before the database.
+    ///
+    /// # Panics
+    /// If the stack was not built with `proxied(true)`, or the database was given by address.
+    pub fn database_proxy(&self) -> &Proxy {
+        self.database_proxy
+            .as_ref()
+            .expect("a stack built with proxied(true) and a database of its own")
+    }
+
+    /// Makes sure the topic exists, with a leader for every partition; one that is there already
+    /// stays as it is. It has as many replicas as there are brokers.
+    pub async fn create_topic(&self, name: &str, partitions: u32) -> Result<(), StackError> {
+        self.create_topic_with(name, partitions, &[]).await
+    }
+
+    /// Like [`Stack::create_topic`], with topic settings (`retention.ms`, …).
+    pub async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: u32,
+        settings: &[(&str, &str)],
+    ) -> Result<(), StackError> {
+        let refused = |detail: String| StackError::Refused {
+            what: format!("creating topic {name}"),
+            detail,
+        };
+        let ours = self.brokers.iter().all(Part::is_ours);
+        // A cluster that was given decides itself about replicas.
+        let replicas = if ours {
+            i16::try_from(self.brokers.len()).unwrap_or(-1)
+        } else {
+            -1
+        };
+        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let mut last = "no broker is running".to_owned();
+        for address in self.live_brokers() {
+            match kafka::create_topic(&address, name, count, replicas, settings).await {
+                Ok((0 | kafka::TOPIC_EXISTS, _)) => {
+                    return self.await_leaders(name, partitions).await.map_err(refused);
+                }
+                Ok((code, words)) => return Err(refused(format!("{words} (error {code})"))),
+                Err(error) => last = format!("{address}: {error}"),
+            }
+        }
+        Err(refused(last))
+    }
+
+    /// The offset after the last record of each partition, by partition.
+    pub async fn end_offsets(&self, topic: &str) -> Result<Vec<i64>, StackError> {
+        let refused = |detail: String| StackError::Refused {
+            what: format!("end offsets of {topic}"),
+            detail,
+        };
+        let leaders = self.leaders(topic).await.map_err(refused)?;
+        let mut offsets = Vec::new();
+        for (partition, leader) in leaders {
+            offsets.push(
+                kafka::end_offset(&leader, topic, partition)
+                    .await
+                    .map_err(refused)?,
+            );
+        }
+        Ok(offsets)
+    }
+
+    /// Ends what it started: the database, then the brokers side by side. The first failure is
+    /// reported, after everything has ended.
+    pub async fn stop(self) -> Result<(), StackError> {
+        let mut outcome = self.stop_database().await;
+        outcome = outcome.and(self.stop_brokers().await);
+        outcome
+    }
+
+    /// Ends the database, if it is ours.
+    pub async fn stop_database(&self) -> Result<(), StackError> {
+        if self.database.is_ours() {
+            self.database.stop().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Ends the brokers that are ours. The last nodes of a cluster have no quorum left to leave
+    /// properly; that those are killed is not a failure.
+    pub async fn stop_brokers(&self) -> Result<(), StackError> {
+        self.brokers.iter().for_each(Part::ask_to_end);
+        let mut outcome = Ok(());
+        for broker in self.brokers.iter().filter(|broker| broker.is_ours()) {
+            match broker.stop().await {
+                Err(StackError::Overran { .. }) if self.brokers.len() > 1 => {}
+                stopped => outcome = outcome.and(stopped),
+            }
+        }
+        outcome
+    }
+
+    /// The address of each partition's leader, behind any proxy, in the order of partitions.
+    pub(crate) async fn leaders(&self, topic: &str) -> Result<Vec<(i32, String)>, String> {
+        let mut last = "no broker is running".to_owned();
+        for address in self.live_brokers() {
+            let metadata = match kafka::metadata(&address, &[topic]).await {
+                Ok(metadata) => metadata,
+                Err(error) => {
+                    last = format!("{address}: {error}");
+                    continue;
+                }
+            };
+            let Some(found) = metadata
+                .topics
+                .into_iter()
+                .find(|found| found.name == topic && found.error == 0)
+            else {
+                return Err("no such topic".to_owned());
+            };
+            let mut leaders = Vec::new();
+            for (partition, leader) in found.leaders {
+                let told = metadata
+                    .brokers
+                    .iter()
+                    .find(|(id, _)| *id == leader)
+                    .map(|(_, address)| address.clone());
+                let ours = self
+                    .brokers
+                    .iter()
+                    .enumerate()
+                    .find(|(index, _)| broker::node_id(*index) == leader);
+                let address = match ours {
+                    Some((_, part)) if part.is_ours() => Some(part.address().to_owned()),
+                    _ => told,
+                };
+                leaders.push((
+                    partition,
+                    address.ok_or(format!("partition {partition} has no leader"))?,
+                ));
+            }
+            leaders.sort();
+            return Ok(leaders);
+        }
+        Err(last)
+    }
+
+    /// Waits until every broker that runs sees a leader for every partition.
+    async fn await_leaders(&self, name: &str, partitions: u32) -> Result<(), String> {
+        let wanted = usize::try_from(partitions).unwrap_or(usize::MAX);
+        let mut why = String::new();
+        let seen = wait_until(TOPIC_PATIENCE, async || {
+            for address in self.live_brokers() {
+                let metadata = kafka::metadata(&address, &[name]).await;
+                let topic = metadata
+                    .ok()
+                    .and_then(|all| all.topics.into_iter().find(|topic| topic.error == 0));
+                let leaders = topic.map(|topic| topic.leaders).unwrap_or_default();
+                let led = leaders.iter().filter(|(_, leader)| *leader >= 0).count();
+                if led < leaders.len().max(1) {
+                    why = format!("{address} sees {led} of {wanted} partitions led");
+                    return None;
+                }
+            }
+            // A broker tells of a leader before that leader knows that it is one.
+            if let Err(error) = self.end_offsets(name).await {
+                why = error.to_string();
+                return None;
+            }
+            Some(())
+        })
+        .await;
+        seen.ok_or(why)
+    }
+
+    /// Where a request can go now: brokers that run, or each of the given addresses.
+    fn live_brokers(&self) -> Vec<String> {
+        let live = self
+            .brokers
+            .iter()
+            .filter(|part| !part.is_ours() || part.is_running());
+        live.flat_map(|part| part.address().split(','))
+            .map(|one| one.trim().to_owned())
+            .collect()
+    }
+}
+
+/// One server is meant, whatever set of replicas it says it belongs to.
+fn uri(address: &str) -> String {
+    format!("mongodb://{address}/?directConnection=true")
+}
