@@ -1,0 +1,289 @@
+//! The service as a whole: where the stages meet.
+//!
+//! In: a configuration. Out: a running tree with its two ports, until it is told to stop; then a drain
+//! in the reverse order of the start, and an account of it. Nothing here handles a request.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actors::{Addr, ChildSpec, Cost, Credits, Exit, Shutdown, Strategy, SupervisorSpec, System};
+use host::Process;
+use host::admin::{self, Admin};
+use host::exit::{Code, Failure};
+use host::readiness::Readiness;
+use host::serve::{Limits, ServeReport, Server};
+use host::trace::Ids;
+use purchases::IdSource;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::Config;
+use crate::flow::{HistoryMsg, Order, PublishMsg};
+use crate::history::HistoryProxy;
+use crate::history::client::HistoryClient;
+use crate::intake::{Bounds, Desk, Door, Intake, IntakeMsg, Outlets};
+use crate::link::Link;
+use crate::metrics::Metrics;
+use crate::publish::kafka::KafkaLog;
+use crate::publish::{OpenLog, Publisher, PublisherArgs, RecordLog};
+use crate::select::ItemSelector;
+
+/// What the process gives to the service.
+pub struct Surroundings {
+    /// Cancelled when the service is to stop.
+    pub shutdown: CancellationToken,
+    /// Where the service says that it can be given work.
+    pub readiness: Readiness,
+    /// What `/metrics` shows.
+    pub metrics: host::metrics::Metrics,
+}
+
+/// Runs the service in its process.
+///
+/// # Errors
+///
+/// As [`App::build`] and [`App::run`].
+pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
+    let Process {
+        shutdown,
+        readiness,
+        metrics,
+        ..
+    } = process;
+    App::build(
+        config,
+        Surroundings {
+            shutdown,
+            readiness,
+            metrics,
+        },
+    )
+    .await?
+    .run()
+    .await
+}
+
+/// The running service.
+pub struct App {
+    system: System,
+    http_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    shutdown: CancellationToken,
+    drain_timeout: Duration,
+    intake: Arc<OnceLock<ServeReport>>,
+    /// Serves until the end of the drain, so that the drain can be watched.
+    _admin: AbortOnDropHandle<()>,
+}
+
+impl App {
+    /// Starts everything, on Kafka.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be had, with the exit code for it. A broker that is away is no error.
+    pub async fn build(config: Config, surroundings: Surroundings) -> Result<Self, Failure> {
+        if let Err(error) = KafkaLog::check(&config.kafka) {
+            return Err(Failure::new(
+                Code::Usage,
+                format!("a KAFKA_CLIENT_… property is refused: {error}"),
+            ));
+        }
+        let metrics = Arc::new(Metrics::new());
+        let (kafka, counting) = (config.kafka.clone(), Arc::clone(&metrics));
+        let open: OpenLog<KafkaLog> =
+            Arc::new(move |reports| Ok(KafkaLog::open(&kafka, reports, Arc::clone(&counting))?));
+        Self::build_on(open, metrics, config, surroundings).await
+    }
+
+    /// Starts everything, on any log.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be had, with the exit code for it.
+    pub async fn build_on<L: RecordLog>(
+        open: OpenLog<L>,
+        metrics: Arc<Metrics>,
+        config: Config,
+        surroundings: Surroundings,
+    ) -> Result<Self, Failure> {
+        let Surroundings {
+            shutdown,
+            readiness,
+            metrics: exposition,
+        } = surroundings;
+        let reached = readiness.latch("kafka");
+        let limits = Limits {
+            connections: config.intake.max_connections,
+            ..Limits::default()
+        };
+        let door = Door::open(config.http_addr, limits)?;
+        let admin = Server::bind("operators", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
+        let (http_addr, admin_addr) = (door.addr(), admin.local_addr());
+
+        let publish: Addr<PublishMsg> = Addr::new("publish");
+        let select: Addr<Order> = Addr::new("select");
+        let history: Addr<HistoryMsg> = Addr::new("history");
+        let intake: Addr<IntakeMsg> = Addr::new("intake");
+        let (kafka_link, history_link) = (Link::default(), Link::default());
+        let report = Arc::new(OnceLock::new());
+
+        let publisher = PublisherArgs {
+            open,
+            link: kafka_link.clone(),
+            reached: Arc::new(move || reached.meet()),
+            delivery_timeout: config.kafka.delivery_timeout,
+            metrics: Arc::clone(&metrics),
+        };
+        let catalog = Arc::new(config.catalog);
+        let client = Arc::new(HistoryClient::new(&config.history));
+        let bounds = Bounds {
+            purchases: Credits::new(
+                "purchases",
+                Cost {
+                    count: config.intake.max_purchases,
+                    bytes: config.intake.max_bytes,
+                },
+            ),
+            requests: by_count("history", config.history.max_requests),
+            streams: by_count("streams", config.history.max_streams),
+            max_wait: config.intake.max_wait,
+            patience: config.kafka.delivery_timeout,
+        };
+        let desk = Arc::new(Desk::new(
+            Outlets {
+                select: select.clone(),
+                history: history.clone(),
+            },
+            bounds,
+            (kafka_link, history_link.clone()),
+            Arc::clone(&metrics),
+            &catalog,
+            entropy()?,
+        ));
+        let root = SupervisorSpec::new(Strategy::OneForOne)
+            .child(child(ChildSpec::stage("publish", &publish, move |_| {
+                Publisher::new(publisher.clone())
+            })))
+            .child(child(ChildSpec::stage("select", &select, move |_| {
+                ItemSelector::new(Arc::clone(&catalog), publish.clone())
+            })))
+            .child(child(ChildSpec::stage("history", &history, move |_| {
+                HistoryProxy::new(
+                    Arc::clone(&client),
+                    history_link.clone(),
+                    Arc::clone(&metrics),
+                )
+            })))
+            .child(child(ChildSpec::stage("intake", &intake, {
+                let (report, within) = (Arc::clone(&report), for_intake(config.drain_timeout));
+                move |_| Intake::new(Arc::clone(&desk), door.clone(), within, Arc::clone(&report))
+            })));
+        let system = System::start("producer-svc", root)
+            .await
+            .map_err(|error| Failure::new(Code::Software, error))?;
+        let tree = system.handle();
+        let pages = Admin::new(readiness, exposition, move || {
+            serde_json::to_value(tree.tree()).unwrap_or_default()
+        });
+        tracing::info!(%http_addr, %admin_addr, "serving");
+        Ok(Self {
+            system,
+            http_addr,
+            admin_addr,
+            shutdown,
+            drain_timeout: config.drain_timeout,
+            intake: report,
+            _admin: pages.spawn(admin),
+        })
+    }
+
+    /// Where customers are served.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// Where operators are served.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Runs until told to stop, then drains.
+    ///
+    /// # Errors
+    ///
+    /// If the tree gave up, or if the drain had to give something up.
+    pub async fn run(self) -> Result<(), Failure> {
+        tokio::select! {
+            () = self.shutdown.cancelled() => self.drain().await,
+            exit = self.system.ended() => Err(Failure::new(Code::Software, format!("the service ended by itself: {exit}"))),
+        }
+    }
+
+    async fn drain(&self) -> Result<(), Failure> {
+        let drain = self.system.drain(self.drain_timeout).await;
+        let intake = self.intake.get().copied().unwrap_or_default();
+        let took = drain.took;
+        if drain.is_clean() && intake.cut == 0 {
+            tracing::info!(%intake, ?took, "drained: every accepted request has its answer");
+            return Ok(());
+        }
+        let laggards: Vec<_> = drain
+            .laggards
+            .iter()
+            .map(|laggard| {
+                let (path, how) = (&laggard.path, laggard.overrun);
+                format!(
+                    "{path} {how} ({} waiting, {} in flight)",
+                    laggard.mailbox, laggard.in_flight
+                )
+            })
+            .collect();
+        let overran = laggards.join("; ");
+        tracing::error!(%intake, ?took, overran, exit = %drain.exit, "the drain gave something up");
+        match drain.exit {
+            Exit::Drained | Exit::Killed => {
+                let what = format!(
+                    "DRAIN_TIMEOUT {:?} was too short: {overran} {intake}",
+                    self.drain_timeout
+                );
+                Err(Failure::new(Code::Overran, what))
+            }
+            other => Err(Failure::new(
+                Code::Software,
+                format!("the service did not drain: {other}"),
+            )),
+        }
+    }
+}
+
+/// Every stage is given what is left of the one deadline for all.
+fn child(spec: ChildSpec) -> ChildSpec {
+    spec.shutdown(Shutdown::Infinity)
+}
+
+/// The intake drains first. It leaves a tenth for the stages behind it, which by then have little to do.
+fn for_intake(drain_timeout: Duration) -> Duration {
+    drain_timeout.mul_f64(0.9)
+}
+
+/// Credits that are counted and not weighed.
+fn by_count(name: &str, count: usize) -> Credits {
+    Credits::new(
+        name,
+        Cost {
+            count,
+            bytes: count,
+        },
+    )
+}
+
+/// What must differ between processes.
+fn entropy() -> Result<(IdSource, Ids), Failure> {
+    let broken =
+        |error: getrandom::Error| Failure::new(Code::Software, format!("no randomness: {error}"));
+    let mut unique = [0; 5];
+    getrandom::fill(&mut unique).map_err(broken)?;
+    let start = getrandom::u32().map_err(broken)?;
+    Ok((IdSource::new(unique, start), Ids::new().map_err(broken)?))
+}

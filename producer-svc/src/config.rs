@@ -1,0 +1,288 @@
+//! Configuration: the only file that reads the environment.
+//!
+//! In: variables. Out: a whole [`Config`], or every error at once. What cannot work together is
+//! refused here, so that nothing behind it has to check.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use host::Service;
+use host::env::{self, Reader, Var};
+use host::kafka::KafkaSettings;
+
+use crate::catalog::Catalog;
+
+/// This service as the frame runs it. The variables for logs are the frame's own.
+pub const SERVICE: Service<Config> = Service {
+    name: "producer-svc",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "takes purchases over HTTP and writes them to Kafka; answers 201 only when they are stored there",
+    vars: &[VARS, host::kafka::VARS],
+    configure: Config::read,
+};
+
+const VARS: &[Var] = &[
+    Var::with_default("HTTP_ADDR", "0.0.0.0:8000", "where customers are served"),
+    Var::with_default(
+        "ADMIN_ADDR",
+        "0.0.0.0:9000",
+        "where /metrics, /livez, /readyz and /actors are",
+    ),
+    Var::with_default(
+        "KAFKA_TOPIC",
+        "purchases",
+        "topic that purchases are written to",
+    ),
+    Var::with_default(
+        "KAFKA_LINGER",
+        "2ms",
+        "how long a record may wait for others to share its request: longer costs latency, shorter costs CPU",
+    ),
+    Var::with_default(
+        "KAFKA_DELIVERY_TIMEOUT",
+        "10s",
+        "how long a purchase may wait for the broker's confirmation; then the answer is 503, outcome unknown",
+    ),
+    Var::with_default(
+        "CUSTOMER_MANAGEMENT_API_URL",
+        "http://localhost:8001",
+        "address of consumer-svc",
+    ),
+    Var::with_default(
+        "HISTORY_TIMEOUT",
+        "10s",
+        "how long consumer-svc may be silent before its answer is given up",
+    ),
+    Var::with_default(
+        "HISTORY_MAX_REQUESTS",
+        "128",
+        "requests to consumer-svc at once",
+    ),
+    Var::with_default(
+        "HISTORY_MAX_STREAMS",
+        "256",
+        "live statistics streams at once",
+    ),
+    Var::optional(
+        "CATALOG_FILE",
+        "JSON file with the items for sale; without it a built-in catalog is used",
+    ),
+    Var::with_default(
+        "INTAKE_MAX_PURCHASES",
+        "4096",
+        "purchases on their way at once; more wait, then get 503",
+    ),
+    Var::with_default("INTAKE_MAX_BYTES", "16MiB", "their bytes"),
+    Var::with_default(
+        "INTAKE_MAX_WAIT",
+        "250ms",
+        "how long a purchase waits for its turn before it gets 503",
+    ),
+    Var::with_default(
+        "HTTP_MAX_CONNECTIONS",
+        "10000",
+        "connections at once; more wait to be accepted",
+    ),
+    Var::with_default(
+        "DRAIN_TIMEOUT",
+        "25s",
+        "how long a shutdown may take, all stages together",
+    ),
+];
+
+/// Client properties on which the promise of a 201 or the memory bound rests.
+const RESERVED: &[&str] = &[
+    "acks",
+    "delivery.timeout.ms",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "linger.ms",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "message.send.max.retries",
+    "message.timeout.ms",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "request.required.acks",
+    "retries",
+    "transactional.id",
+];
+
+/// Everything that can be told to this service.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where customers are served.
+    pub http_addr: SocketAddr,
+    /// Where operators are served.
+    pub admin_addr: SocketAddr,
+    /// How to write purchases.
+    pub kafka: KafkaConfig,
+    /// What is bought.
+    pub catalog: Catalog,
+    /// Bounds of the intake.
+    pub intake: IntakeConfig,
+    /// How to ask consumer-svc.
+    pub history: HistoryConfig,
+    /// How long a shutdown may take.
+    pub drain_timeout: Duration,
+}
+
+/// How to write purchases.
+#[derive(Clone, Debug)]
+pub struct KafkaConfig {
+    /// Addresses, security and what was passed through.
+    pub settings: KafkaSettings,
+    /// The topic.
+    pub topic: String,
+    /// How long a record waits for company.
+    pub linger: Duration,
+    /// How long a report may take.
+    pub delivery_timeout: Duration,
+    /// Records that may be on their way.
+    pub max_records: usize,
+    /// Their bytes.
+    pub max_bytes: usize,
+}
+
+/// Bounds of the intake.
+#[derive(Clone, Copy, Debug)]
+pub struct IntakeConfig {
+    /// Purchases on their way at once.
+    pub max_purchases: usize,
+    /// Their bytes.
+    pub max_bytes: usize,
+    /// How long one waits for its turn.
+    pub max_wait: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+}
+
+/// How to ask consumer-svc.
+#[derive(Clone, Debug)]
+pub struct HistoryConfig {
+    /// Its address; what is asked for is appended to the path.
+    pub base: http::Uri,
+    /// How long it may be silent.
+    pub timeout: Duration,
+    /// Requests at once.
+    pub max_requests: usize,
+    /// Endless answers at once.
+    pub max_streams: usize,
+}
+
+impl Config {
+    /// Reads all variables; `None` if the reader noted errors.
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let http_addr = reader.get("HTTP_ADDR", env::socket_addr);
+        let admin_addr = reader.get("ADMIN_ADDR", env::socket_addr);
+        let catalog = reader.optional("CATALOG_FILE", catalog);
+        let max_purchases = reader.get("INTAKE_MAX_PURCHASES", env::count_in(1..=1_000_000));
+        let max_bytes = reader.get("INTAKE_MAX_BYTES", bytes_from(64 << 10));
+        let max_wait = reader.get("INTAKE_MAX_WAIT", env::duration);
+        let max_connections = reader.get("HTTP_MAX_CONNECTIONS", env::count);
+        let settings = KafkaSettings::read(reader, RESERVED);
+        let topic = reader.get("KAFKA_TOPIC", topic);
+        let linger = reader.get("KAFKA_LINGER", env::duration);
+        let delivery_timeout = reader.get("KAFKA_DELIVERY_TIMEOUT", env::duration);
+        let history = HistoryConfig::read(reader);
+        let drain_timeout = reader.get("DRAIN_TIMEOUT", env::duration);
+        if let (Some(delivery), Some(linger)) = (delivery_timeout, linger)
+            && (delivery < Duration::from_millis(100) || delivery < linger * 2)
+        {
+            reader.fail(
+                "KAFKA_DELIVERY_TIMEOUT",
+                "must be at least 100ms and twice KAFKA_LINGER",
+            );
+        }
+        if let (Some(delivery), Some(drain)) = (delivery_timeout, drain_timeout)
+            && drain <= delivery
+        {
+            reader.fail(
+                "DRAIN_TIMEOUT",
+                "must be longer than KAFKA_DELIVERY_TIMEOUT, or a purchase may get no answer at a shutdown",
+            );
+        }
+        if let (Some(http), Some(admin)) = (http_addr, admin_addr)
+            && http == admin
+            && http.port() != 0
+        {
+            reader.fail("ADMIN_ADDR", "must differ from HTTP_ADDR");
+        }
+        let (max_records, max_bytes) = (max_purchases?, max_bytes?);
+        Some(Self {
+            http_addr: http_addr?,
+            admin_addr: admin_addr?,
+            kafka: KafkaConfig {
+                settings: settings?,
+                topic: topic?,
+                linger: linger?,
+                delivery_timeout: delivery_timeout?,
+                max_records,
+                max_bytes,
+            },
+            catalog: catalog?.unwrap_or_else(Catalog::built_in),
+            intake: IntakeConfig {
+                max_purchases: max_records,
+                max_bytes,
+                max_wait: max_wait?,
+                max_connections: max_connections?,
+            },
+            history: history?,
+            drain_timeout: drain_timeout?,
+        })
+    }
+}
+
+impl HistoryConfig {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let base = reader.get("CUSTOMER_MANAGEMENT_API_URL", |text| {
+            let uri = env::http_url(text)?;
+            match uri.scheme_str() {
+                Some("http") => Ok(uri),
+                _ => Err("must begin with http:// (consumer-svc is inside the cluster and speaks no TLS)".to_owned()),
+            }
+        });
+        let timeout = reader.get("HISTORY_TIMEOUT", env::duration);
+        let max_requests = reader.get("HISTORY_MAX_REQUESTS", env::count);
+        let max_streams = reader.get("HISTORY_MAX_STREAMS", env::count);
+        Some(Self {
+            base: base?,
+            timeout: timeout?,
+            max_requests: max_requests?,
+            max_streams: max_streams?,
+        })
+    }
+}
+
+fn catalog(path: &str) -> Result<Catalog, String> {
+    let json = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    Catalog::parse(&json).map_err(|error| error.to_string())
+}
+
+/// The broker's own rule for names.
+fn topic(text: &str) -> Result<String, String> {
+    let legal = text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if legal && (1..=249).contains(&text.len()) && text != "." && text != ".." {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a topic name: 1 to 249 of letters, digits, . _ and -".to_owned())
+    }
+}
+
+/// A limit below one request's size would refuse everything.
+fn bytes_from(least: usize) -> impl FnOnce(&str) -> Result<usize, String> {
+    move |text| {
+        let size = env::bytes(text)?;
+        if size >= least {
+            Ok(size)
+        } else {
+            Err(format!("is less than {least}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! What is refused, and by which name.
+
+use std::collections::HashMap;
+
+use super::*;
+
+fn read(vars: &[(&str, &str)]) -> Result<Config, String> {
+    let env: HashMap<_, _> = vars
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    SERVICE
+        .configured(&env)
+        .map(|(config, _)| config)
+        .map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn everything_has_a_default_that_works_together() {
+    let config = read(&[]).unwrap();
+    assert_eq!(config.http_addr.port(), 8000);
+    assert_eq!(config.kafka.topic, "purchases");
+    assert_eq!(config.catalog, Catalog::built_in());
+}
+
+#[test]
+fn all_errors_are_told_at_once_by_name() {
+    let errors = read(&[
+        ("HTTP_ADDR", "8000"),
+        ("KAFKA_TOPIC", "a b"),
+        ("CATALOG_FILE", "/nonexistent/catalog.json"),
+        ("CUSTOMER_MANAGEMENT_API_URL", "https://consumer"),
+        ("DRAIN_TIMEOUT", "30"),
+        ("KAFKA_CLIENT_ACKS", "1"),
+    ])
+    .unwrap_err();
+    for name in [
+        "HTTP_ADDR",
+        "KAFKA_TOPIC",
+        "CATALOG_FILE",
+        "CUSTOMER_MANAGEMENT_API_URL",
+        "DRAIN_TIMEOUT",
+        "KAFKA_CLIENT_ACKS",
+    ] {
+        assert!(errors.contains(name), "{name} in {errors}");
+    }
+}
+
+#[test]
+fn a_drain_that_cannot_outlast_a_delivery_is_refused() {
+    let errors = read(&[("DRAIN_TIMEOUT", "5s"), ("KAFKA_DELIVERY_TIMEOUT", "10s")]).unwrap_err();
+    assert!(errors.contains("DRAIN_TIMEOUT"), "{errors}");
+}
+
+#[test]
+fn one_address_cannot_serve_customers_and_operators() {
+    let errors = read(&[
+        ("HTTP_ADDR", "127.0.0.1:8000"),
+        ("ADMIN_ADDR", "127.0.0.1:8000"),
+    ])
+    .unwrap_err();
+    assert!(errors.contains("ADMIN_ADDR"), "{errors}");
+}

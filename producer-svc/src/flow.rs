@@ -1,0 +1,266 @@
+//! What travels between the stages: an order, a chosen purchase, and the ticket that is owed an answer.
+//!
+//! Stages know this file, not each other; `app.rs` connects them.
+
+use std::pin::Pin;
+use std::time::Instant;
+
+use actors::{Epoch, Permit, Reply};
+use bytes::Bytes;
+use futures_util::Stream;
+use host::trace::TraceParent;
+use http::HeaderValue;
+use purchases::{Purchase, PurchaseId, Timestamp, UserId, Username};
+
+/// From intake to select: who buys, not yet what.
+pub struct Order {
+    /// Identity of the purchase to be; the item follows from it.
+    pub id: PurchaseId,
+    /// Buyer, as shown to people.
+    pub username: Username,
+    /// Buyer, as known to machines.
+    pub user_id: UserId,
+    /// When the request was accepted.
+    pub accepted: Timestamp,
+    /// What goes into the record's headers.
+    pub origin: Origin,
+    /// The answer owed.
+    pub ticket: Ticket,
+}
+
+/// From select to publish: a whole purchase.
+pub struct Chosen {
+    /// What is to be written.
+    pub purchase: Purchase,
+    /// What goes into the record's headers.
+    pub origin: Origin,
+    /// The answer owed.
+    pub ticket: Ticket,
+}
+
+/// Mailbox of the publish stage.
+pub enum PublishMsg {
+    /// Write this purchase and answer its ticket.
+    Publish(Chosen),
+    /// Ask the broker whether it is there.
+    Probe,
+    /// What the broker said, or why it said nothing.
+    Probed(Result<(), String>),
+    /// What the producer of this epoch reports by itself. A predecessor's report is void.
+    Reported(Epoch, BrokerReport),
+    /// Everything handed over was reported on, except this many records.
+    Flushed(usize),
+}
+
+/// What a producer reports without being asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerReport {
+    /// It can never be used again and must be replaced.
+    Fatal(String),
+    /// No broker can be reached at present.
+    Down(String),
+    /// The broker refuses this client: credentials, certificates, permissions.
+    Refused(String),
+}
+
+/// Mailbox of the history stage.
+pub enum HistoryMsg {
+    /// Ask the management service and answer with what it says.
+    Fetch {
+        /// What to ask.
+        ask: Ask,
+        /// The credit held until the last byte of the answer.
+        permit: Permit,
+        /// Gets the answer's head, with its body to come.
+        reply: Reply<Result<Fetched, Unreachable>>,
+    },
+    /// See whether the management service is there.
+    Probe,
+    /// Whether it was.
+    Probed(Result<(), Unreachable>),
+    /// A question ended like this.
+    Ended(Result<(), Unreachable>),
+}
+
+/// A question to the management service.
+pub struct Ask {
+    /// `GET` or `HEAD`.
+    pub method: http::Method,
+    /// Path and query behind the service's address.
+    pub path: String,
+    /// Headers to be passed on.
+    pub headers: http::HeaderMap,
+    /// Whether the answer is meant never to end.
+    pub endless: bool,
+}
+
+/// The management service's answer: its head, and its body as it arrives.
+pub struct Fetched {
+    /// Status.
+    pub status: http::StatusCode,
+    /// Headers to be passed on.
+    pub headers: http::HeaderMap,
+    /// Body. An error ends it; nothing is appended that would make a torn answer look whole.
+    pub body: FetchedBody,
+}
+
+/// Chunks as they arrive.
+pub type FetchedBody = Pin<Box<dyn Stream<Item = Result<Bytes, Unreachable>> + Send + Sync>>;
+
+/// The management service gave no answer, or not the whole of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the management service {0}")]
+pub struct Unreachable(pub String);
+
+/// The request that a record stems from.
+pub struct Origin {
+    /// Trace context to be continued by whoever reads the record.
+    pub trace: TraceParent,
+    /// Id under which the request is found in logs.
+    pub request_id: HeaderValue,
+}
+
+/// Where a purchase stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The record's value as it was written: the five fields as JSON.
+    pub value: Bytes,
+    /// Partition of the topic.
+    pub partition: i32,
+    /// Offset in the partition. `None` where the broker confirmed the record but no longer knew
+    /// its offset, as for a resend that it recognised as one.
+    pub offset: Option<i64>,
+}
+
+/// Why there is no 201.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsold {
+    /// It is certain that the purchase is not in the log.
+    #[error("not stored: {0}")]
+    NotStored(String),
+    /// The record was on its way and no report came: it may be in the log or not.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
+}
+
+/// What intake waits for.
+pub type Verdict = Result<Stored, Unsold>;
+
+/// The answer owed to one request, and the credit it holds. It is answered exactly once: dropped
+/// anywhere on the way (a stage failed, a mailbox was lost) it answers by itself and truthfully.
+pub struct Ticket {
+    owed: Option<(Reply<Verdict>, Permit)>,
+    since: Instant,
+    sent: bool,
+}
+
+impl Ticket {
+    /// A ticket and the future of its verdict.
+    ///
+    /// The future cannot fail: a lost ticket answers too.
+    pub fn new(permit: Permit, since: Instant) -> (Self, impl Future<Output = Verdict>) {
+        let (reply, verdict) = Reply::channel();
+        let ticket = Self {
+            owed: Some((reply, permit)),
+            since,
+            sent: false,
+        };
+        let verdict = async move {
+            verdict
+                .await
+                .unwrap_or_else(|_| Err(Unsold::Unknown("the answer was lost".to_owned())))
+        };
+        (ticket, verdict)
+    }
+
+    /// When the request came.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// From here on the record may be in the log, whatever becomes of this ticket.
+    pub fn mark_sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// Answers.
+    pub fn answer(mut self, verdict: Verdict) {
+        self.settle(verdict);
+    }
+
+    fn settle(&mut self, verdict: Verdict) {
+        if let Some((reply, permit)) = self.owed.take() {
+            // The credit first: whoever reads the answer may buy again at once.
+            drop(permit);
+            // A client that hung up does not need to be told.
+            drop(reply.send(verdict));
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.owed.is_some() {
+            let lost = "the service lost the request while it was being handled".to_owned();
+            let verdict = if self.sent {
+                Unsold::Unknown(lost)
+            } else {
+                Unsold::NotStored(lost)
+            };
+            self.settle(Err(verdict));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::{Cost, Credits};
+
+    use super::*;
+
+    fn ticket() -> (Credits, Ticket, impl Future<Output = Verdict>) {
+        let credits = Credits::new(
+            "test",
+            Cost {
+                count: 1,
+                bytes: 10,
+            },
+        );
+        let permit = credits
+            .try_take(Cost {
+                count: 1,
+                bytes: 10,
+            })
+            .unwrap();
+        let (ticket, verdict) = Ticket::new(permit, Instant::now());
+        (credits, ticket, verdict)
+    }
+
+    #[tokio::test]
+    async fn a_ticket_lost_before_sending_says_that_nothing_is_stored() {
+        let (_credits, ticket, verdict) = ticket();
+        drop(ticket);
+        assert!(matches!(verdict.await, Err(Unsold::NotStored(_))));
+    }
+
+    #[tokio::test]
+    async fn a_ticket_lost_after_sending_says_that_nobody_knows() {
+        let (_credits, mut ticket, verdict) = ticket();
+        ticket.mark_sent();
+        drop(ticket);
+        assert!(matches!(verdict.await, Err(Unsold::Unknown(_))));
+    }
+
+    #[tokio::test]
+    async fn the_credit_is_back_when_the_answer_is_read() {
+        let (credits, ticket, verdict) = ticket();
+        let stored = Stored {
+            value: Bytes::from_static(b"{}"),
+            partition: 1,
+            offset: Some(7),
+        };
+        ticket.answer(Ok(stored.clone()));
+        assert_eq!(verdict.await, Ok(stored));
+        assert_eq!(credits.in_use(), Cost::default());
+    }
+}

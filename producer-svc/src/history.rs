@@ -1,0 +1,109 @@
+//! The history stage: passes questions on to the management service.
+//!
+//! In: questions, each with a credit. Out: the service's own answers, streamed; and whether it can
+//! be reached. It understands nothing of what it passes on and makes up no answer: a service that is
+//! away is an error, never an empty history.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::{Cx, Failure, Stage, Timer};
+
+use crate::flow::{HistoryMsg, Unreachable};
+use crate::link::{Change, Link};
+use crate::metrics::Metrics;
+
+pub mod client;
+
+use client::HistoryClient;
+
+/// How long after a good probe the next one follows.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// The same while the service is away.
+const PROBE_EVERY_WHILE_DOWN: Duration = Duration::from_secs(1);
+
+/// Asks the management service.
+pub struct HistoryProxy {
+    client: Arc<HistoryClient>,
+    link: Link,
+    metrics: Arc<Metrics>,
+    next_probe: Option<Timer>,
+    draining: bool,
+}
+
+impl HistoryProxy {
+    /// A proxy that asks through this client.
+    pub fn new(client: Arc<HistoryClient>, link: Link, metrics: Arc<Metrics>) -> Self {
+        Self {
+            client,
+            link,
+            metrics,
+            next_probe: None,
+            draining: false,
+        }
+    }
+
+    fn probe(&self, cx: &mut Cx<HistoryMsg>) {
+        let client = Arc::clone(&self.client);
+        cx.spawn(async move { HistoryMsg::Probed(client.probe().await) });
+    }
+
+    fn learned(&self, result: Result<(), Unreachable>) {
+        match result {
+            Ok(()) => match self.link.up() {
+                Change::First | Change::Back => tracing::info!("the management service is reached"),
+                Change::None | Change::Lost => {}
+            },
+            Err(why) => {
+                if self.link.down() == Change::Lost {
+                    tracing::warn!(%why, "histories are not available");
+                }
+            }
+        }
+        self.metrics.history_reachable(self.link.is_up());
+    }
+}
+
+impl Stage for HistoryProxy {
+    type Msg = HistoryMsg;
+
+    async fn started(&mut self, cx: &mut Cx<HistoryMsg>) -> Result<(), Failure> {
+        self.probe(cx);
+        Ok(())
+    }
+
+    async fn handle(&mut self, msg: HistoryMsg, cx: &mut Cx<HistoryMsg>) -> Result<(), Failure> {
+        match msg {
+            HistoryMsg::Fetch { ask, permit, reply } => {
+                let client = Arc::clone(&self.client);
+                cx.spawn(async move {
+                    let fetched = client.fetch(ask, permit).await;
+                    let ended = fetched.as_ref().map(|_| ()).map_err(Clone::clone);
+                    // Whoever asked may have hung up; that ends the body, too.
+                    drop(reply.send(fetched));
+                    HistoryMsg::Ended(ended)
+                });
+            }
+            HistoryMsg::Probe => self.probe(cx),
+            HistoryMsg::Probed(result) => {
+                self.learned(result);
+                if !self.draining {
+                    let after = if self.link.is_up() {
+                        PROBE_EVERY
+                    } else {
+                        PROBE_EVERY_WHILE_DOWN
+                    };
+                    self.next_probe = Some(cx.send_after(after, HistoryMsg::Probe));
+                }
+            }
+            HistoryMsg::Ended(result) => self.learned(result),
+        }
+        Ok(())
+    }
+
+    async fn drained(&mut self, _: &mut Cx<HistoryMsg>) -> Result<(), Failure> {
+        self.draining = true;
+        self.next_probe = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! The intake stage: owns the customers' port.
+//!
+//! In: HTTP requests. Out: orders to select and questions to history; answers to customers. The
+//! stage holds the accept loop's life: it opens the port when it starts, again when it is restarted,
+//! and while draining lets every accepted request have its answer. Requests themselves never pass
+//! through its mailbox.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use actors::{Cx, Failure, Stage};
+use host::serve::{BindError, Limits, ServeReport, Server};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+mod answer;
+mod buy;
+mod desk;
+mod headers;
+mod pages;
+mod proxy;
+mod request;
+mod routes;
+
+pub use desk::{Bounds, Desk, Outlets};
+pub use request::{BuyRequest, Flaw, Invalid};
+
+/// How long a restarted intake waits for its predecessor to let go of the port.
+const REOPEN_WITHIN: Duration = Duration::from_secs(2);
+
+/// The customers' port. Taken once before anything else starts, so that a port in use ends the
+/// process with a clear message; after a restart of the stage it is taken again.
+#[derive(Clone)]
+pub struct Door {
+    waiting: Arc<Mutex<Option<Server>>>,
+    addr: SocketAddr,
+    limits: Limits,
+}
+
+impl Door {
+    /// Takes the port.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`], which names the variable to change.
+    pub fn open(addr: SocketAddr, limits: Limits) -> Result<Self, BindError> {
+        let server = bind(addr, limits)?;
+        let addr = server.local_addr();
+        Ok(Self {
+            waiting: Arc::new(Mutex::new(Some(server))),
+            addr,
+            limits,
+        })
+    }
+
+    /// The address that was taken.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    async fn server(&self) -> Result<Server, Failure> {
+        if let Some(server) = self
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
+            return Ok(server);
+        }
+        let until = tokio::time::Instant::now() + REOPEN_WITHIN;
+        loop {
+            match bind(self.addr, self.limits) {
+                Ok(server) => return Ok(server),
+                Err(error) if tokio::time::Instant::now() >= until => return Err(error.into()),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+}
+
+fn bind(addr: SocketAddr, limits: Limits) -> Result<Server, BindError> {
+    Server::bind("customers", addr, "HTTP_ADDR", limits)
+}
+
+/// Mailbox of the intake stage.
+pub enum IntakeMsg {
+    /// The accept loop is over, and every connection with it.
+    Ended(ServeReport),
+}
+
+/// Serves customers.
+pub struct Intake {
+    desk: Arc<Desk>,
+    door: Door,
+    /// How long accepted requests may take while draining.
+    drain_within: Duration,
+    /// What the drain met, for the one line about it.
+    report: Arc<OnceLock<ServeReport>>,
+    /// Closes the port, also when this stage fails: its successor needs it.
+    open: Option<DropGuard>,
+}
+
+impl Intake {
+    /// An intake at this door.
+    pub fn new(
+        desk: Arc<Desk>,
+        door: Door,
+        drain_within: Duration,
+        report: Arc<OnceLock<ServeReport>>,
+    ) -> Self {
+        Self {
+            desk,
+            door,
+            drain_within,
+            report,
+            open: None,
+        }
+    }
+}
+
+impl Stage for Intake {
+    type Msg = IntakeMsg;
+
+    async fn started(&mut self, cx: &mut Cx<IntakeMsg>) -> Result<(), Failure> {
+        let server = self.door.server().await?;
+        let closing = CancellationToken::new();
+        self.open = Some(closing.clone().drop_guard());
+        let service = warp::service(routes::routes(Arc::clone(&self.desk), closing.clone()));
+        let within = self.drain_within;
+        cx.spawn(async move { IntakeMsg::Ended(server.run(service, closing, within).await) });
+        Ok(())
+    }
+
+    async fn handle(&mut self, msg: IntakeMsg, _: &mut Cx<IntakeMsg>) -> Result<(), Failure> {
+        let IntakeMsg::Ended(report) = msg;
+        if self.open.is_some() {
+            return Err(format!("the accept loop ended by itself: {report}").into());
+        }
+        if self.report.set(report).is_err() {
+            tracing::debug!(%report, "drained a second time");
+        }
+        Ok(())
+    }
+
+    async fn drained(&mut self, _: &mut Cx<IntakeMsg>) -> Result<(), Failure> {
+        // Dropping the guard closes the port and begins the end of every connection.
+        self.open = None;
+        Ok(())
+    }
+}

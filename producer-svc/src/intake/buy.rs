@@ -1,0 +1,182 @@
+//! `POST /buy`: from bytes to a promise.
+//!
+//! In: headers and a body. Out: 201 when the log has the purchase, else a problem that says what is
+//! known. The request waits once, for the verdict; nothing on its way spawns, locks out others or
+//! waits for another request, except for a credit.
+
+use std::time::{Duration, Instant};
+
+use actors::{Cost, Undelivered};
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt};
+use host::problem::{self, Problem};
+use host::trace::TraceParent;
+use http::{HeaderValue, StatusCode};
+use purchases::PurchaseId;
+use warp::reply::Response;
+
+use super::desk::{Desk, now};
+use super::headers::BuyHeaders;
+use super::request::{BuyRequest, Invalid};
+use super::{answer, pages};
+use crate::flow::{Order, Origin, Ticket, Unsold};
+
+/// Longest body in bytes. Two names of 100 characters need less than 2,000, escapes included.
+const MAX_BODY: usize = 16 * 1024;
+/// How long a client may take to send it.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// What a purchase on its way takes beside its names: messages, headers, the library's queue.
+const OVERHEAD: usize = 1024;
+/// When to try again after a refusal.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Kind of the problem that the broker cannot be reached.
+const KAFKA_UNAVAILABLE: &str = "/problems/kafka-unavailable";
+/// Kind of the problem that nobody knows whether a purchase is stored.
+const OUTCOME_UNKNOWN: &str = "/problems/outcome-unknown";
+
+/// Ids and time of the request.
+pub(super) struct Asked {
+    pub(super) trace: TraceParent,
+    pub(super) request_id: HeaderValue,
+    pub(super) since: Instant,
+}
+
+/// Buys.
+pub(super) async fn buy<B: Buf>(
+    desk: &Desk,
+    asked: Asked,
+    headers: BuyHeaders,
+    body: impl Stream<Item = Result<B, warp::Error>> + Send,
+) -> Result<Response, Problem> {
+    if !headers.json {
+        return Err(Problem::unsupported_media_type("application/json"));
+    }
+    if headers
+        .length
+        .is_some_and(|length| length > MAX_BODY as u64)
+    {
+        return Err(Problem::too_large(MAX_BODY));
+    }
+    let key = headers
+        .key
+        .transpose()
+        .map_err(|reason| Problem::malformed(format!("Idempotency-Key {reason}.")))?;
+    let body = read(body).await?;
+    let request = BuyRequest::parse(&body).map_err(invalid)?;
+    if desk.kafka.is_hopeless(desk.bounds.patience) {
+        let detail = "The event log cannot be reached. Nothing was stored.";
+        return Err(Problem::unavailable(KAFKA_UNAVAILABLE, detail, RETRY_AFTER));
+    }
+    let cost = Cost {
+        count: 1,
+        bytes: OVERHEAD + 2 * body.len(),
+    };
+    let permit = desk.bounds.purchases.take(cost, desk.bounds.max_wait).await;
+    let permit = permit.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
+    let accepted = now();
+    let keyed = key.is_some();
+    let id = match key {
+        Some(key) => PurchaseId::derived(&request.user_id, &key),
+        None => desk.purchase_ids.fresh(accepted),
+    };
+    let (ticket, verdict) = Ticket::new(permit, asked.since);
+    let order = Order {
+        id,
+        username: request.username,
+        user_id: request.user_id,
+        accepted,
+        origin: Origin {
+            trace: asked.trace,
+            request_id: asked.request_id,
+        },
+        ticket,
+    };
+    if let Err(Undelivered(order)) = desk.outlets.select.send(order) {
+        order.ticket.answer(Err(Unsold::NotStored(
+            "item selection is being restarted".to_owned(),
+        )));
+    }
+    match verdict.await {
+        Ok(stored) => Ok(pages::json(
+            StatusCode::CREATED,
+            answer::accepted(id, &stored).into(),
+        )),
+        Err(unsold) => Err(refusal(id, keyed, &unsold)),
+    }
+}
+
+/// The whole body, but no more than is allowed, whatever its declared length.
+async fn read<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>> + Send,
+) -> Result<Bytes, Problem> {
+    let all = async {
+        let mut body = std::pin::pin!(body);
+        let mut whole = Bytes::new();
+        while let Some(chunk) = body.next().await {
+            let mut chunk =
+                chunk.map_err(|_| Problem::malformed("The body could not be read to its end."))?;
+            let size = whole.len() + chunk.remaining();
+            if size > MAX_BODY {
+                return Err(Problem::too_large(MAX_BODY));
+            }
+            // Nearly always the only one, and then it is not copied.
+            let chunk = chunk.copy_to_bytes(chunk.remaining());
+            whole = if whole.is_empty() {
+                chunk
+            } else {
+                [whole, chunk].concat().into()
+            };
+        }
+        Ok(whole)
+    };
+    match tokio::time::timeout(BODY_WITHIN, all).await {
+        Ok(read) => read,
+        Err(_) => {
+            let detail = "The body did not arrive in time.";
+            Err(Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "/problems/timeout",
+                "Too slow",
+                detail,
+            ))
+        }
+    }
+}
+
+fn invalid(invalid: Invalid) -> Problem {
+    match invalid {
+        Invalid::Malformed(reason) => {
+            Problem::malformed(format!("The body is not JSON: {reason}."))
+        }
+        Invalid::Fields(flaws) => Problem::validation(
+            flaws
+                .into_iter()
+                .map(|flaw| problem::Invalid::new(flaw.pointer, flaw.detail))
+                .collect(),
+        ),
+    }
+}
+
+/// A retry is harmless where the first attempt stored nothing, or where both have the same key.
+fn refusal(id: PurchaseId, keyed: bool, unsold: &Unsold) -> Problem {
+    match unsold {
+        Unsold::NotStored(why) => {
+            tracing::debug!(%id, why, "a purchase was not stored");
+            let detail = "The event log did not take the purchase. Nothing was stored.";
+            Problem::unavailable(KAFKA_UNAVAILABLE, detail, RETRY_AFTER)
+        }
+        Unsold::Unknown(why) => {
+            tracing::warn!(%id, why, keyed, "the outcome of a purchase is unknown");
+            let detail = if keyed {
+                "It is not known whether the purchase was stored. Send it again with the same \
+                 Idempotency-Key: it will be stored once."
+            } else {
+                "It is not known whether the purchase was stored. Look at the history before you send it \
+                 again, and send an Idempotency-Key to be able to retry safely."
+            };
+            Problem::unavailable(OUTCOME_UNKNOWN, detail, RETRY_AFTER)
+                .with("purchase_id", id.to_string())
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the handlers share.
+//!
+//! In: what `app.rs` connected. Out: read-only to all requests at once; nothing here is locked on the
+//! way of a purchase.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actors::{Addr, Credits};
+use host::trace::Ids;
+use purchases::{IdSource, Timestamp};
+
+use super::pages::Pages;
+use crate::catalog::Catalog;
+use crate::flow::{HistoryMsg, Order};
+use crate::link::Link;
+use crate::metrics::Metrics;
+
+/// Where handlers send work.
+pub struct Outlets {
+    /// Item selection.
+    pub select: Addr<Order>,
+    /// The way to consumer-svc.
+    pub history: Addr<HistoryMsg>,
+}
+
+/// How much work is let in.
+pub struct Bounds {
+    /// Credits of the pipeline, by purchases and bytes.
+    pub purchases: Credits,
+    /// Credits of the history stage, by requests.
+    pub requests: Credits,
+    /// Credits of the history stage, by endless answers.
+    pub streams: Credits,
+    /// How long a request waits for a credit.
+    pub max_wait: Duration,
+    /// How long the broker may be away before purchases are refused at once.
+    pub patience: Duration,
+}
+
+/// Everything that a handler needs.
+pub struct Desk {
+    pub(super) outlets: Outlets,
+    pub(super) bounds: Bounds,
+    pub(super) kafka: Link,
+    pub(super) history: Link,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) pages: Pages,
+    pub(super) purchase_ids: IdSource,
+    pub(super) ids: Ids,
+}
+
+impl Desk {
+    /// A desk for this catalog. `purchase_ids` and `ids` must be random per process.
+    pub fn new(
+        outlets: Outlets,
+        bounds: Bounds,
+        (kafka, history): (Link, Link),
+        metrics: Arc<Metrics>,
+        catalog: &Catalog,
+        (purchase_ids, ids): (IdSource, Ids),
+    ) -> Self {
+        Self {
+            outlets,
+            bounds,
+            kafka,
+            history,
+            metrics,
+            pages: Pages::new(catalog),
+            purchase_ids,
+            ids,
+        }
+    }
+}
+
+/// The clock of this service.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}

@@ -1,0 +1,105 @@
+//! What consumer-svc answers, passed on.
+//!
+//! In: a path below consumer-svc. Out: its status, its headers and its body as it arrives. Where it
+//! gives none, a 503 that says so, never an answer of our own making.
+
+use actors::{Cost, Credits, Reply, Undelivered};
+use futures_util::StreamExt;
+use host::problem::Problem;
+use host::trace::{TRACEPARENT, TraceParent, X_REQUEST_ID};
+use http::{HeaderMap, HeaderValue, Method};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use warp::Reply as _;
+use warp::reply::Response;
+
+use super::desk::Desk;
+use super::headers::PASSED_ON;
+use crate::flow::{Ask, HistoryMsg};
+
+/// Kind of the problem that consumer-svc does not answer.
+const HISTORY_UNAVAILABLE: &str = "/problems/history-unavailable";
+/// When to try again after a refusal.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// One question to be passed on.
+pub(super) struct Question<'a> {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) trace: TraceParent,
+    pub(super) request_id: HeaderValue,
+    /// Whether the answer is meant never to end; it then ends with `closing`.
+    pub(super) endless: bool,
+}
+
+/// Asks consumer-svc.
+pub(super) async fn pass_on(
+    desk: &Desk,
+    question: Question<'_>,
+    closing: &CancellationToken,
+) -> Result<Response, Problem> {
+    let credits: &Credits = if question.endless {
+        &desk.bounds.streams
+    } else {
+        &desk.bounds.requests
+    };
+    let permit = credits
+        .take(Cost { count: 1, bytes: 1 }, desk.bounds.max_wait)
+        .await;
+    let permit = permit.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
+    let endless = question.endless;
+    let (reply, fetched) = Reply::channel();
+    let ask = HistoryMsg::Fetch {
+        ask: ask(question),
+        permit,
+        reply,
+    };
+    let unavailable = || {
+        let detail =
+            "The management service does not answer. This says nothing about what is stored.";
+        Problem::unavailable(HISTORY_UNAVAILABLE, detail, RETRY_AFTER)
+    };
+    desk.outlets
+        .history
+        .send(ask)
+        .map_err(|Undelivered(_)| unavailable())?;
+    let fetched = fetched
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(unavailable)?;
+    let mut response = if endless {
+        let ended = closing.clone().cancelled_owned();
+        warp::reply::stream(fetched.body.take_until(ended)).into_response()
+    } else {
+        warp::reply::stream(fetched.body).into_response()
+    };
+    *response.status_mut() = fetched.status;
+    *response.headers_mut() = fetched.headers;
+    Ok(response)
+}
+
+fn ask(question: Question<'_>) -> Ask {
+    let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 2);
+    for name in &PASSED_ON {
+        if let Some(value) = question.headers.get(name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    headers.insert(X_REQUEST_ID, question.request_id);
+    if let Ok(trace) = HeaderValue::from_bytes(&question.trace.to_text()) {
+        headers.insert(TRACEPARENT, trace);
+    }
+    let path = match question.query {
+        Some(query) => format!("{}?{query}", question.path),
+        None => question.path,
+    };
+    Ask {
+        method: question.method,
+        path,
+        headers,
+        endless: question.endless,
+    }
+}

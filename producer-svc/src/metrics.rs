@@ -1,0 +1,239 @@
+//! Every metric of this service, in one place.
+//!
+//! In: what happened. Out: counters, gauges and histograms behind the `metrics` facade. Handles are
+//! made once and kept, because looking one up by its labels costs more than counting. Labels are
+//! bounded: routes, statuses and outcomes, never an id. Actors and credits count themselves.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+
+/// The routes by which requests are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/`
+    Index,
+    /// `/buy`
+    Buy,
+    /// `/getAllUserBuys/{user_id}` and `/purchases/{user_id}`
+    History,
+    /// `/items`
+    Items,
+    /// `/stats`
+    Stats,
+    /// `/stats/stream`
+    StatsStream,
+    /// `/health`
+    Health,
+    /// Everything else
+    Unmatched,
+}
+
+impl Route {
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Index, "/"),
+        (Self::Buy, "/buy"),
+        (Self::History, "/purchases/{user_id}"),
+        (Self::Items, "/items"),
+        (Self::Stats, "/stats"),
+        (Self::StatsStream, "/stats/stream"),
+        (Self::Health, "/health"),
+        (Self::Unmatched, "unmatched"),
+    ];
+}
+
+/// Statuses that are counted by their number; another one is counted as `other`.
+const STATUSES: [u16; 17] = [
+    200, 201, 204, 304, 400, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504,
+];
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Confirmed by all in-sync replicas.
+    Stored,
+    /// Certainly not in the log.
+    NotStored,
+    /// No report: in the log or not.
+    Unknown,
+}
+
+/// The broker side of the producer, from the client's own statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BrokerGauges {
+    /// Records that wait for a report.
+    pub queued_records: f64,
+    /// Their bytes.
+    pub queued_bytes: f64,
+    /// Brokers with a working connection.
+    pub brokers_up: f64,
+    /// Mean round trip to the slowest broker, in seconds.
+    pub round_trip: f64,
+}
+
+struct RouteMetrics {
+    label: &'static str,
+    seconds: Histogram,
+    /// Made when first counted, so that the exposition has no line that says nothing.
+    by_status: [OnceLock<Counter>; STATUSES.len() + 1],
+}
+
+/// All handles. Make one after the recorder is installed; share it.
+pub struct Metrics {
+    routes: [RouteMetrics; Route::ALL.len()],
+    pending: Gauge,
+    published: [Counter; 3],
+    delivery: Histogram,
+    connected: Gauge,
+    reachable: Gauge,
+    queued_records: Gauge,
+    queued_bytes: Gauge,
+    brokers_up: Gauge,
+    round_trip: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Makes the handles and describes the metrics.
+    pub fn new() -> Self {
+        describe();
+        let outcome = |name: &'static str| counter!("purchases_published_total", "outcome" => name);
+        Self {
+            routes: Route::ALL.map(|(_, label)| RouteMetrics {
+                label,
+                seconds: histogram!("purchases_http_request_seconds", "route" => label),
+                by_status: [const { OnceLock::new() }; STATUSES.len() + 1],
+            }),
+            pending: gauge!("purchases_http_requests_pending"),
+            published: [outcome("stored"), outcome("not_stored"), outcome("unknown")],
+            delivery: histogram!("purchases_delivery_seconds"),
+            connected: gauge!("purchases_kafka_connected"),
+            reachable: gauge!("purchases_history_reachable"),
+            queued_records: gauge!("purchases_kafka_queued_records"),
+            queued_bytes: gauge!("purchases_kafka_queued_bytes"),
+            brokers_up: gauge!("purchases_kafka_brokers_up"),
+            round_trip: gauge!("purchases_kafka_round_trip_seconds"),
+        }
+    }
+
+    /// A request came. Its end is counted by [`Metrics::answered`].
+    pub fn begun(&self) {
+        self.pending.increment(1.0);
+    }
+
+    /// A request is over without an answer: the client hung up.
+    pub fn abandoned(&self) {
+        self.pending.decrement(1.0);
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, route: Route, status: u16, took: Duration) {
+        self.pending.decrement(1.0);
+        let metrics = &self.routes[route as usize];
+        let at = STATUSES
+            .iter()
+            .position(|&known| known == status)
+            .unwrap_or(STATUSES.len());
+        let count = metrics.by_status[at].get_or_init(|| {
+            let status = if at < STATUSES.len() {
+                status.to_string()
+            } else {
+                "other".to_owned()
+            };
+            counter!("purchases_http_requests_total", "route" => metrics.label, "status" => status)
+        });
+        count.increment(1);
+        metrics.seconds.record(took);
+    }
+
+    /// A record was reported on, this long after its request came.
+    pub fn published(&self, outcome: Outcome, took: Duration) {
+        self.published[outcome as usize].increment(1);
+        if outcome == Outcome::Stored {
+            self.delivery.record(took);
+        }
+    }
+
+    /// Whether the broker answers.
+    pub fn kafka_connected(&self, connected: bool) {
+        self.connected.set(f64::from(u8::from(connected)));
+    }
+
+    /// Whether the management service answers.
+    pub fn history_reachable(&self, reachable: bool) {
+        self.reachable.set(f64::from(u8::from(reachable)));
+    }
+
+    /// The client's statistics.
+    pub fn broker(&self, now: BrokerGauges) {
+        self.queued_records.set(now.queued_records);
+        self.queued_bytes.set(now.queued_bytes);
+        self.brokers_up.set(now.brokers_up);
+        self.round_trip.set(now.round_trip);
+    }
+}
+
+fn describe() {
+    describe_counter!(
+        "purchases_http_requests_total",
+        "HTTP requests answered, by route and status"
+    );
+    describe_histogram!(
+        "purchases_http_request_seconds",
+        "Time from a request's headers to its answer's headers"
+    );
+    describe_gauge!(
+        "purchases_http_requests_pending",
+        "HTTP requests that wait for their answer"
+    );
+    describe_counter!(
+        "purchases_published_total",
+        "Purchases handed to the Kafka producer, by what became of them"
+    );
+    describe_histogram!(
+        "purchases_delivery_seconds",
+        "Time from a request to the broker's confirmation"
+    );
+    describe_gauge!(
+        "purchases_kafka_connected",
+        "1 if the broker answered the last probe"
+    );
+    describe_gauge!(
+        "purchases_history_reachable",
+        "1 if the management service answered the last probe"
+    );
+    describe_gauge!(
+        "purchases_kafka_queued_records",
+        "Records handed to the client and not reported on"
+    );
+    describe_gauge!("purchases_kafka_queued_bytes", "Their bytes");
+    describe_gauge!(
+        "purchases_kafka_brokers_up",
+        "Brokers with a working connection"
+    );
+    describe_gauge!(
+        "purchases_kafka_round_trip_seconds",
+        "Mean round trip to the slowest broker"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_counted_in_its_own_place() {
+        for (at, (route, _)) in Route::ALL.into_iter().enumerate() {
+            assert_eq!(route as usize, at);
+        }
+    }
+}

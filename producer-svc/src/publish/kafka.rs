@@ -1,0 +1,294 @@
+//! The log in Kafka: the only file that names the client library.
+//!
+//! In: records. Out: their delivery reports, given straight from the library's polling thread to
+//! whoever waits, without another hop. Idempotent, acks from all in-sync replicas, and nothing
+//! here ever blocks the caller.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+
+use super::statistics::BrokerStatistics;
+use super::{Addressed, InFlight, RecordLog, Reports, resend::Resends};
+use crate::config::KafkaConfig;
+use crate::flow::BrokerReport;
+use crate::metrics::Metrics;
+
+/// How long the broker may take to answer a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The producer and the topic it writes.
+pub struct KafkaLog {
+    /// Taken out only when dropped.
+    producer: Option<ThreadedProducer<Context>>,
+    topic: String,
+    servers: String,
+}
+
+/// What the library calls back, always from its polling thread. Nothing here may panic: that
+/// would end the thread, and with it every report.
+struct Context {
+    reports: Reports,
+    metrics: Arc<Metrics>,
+    resends: Resends,
+}
+
+/// The library's properties. What the promise of a 201 rests on comes last and cannot be changed
+/// from outside.
+fn properties(config: &KafkaConfig) -> ClientConfig {
+    let mut properties = ClientConfig::new();
+    properties
+        .set_log_level(RDKafkaLogLevel::Info)
+        .set("client.id", "producer-svc")
+        // The partitioner of the Java client: a user's records meet in one partition whoever writes.
+        .set("partitioner", "murmur2_random")
+        .set("socket.keepalive.enable", "true")
+        // The library's 10 s would keep a broker that is back waiting for us.
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("statistics.interval.ms", "5000")
+        .set(
+            "socket.timeout.ms",
+            config.delivery_timeout.as_millis().max(1_000).to_string(),
+        );
+    for (name, value) in config.settings.client_properties() {
+        properties.set(name, value);
+    }
+    properties
+        // Beyond what credits let in, so that the library's queue is never what is full.
+        .set(
+            "queue.buffering.max.messages",
+            (config.max_records * 2).to_string(),
+        )
+        .set(
+            "queue.buffering.max.kbytes",
+            (config.max_bytes / 1024 * 4).max(4 * 1024).to_string(),
+        )
+        .set("linger.ms", config.linger.as_millis().to_string())
+        .set(
+            "message.timeout.ms",
+            config.delivery_timeout.as_millis().to_string(),
+        )
+        .set("enable.idempotence", "true")
+        .set("acks", "all");
+    properties
+}
+
+impl KafkaLog {
+    /// Makes a producer. It connects by itself, now or whenever a broker can be reached.
+    ///
+    /// # Errors
+    ///
+    /// The property that the library does not take.
+    pub fn open(
+        config: &KafkaConfig,
+        reports: Reports,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, KafkaError> {
+        let context = Context {
+            reports,
+            metrics,
+            resends: Resends::default(),
+        };
+        let producer = ThreadedProducer::from_config_and_context(&properties(config), context)?;
+        let servers = config.settings.bootstrap_servers().to_owned();
+        Ok(Self {
+            producer: Some(producer),
+            topic: config.topic.clone(),
+            servers,
+        })
+    }
+
+    /// Whether the library takes these properties at all.
+    ///
+    /// # Errors
+    ///
+    /// The one that it does not take.
+    pub fn check(config: &KafkaConfig) -> Result<(), KafkaError> {
+        properties(config).create_native_config().map(drop)
+    }
+
+    fn producer(&self) -> Option<&ThreadedProducer<Context>> {
+        self.producer.as_ref()
+    }
+}
+
+impl RecordLog for KafkaLog {
+    fn append(
+        &self,
+        to: &Addressed<'_>,
+        record: Box<InFlight>,
+    ) -> Result<(), (String, Box<InFlight>)> {
+        let Some(producer) = self.producer() else {
+            return Err(("the producer is closed".to_owned(), record));
+        };
+        let mut headers = OwnedHeaders::new_with_capacity(to.headers.len());
+        for (key, value) in to.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
+        }
+        let value = record.value().clone();
+        producer
+            .send(
+                BaseRecord::with_opaque_to(&self.topic, record)
+                    .key(to.key)
+                    .payload(&value[..])
+                    .headers(headers),
+            )
+            .map_err(|(error, back)| (error.to_string(), back.delivery_opaque))
+    }
+
+    fn probe(&self) -> Result<(), String> {
+        let producer = self.producer().ok_or("the producer is closed")?;
+        if let Some((code, reason)) = producer.client().fatal_error() {
+            // Told before, unless its log line was lost on the way.
+            (producer.context().reports)(BrokerReport::Fatal(reason));
+            return Err(code.to_string());
+        }
+        let metadata = producer
+            .client()
+            .fetch_metadata(Some(&self.topic), PROBE_TIMEOUT)
+            .map_err(|error| {
+                format!(
+                    "no answer from {} (KAFKA_BOOTSTRAP_SERVERS): {error}",
+                    self.servers
+                )
+            })?;
+        let topic = metadata
+            .topics()
+            .first()
+            .ok_or("the broker does not know the topic")?;
+        if let Some(error) = topic.error() {
+            let code = RDKafkaErrorCode::from(error);
+            return Err(match code {
+                RDKafkaErrorCode::UnknownTopicOrPartition => {
+                    format!(
+                        "topic `{}` (KAFKA_TOPIC) does not exist at {}: create it",
+                        self.topic, self.servers
+                    )
+                }
+                other => format!("topic `{}` (KAFKA_TOPIC): {other}", self.topic),
+            });
+        }
+        match topic
+            .partitions()
+            .iter()
+            .find(|partition| partition.leader() < 0)
+        {
+            Some(partition) => Err(format!(
+                "partition {} of topic `{}` has no leader",
+                partition.id(),
+                self.topic
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The library's own `flush` is not used: it polls beside the polling thread, for 100 ms at
+    /// least. Lingering records need no push, they leave within milliseconds.
+    fn flush(&self, within: Duration) -> usize {
+        let until = Instant::now() + within;
+        let Some(producer) = self.producer() else {
+            return 0;
+        };
+        loop {
+            let left = producer.in_flight_count();
+            if left <= 0 || Instant::now() >= until {
+                return usize::try_from(left).unwrap_or(0);
+            }
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for KafkaLog {
+    /// Dropping a producer purges what it still holds (each record gets its report) and blocks for
+    /// up to a second; the dropping thread may be one of the runtime's. Who wants everything
+    /// delivered flushes before.
+    fn drop(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            let closing = std::thread::Builder::new()
+                .name("kafka-close".to_owned())
+                .spawn(move || drop(producer));
+            if let Err(error) = closing {
+                tracing::error!(%error, "no thread to close the Kafka producer on");
+            }
+        }
+    }
+}
+
+impl ClientContext for Context {
+    /// A fatal error is told here and nowhere else: its error event carries only the code of what
+    /// led to it, which need not be fatal at another time.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FATAL" {
+            (self.reports)(BrokerReport::Fatal(message.to_owned()));
+        } else if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+            tracing::warn!(target: "librdkafka", facility, "{message}");
+        } else {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+        }
+    }
+
+    fn stats_raw(&self, json: &[u8]) {
+        match BrokerStatistics::parse(json) {
+            Ok(statistics) => self.metrics.broker(statistics.gauges()),
+            Err(error) => {
+                tracing::debug!(%error, "statistics of the Kafka client are not readable")
+            }
+        }
+    }
+
+    /// The library calls this twice for one event, so it must not matter.
+    fn error(&self, error: KafkaError, reason: &str) {
+        let reason = reason.to_owned();
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => (self.reports)(BrokerReport::Down(reason)),
+            Some(
+                RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::SaslAuthenticationFailed
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => (self.reports)(BrokerReport::Refused(reason)),
+            _ => tracing::debug!(%error, reason, "the Kafka client reports an error"),
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<InFlight>;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, record: Box<InFlight>) {
+        match report {
+            Ok(message) => {
+                let offset = self.resends.trusted(message.partition(), message.offset());
+                record.stored(message.partition(), offset);
+            }
+            Err((error, _)) if refused_for_content(error) => record.not_stored(error.to_string()),
+            Err((error, _)) => record.unknown(error.to_string()),
+        }
+    }
+}
+
+/// Whether every broker refuses this record at every attempt, so that no earlier attempt can have
+/// stored it. All other codes are of the last attempt only and say nothing about those before: even
+/// "purged from the queue" may be said of a record that was sent, lost its connection and was queued
+/// again.
+fn refused_for_content(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::MessageSizeTooLarge
+                | RDKafkaErrorCode::MessageBatchTooLarge
+                | RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidTimestamp
+        )
+    )
+}

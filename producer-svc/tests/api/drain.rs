@@ -1,0 +1,69 @@
+//! Stopping: what was accepted is answered, nothing else is begun.
+
+use tokio::net::TcpStream;
+
+use super::memory_log::Mode;
+use super::shop::Shop;
+
+#[tokio::test]
+async fn accepted_purchases_are_answered_before_the_end() {
+    let shop = Shop::open(&[]).await;
+    shop.broker.set(Mode::Hold);
+    let waiting: Vec<_> = (0..20)
+        .map(|n| shop.start_buying(&format!("user_{n}")))
+        .collect();
+    shop.until_held(20).await;
+    shop.shutdown.cancel();
+    shop.until("it is not ready", || async {
+        shop.get_admin("/readyz").await.status == 503
+    })
+    .await;
+    shop.until("the port is closed", || async {
+        TcpStream::connect(shop.addr).await.is_err()
+    })
+    .await;
+    assert!(waiting.iter().all(|answer| !answer.is_finished()));
+    shop.broker.release();
+    for answer in waiting {
+        let answer = answer.await.unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("connection")),
+            (201, "close")
+        );
+    }
+    let records = shop.broker.clone();
+    shop.ended().await.unwrap();
+    assert_eq!(records.records().len(), 20);
+}
+
+#[tokio::test]
+async fn an_idle_service_stops_at_once() {
+    let shop = Shop::open(&[]).await;
+    shop.get("/items").await;
+    let began = std::time::Instant::now();
+    shop.close().await.unwrap();
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn what_overruns_the_deadline_is_given_up_and_said_so() {
+    let vars = [
+        ("DRAIN_TIMEOUT", "400ms"),
+        ("KAFKA_DELIVERY_TIMEOUT", "300ms"),
+    ];
+    let shop = Shop::open(&vars).await;
+    shop.broker.set(Mode::Hold);
+    let waiting = shop.start_buying("user_1");
+    shop.until_held(1).await;
+    let failure = shop.close().await.unwrap_err();
+    assert_eq!(failure.code(), host::exit::Code::Overran);
+    assert!(failure.to_string().contains("DRAIN_TIMEOUT"), "{failure}");
+    assert!(
+        waiting.await.is_err(),
+        "its connection was cut, it got no false answer"
+    );
+}

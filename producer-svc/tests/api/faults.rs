@@ -1,0 +1,181 @@
+//! When the log is away, full, slow, or broken: nothing but the truth is answered.
+
+use producer_svc::flow::BrokerReport;
+
+use super::memory_log::{MemoryBroker, Mode};
+use super::shop::Shop;
+
+#[tokio::test]
+async fn a_broker_away_at_the_start_means_up_but_not_ready_and_ready_without_a_restart() {
+    let broker = MemoryBroker::default();
+    broker.away(true);
+    let shop = Shop::open_on(broker, &[]).await;
+    let ready = shop.get_admin("/readyz").await;
+    assert_eq!(
+        (ready.status.as_u16(), &ready.body[..]),
+        (503, &b"not ready: kafka\n"[..])
+    );
+    assert_eq!(shop.get_admin("/livez").await.status, 200);
+    let problem = shop
+        .buy("user_1")
+        .await
+        .assert_problem(503, "kafka-unavailable");
+    assert_eq!(problem["retryable"], true);
+
+    shop.broker.away(false);
+    shop.until("it is ready", || async {
+        shop.get_admin("/readyz").await.status == 200
+    })
+    .await;
+    assert_eq!(shop.buy("user_1").await.status, 201);
+    assert_eq!(shop.broker.opened(), 1, "with the producer it began with");
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_said_to_be_unknown() {
+    let shop = Shop::open(&[]).await;
+    shop.broker.set(Mode::Lose);
+    let answer = shop.buy("user_1").await;
+    let problem = answer.assert_problem(503, "outcome-unknown");
+    assert_eq!(problem["retryable"], true);
+    assert_eq!(problem["purchase_id"].as_str().unwrap().len(), 24);
+    assert_eq!(answer.header("retry-after"), "1");
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_record_is_said_not_to_be_stored() {
+    let shop = Shop::open(&[]).await;
+    shop.broker.set(Mode::Refuse);
+    let problem = shop
+        .buy("user_1")
+        .await
+        .assert_problem(503, "kafka-unavailable");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("Nothing was stored")
+    );
+    assert!(shop.broker.records().is_empty());
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_exceeds_the_credits_waits_briefly_and_is_then_refused() {
+    let shop = Shop::open(&[("INTAKE_MAX_PURCHASES", "2"), ("INTAKE_MAX_WAIT", "20ms")]).await;
+    shop.broker.set(Mode::Hold);
+    let waiting = [shop.start_buying("user_1"), shop.start_buying("user_2")];
+    shop.until_held(2).await;
+    let refused = shop.buy("user_3").await;
+    refused.assert_problem(503, "overloaded");
+    assert_eq!(refused.header("retry-after"), "1");
+    shop.broker.release();
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().status, 201);
+    }
+    assert_eq!(shop.buy("user_3").await.status, 201, "the credits are back");
+    assert_eq!(shop.broker.records().len(), 3);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_credit_gets_it_when_one_comes_back() {
+    let shop = Shop::open(&[("INTAKE_MAX_PURCHASES", "1"), ("INTAKE_MAX_WAIT", "10s")]).await;
+    shop.broker.set(Mode::Hold);
+    let first = shop.start_buying("user_1");
+    shop.until_held(1).await;
+    let second = shop.start_buying("user_2");
+    shop.broker.release();
+    assert_eq!(first.await.unwrap().status, 201);
+    assert_eq!(second.await.unwrap().status, 201);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_producer_that_fails_for_good_is_replaced_and_its_purchases_are_answered() {
+    let shop = Shop::open(&[]).await;
+    shop.broker.set(Mode::Hold);
+    let waiting = shop.start_buying("user_1");
+    shop.until_held(1).await;
+    shop.broker
+        .report(BrokerReport::Fatal("sequence desynchronized".to_owned()));
+    waiting
+        .await
+        .unwrap()
+        .assert_problem(503, "outcome-unknown");
+
+    shop.until("a new producer is open", || async {
+        shop.broker.opened() == 2
+    })
+    .await;
+    shop.broker.set(Mode::Confirm);
+    shop.until("purchases are taken again", || async {
+        shop.buy("user_1").await.status == 201
+    })
+    .await;
+    assert_eq!(
+        shop.get_admin("/readyz").await.status,
+        200,
+        "readiness does not flap"
+    );
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_gives_its_credit_back_when_the_purchase_is_settled() {
+    let shop = Shop::open(&[("INTAKE_MAX_PURCHASES", "1"), ("INTAKE_MAX_WAIT", "20ms")]).await;
+    shop.broker.set(Mode::Hold);
+    let gone = shop.start_buying("user_1");
+    shop.until_held(1).await;
+    gone.abort();
+    shop.buy("user_2").await.assert_problem(503, "overloaded");
+    shop.broker.release();
+    assert_eq!(shop.buy("user_2").await.status, 201);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tree_that_keeps_failing_ends_the_service_with_a_failure() {
+    let shop = Shop::open(&[]).await;
+    let broker = shop.broker.clone();
+    let failing = tokio::spawn(async move {
+        loop {
+            broker.report(BrokerReport::Fatal("again".to_owned()));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    let failure = shop.ended().await.unwrap_err();
+    failing.abort();
+    assert_eq!(failure.code(), host::exit::Code::Software);
+    assert!(failure.to_string().contains("again"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_its_remedy() {
+    use producer_svc::app::{App, Surroundings};
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let env = std::collections::HashMap::from([("HTTP_ADDR".to_owned(), addr.clone())]);
+    let (config, _) = producer_svc::config::SERVICE.configured(&env).unwrap();
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let readiness = host::readiness::Readiness::new(shutdown.clone());
+    let (_, metrics) = host::metrics::Metrics::detached().unwrap();
+    let failure = App::build(
+        config,
+        Surroundings {
+            shutdown,
+            readiness,
+            metrics,
+        },
+    )
+    .await
+    .err()
+    .unwrap();
+    assert_eq!(failure.code(), host::exit::Code::Unavailable);
+    assert!(
+        failure.to_string().contains(&addr) && failure.to_string().contains("HTTP_ADDR"),
+        "{failure}"
+    );
+}

@@ -1,0 +1,18 @@
+//! The service as its customers meet it: the whole tree behind a real port, on a log in memory.
+//!
+//! Nothing is stubbed: the log keeps what it is given, reports when it is told to, and can refuse,
+//! fail and be away, as Kafka can.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+mod buying;
+mod drain;
+mod faults;
+mod history;
+mod http;
+mod memory_log;
+mod pages;
+mod shop;

@@ -1,0 +1,178 @@
+//! A log in memory: three partitions, reports at once or on command.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use producer_svc::flow::BrokerReport;
+use producer_svc::publish::{Addressed, InFlight, RecordLog, Reports};
+
+const PARTITIONS: u64 = 3;
+
+/// What the log does with a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Stores it and reports.
+    #[default]
+    Confirm,
+    /// Keeps it, and the report, until told otherwise.
+    Hold,
+    /// Does not take it.
+    Refuse,
+    /// Takes it and reports that nobody knows.
+    Lose,
+}
+
+/// A stored record.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) key: String,
+    pub(crate) value: Bytes,
+    pub(crate) headers: HashMap<&'static str, Vec<u8>>,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+#[derive(Default)]
+struct State {
+    mode: Mode,
+    away: bool,
+    opened: usize,
+    records: Vec<Record>,
+    held: Vec<(Record, Box<InFlight>)>,
+    reports: Option<Reports>,
+}
+
+/// The broker that outlives its producers; clones are one thing.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryBroker(Arc<Mutex<State>>);
+
+/// One producer towards it.
+pub(crate) struct MemoryLog(MemoryBroker);
+
+impl MemoryBroker {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn open(&self, reports: Reports) -> MemoryLog {
+        let mut state = self.state();
+        state.opened += 1;
+        state.reports = Some(reports);
+        MemoryLog(self.clone())
+    }
+
+    pub(crate) fn set(&self, mode: Mode) {
+        self.state().mode = mode;
+    }
+
+    pub(crate) fn away(&self, away: bool) {
+        self.state().away = away;
+    }
+
+    /// How many producers there were.
+    pub(crate) fn opened(&self) -> usize {
+        self.state().opened
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.state().held.len()
+    }
+
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.state().records.clone()
+    }
+
+    /// Stores what is held, and reports it.
+    pub(crate) fn release(&self) {
+        let held = {
+            let mut state = self.state();
+            state.mode = Mode::Confirm;
+            std::mem::take(&mut state.held)
+        };
+        for (record, waiting) in held {
+            self.store(record, *waiting);
+        }
+    }
+
+    /// The producer reports about itself.
+    pub(crate) fn report(&self, report: BrokerReport) {
+        let state = self.state();
+        state.reports.as_ref().expect("a producer is open")(report);
+    }
+
+    fn store(&self, mut record: Record, waiting: InFlight) {
+        let (partition, offset) = {
+            let mut state = self.state();
+            record.offset = state
+                .records
+                .iter()
+                .filter(|other| other.partition == record.partition)
+                .count() as i64;
+            let place = (record.partition, record.offset);
+            state.records.push(record);
+            place
+        };
+        waiting.stored(partition, Some(offset));
+    }
+}
+
+impl RecordLog for MemoryLog {
+    fn append(
+        &self,
+        to: &Addressed<'_>,
+        waiting: Box<InFlight>,
+    ) -> Result<(), (String, Box<InFlight>)> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(to.key);
+        let record = Record {
+            key: to.key.to_owned(),
+            value: waiting.value().clone(),
+            headers: to
+                .headers
+                .iter()
+                .map(|&(name, value)| (name, value.to_vec()))
+                .collect(),
+            partition: (hash % PARTITIONS) as i32,
+            offset: -1,
+        };
+        let mode = self.0.state().mode;
+        match mode {
+            Mode::Confirm => self.0.store(record, *waiting),
+            Mode::Hold => self.0.state().held.push((record, waiting)),
+            Mode::Refuse => return Err(("the queue is full".to_owned(), waiting)),
+            Mode::Lose => waiting.unknown("timed out".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn probe(&self) -> Result<(), String> {
+        if self.0.state().away {
+            Err("connection refused".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn flush(&self, within: Duration) -> usize {
+        let until = Instant::now() + within;
+        loop {
+            let left = self.0.held();
+            if left == 0 || Instant::now() >= until {
+                return left;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for MemoryLog {
+    /// A producer that is dropped knows nothing of what it had not reported.
+    fn drop(&mut self) {
+        let held = std::mem::take(&mut self.0.state().held);
+        for (_, waiting) in held {
+            waiting.unknown("purged".to_owned());
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The Kafka log against librdkafka's own mock cluster: delivery reports and the broker's errors, which
+//! a healthy broker does not give on command. What a real broker does is tested end to end elsewhere.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use actors::{Cost, Credits};
+use bytes::Bytes;
+use producer_svc::config::{KafkaConfig, SERVICE};
+use producer_svc::flow::{BrokerReport, Ticket, Unsold, Verdict};
+use producer_svc::metrics::Metrics;
+use producer_svc::publish::kafka::KafkaLog;
+use producer_svc::publish::{Addressed, InFlight, RecordLog};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use tokio::task::JoinHandle;
+
+const TOPIC: &str = "purchases";
+const PATIENCE: Duration = Duration::from_secs(15);
+
+type Mock = MockCluster<'static, DefaultProducerContext>;
+
+fn cluster() -> Mock {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 3, 1).unwrap();
+    cluster
+}
+
+fn config(cluster: &Mock, vars: &[(&str, &str)]) -> KafkaConfig {
+    let mut env = HashMap::from([(
+        "KAFKA_BOOTSTRAP_SERVERS".to_owned(),
+        cluster.bootstrap_servers(),
+    )]);
+    env.extend(
+        vars.iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    SERVICE.configured(&env).unwrap().0.kafka
+}
+
+/// A log, what it reports about itself, and what becomes of the records given to it.
+struct Desk {
+    log: Arc<KafkaLog>,
+    reports: Receiver<BrokerReport>,
+    credits: Credits,
+}
+
+impl Desk {
+    fn open(config: &KafkaConfig) -> Self {
+        let (to, reports) = channel();
+        let to = Mutex::new(to);
+        let log = KafkaLog::open(
+            config,
+            Box::new(move |report| drop(to.lock().unwrap().send(report))),
+            Arc::new(Metrics::new()),
+        )
+        .unwrap();
+        Self {
+            log: Arc::new(log),
+            reports,
+            credits: Credits::new(
+                "test",
+                Cost {
+                    count: 1000,
+                    bytes: 1000,
+                },
+            ),
+        }
+    }
+
+    fn send(&self, key: &str) -> JoinHandle<Verdict> {
+        let permit = self.credits.try_take(Cost { count: 1, bytes: 1 }).unwrap();
+        let (ticket, verdict) = Ticket::new(permit, Instant::now());
+        let record = InFlight::new(
+            ticket,
+            Bytes::from(format!("value of {key}")),
+            Arc::new(Metrics::new()),
+        );
+        let to = Addressed {
+            key,
+            headers: [
+                ("a", b"1"),
+                ("b", b"2"),
+                ("c", b"3"),
+                ("d", b"4"),
+                ("e", b"5"),
+            ],
+        };
+        if let Err((why, record)) = self.log.append(&to, Box::new(record)) {
+            record.not_stored(why);
+        }
+        tokio::spawn(verdict)
+    }
+
+    async fn until_reached(&self) {
+        until("the broker is reached", || {
+            let log = Arc::clone(&self.log);
+            async move {
+                tokio::task::spawn_blocking(move || log.probe().is_ok())
+                    .await
+                    .unwrap()
+            }
+        })
+        .await;
+    }
+}
+
+async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+    }
+}
+
+async fn verdict(waiting: JoinHandle<Verdict>) -> Verdict {
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("a verdict in time")
+        .unwrap()
+}
+
+#[tokio::test]
+async fn every_record_is_reported_with_a_place_of_its_own() {
+    let cluster = cluster();
+    let desk = Desk::open(&config(&cluster, &[]));
+    let waiting: Vec<_> = (0..300).map(|n| desk.send(&format!("user_{n}"))).collect();
+    let mut places = BTreeSet::new();
+    for one in waiting {
+        let stored = verdict(one).await.unwrap();
+        assert!(places.insert((stored.partition, stored.offset.unwrap())));
+    }
+    for partition in 0..3 {
+        let offsets: Vec<_> = places
+            .iter()
+            .filter(|place| place.0 == partition)
+            .map(|place| place.1)
+            .collect();
+        assert!(!offsets.is_empty(), "keys spread over partitions");
+        assert_eq!(
+            offsets,
+            (0..offsets.len() as i64).collect::<Vec<_>>(),
+            "partition {partition} has no gap"
+        );
+    }
+    assert_eq!(desk.credits.in_use(), Cost::default());
+}
+
+#[tokio::test]
+async fn records_of_one_user_meet_in_one_partition() {
+    let cluster = cluster();
+    let desk = Desk::open(&config(&cluster, &[]));
+    let mut partitions = BTreeSet::new();
+    for _ in 0..20 {
+        partitions.insert(verdict(desk.send("user_1")).await.unwrap().partition);
+    }
+    // The partition that the Java client chooses for this key, too.
+    assert_eq!(partitions, BTreeSet::from([java_partition("user_1", 3)]));
+}
+
+/// `toPositive(murmur2(key)) % partitions`, as the Java client computes it.
+fn java_partition(key: &str, partitions: i32) -> i32 {
+    const M: u32 = 0x5bd1_e995;
+    let bytes = key.as_bytes();
+    let mut hash = 0x9747_b28c ^ bytes.len() as u32;
+    let chunks = bytes.chunks_exact(4);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        let mut k = u32::from_le_bytes(chunk.try_into().unwrap()).wrapping_mul(M);
+        k ^= k >> 24;
+        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
+    }
+    for (at, &byte) in tail.iter().enumerate().rev() {
+        hash ^= u32::from(byte) << (8 * at);
+        if at == 0 {
+            hash = hash.wrapping_mul(M);
+        }
+    }
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(M);
+    hash ^= hash >> 15;
+    (hash & 0x7fff_ffff) as i32 % partitions
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_is_noticed_and_its_return_too() {
+    let cluster = cluster();
+    cluster.broker_down(-1).unwrap();
+    let desk = Desk::open(&config(&cluster, &[]));
+    let log = Arc::clone(&desk.log);
+    let why = tokio::task::spawn_blocking(move || log.probe())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(
+        why.contains(&cluster.bootstrap_servers()) && why.contains("KAFKA_BOOTSTRAP_SERVERS"),
+        "{why}"
+    );
+    let reports = &desk.reports;
+    until("it is reported", || async {
+        reports
+            .try_iter()
+            .any(|report| matches!(report, BrokerReport::Down(_)))
+    })
+    .await;
+    cluster.broker_up(-1).unwrap();
+    desk.until_reached().await;
+    assert!(verdict(desk.send("user_1")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_missing_topic_is_named_with_its_remedy() {
+    let cluster = cluster();
+    cluster
+        .topic_error(
+            "missing",
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+        )
+        .unwrap();
+    let desk = Desk::open(&config(&cluster, &[("KAFKA_TOPIC", "missing")]));
+    let log = Arc::clone(&desk.log);
+    let why = tokio::task::spawn_blocking(move || log.probe())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(
+        why.contains("`missing`") && why.contains("KAFKA_TOPIC") && why.contains("create it"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_sent_in_time_has_an_unknown_outcome() {
+    let cluster = cluster();
+    let desk = Desk::open(&config(&cluster, &[("KAFKA_DELIVERY_TIMEOUT", "1s")]));
+    desk.until_reached().await;
+    cluster.broker_down(-1).unwrap();
+    assert!(matches!(
+        verdict(desk.send("user_1")).await,
+        Err(Unsold::Unknown(_))
+    ));
+    assert_eq!(desk.credits.in_use(), Cost::default());
+}
+
+#[tokio::test]
+async fn a_passing_error_of_the_broker_is_retried_without_a_trace() {
+    let cluster = cluster();
+    let desk = Desk::open(&config(&cluster, &[]));
+    desk.until_reached().await;
+    let errors = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
+    ];
+    cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+    let stored = verdict(desk.send("user_1")).await.unwrap();
+    assert!(stored.offset.is_some());
+}
+
+#[tokio::test]
+async fn a_record_that_the_broker_finds_too_large_is_certainly_not_stored() {
+    let cluster = cluster();
+    let desk = Desk::open(&config(&cluster, &[]));
+    desk.until_reached().await;
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE],
+    );
+    assert!(matches!(
+        verdict(desk.send("user_1")).await,
+        Err(Unsold::NotStored(_))
+    ));
+    assert!(
+        verdict(desk.send("user_1")).await.is_ok(),
+        "its neighbours are not touched"
+    );
+}
+
+#[tokio::test]
+async fn a_resend_that_the_broker_recognises_is_stored_without_a_made_up_offset() {
+    let cluster = cluster();
+    // Long enough for all records to share one batch, which is what the library numbers wrongly.
+    let desk = Desk::open(&config(&cluster, &[("KAFKA_LINGER", "300ms")]));
+    desk.until_reached().await;
+    for _ in 0..5 {
+        assert!(verdict(desk.send("user_1")).await.unwrap().offset.is_some());
+    }
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER],
+    );
+    let batch: Vec<_> = (0..10).map(|_| desk.send("user_1")).collect();
+    for one in batch {
+        assert_eq!(verdict(one).await.unwrap().offset, None);
+    }
+}
+
+#[tokio::test]
+async fn a_producer_that_lost_its_sequence_reports_that_it_must_be_replaced() {
+    let cluster = cluster();
+    let desk = Desk::open(&config(&cluster, &[]));
+    desk.until_reached().await;
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER],
+    );
+    assert!(matches!(
+        verdict(desk.send("user_1")).await,
+        Err(Unsold::Unknown(_))
+    ));
+    let report = desk.reports.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(report, BrokerReport::Fatal(_)), "{report:?}");
+    assert!(
+        matches!(
+            verdict(desk.send("user_1")).await,
+            Err(Unsold::NotStored(_))
+        ),
+        "it takes nothing any more"
+    );
+}
+
+#[tokio::test]
+async fn a_dropped_producer_answers_for_what_it_still_held() {
+    let cluster = cluster();
+    let desk = Desk::open(&config(&cluster, &[]));
+    desk.until_reached().await;
+    cluster.broker_down(-1).unwrap();
+    let waiting: Vec<_> = (0..20).map(|n| desk.send(&format!("user_{n}"))).collect();
+    drop(desk);
+    for one in waiting {
+        assert!(matches!(verdict(one).await, Err(Unsold::Unknown(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_every_report_and_says_what_is_missing() {
+    let cluster = cluster();
+    let desk = Desk::open(&config(&cluster, &[]));
+    desk.until_reached().await;
+    cluster
+        .broker_round_trip_time(-1, Duration::from_millis(300))
+        .unwrap();
+    let waiting: Vec<_> = (0..20).map(|n| desk.send(&format!("user_{n}"))).collect();
+    let flush = |within| {
+        let log = Arc::clone(&desk.log);
+        tokio::task::spawn_blocking(move || log.flush(within))
+    };
+    assert!(flush(Duration::from_millis(20)).await.unwrap() >= 20);
+    assert_eq!(flush(PATIENCE).await.unwrap(), 0);
+    for one in waiting {
+        assert!(verdict(one).await.is_ok());
+    }
+}
+
+#[test]
+fn a_property_that_the_library_does_not_know_is_refused_before_anything_starts() {
+    let env = HashMap::from([("KAFKA_CLIENT_NO_SUCH_THING".to_owned(), "1".to_owned())]);
+    let config = SERVICE.configured(&env).unwrap().0.kafka;
+    let error = KafkaLog::check(&config).unwrap_err();
+    assert!(error.to_string().contains("no.such.thing"), "{error}");
+}
