@@ -1,0 +1,196 @@
+//! Who takes part in `POST /buy`, and how each is started. In: a topic of its own; out: a process
+//! that answers, and how long that took.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use devstack::free_port;
+use devstack::process::{Process, Spawn};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::Failure;
+use crate::peers::loopback;
+use crate::proc_stat::{self, Memory};
+use crate::python::Python;
+use crate::site::Site;
+
+/// How long a contestant may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Looks at its memory before it is called idle.
+const SETTLING: u32 = 20;
+/// How often it is asked: this is how exactly its start is known.
+const ASK_EVERY: Duration = Duration::from_millis(5);
+
+/// One who takes part.
+pub(super) struct Contestant {
+    kind: Kind,
+    name: String,
+}
+
+/// What it is.
+pub(super) enum Kind {
+    /// The services' HTTP server with nothing behind it.
+    Noop,
+    /// warp and rdkafka's `FutureProducer`.
+    Plain {
+        /// What a record waits for company.
+        linger_ms: u32,
+    },
+    /// FastAPI and aiokafka.
+    FastApi(Python),
+    /// producer-svc.
+    Ours,
+}
+
+/// A contestant that answers.
+pub(super) struct Running {
+    pub(super) process: Process,
+    /// Where `POST /buy` is.
+    pub(super) addr: SocketAddr,
+    /// From its start until it was ready.
+    pub(super) start: Duration,
+    /// Its memory then.
+    pub(super) idle: Memory,
+}
+
+impl Contestant {
+    pub(super) fn new(kind: Kind) -> Self {
+        let name = match &kind {
+            Kind::Noop => "no-op POST, same server".to_owned(),
+            Kind::Plain { linger_ms } => {
+                format!("plain warp + FutureProducer, linger {linger_ms} ms")
+            }
+            Kind::FastApi(_) => "FastAPI + aiokafka".to_owned(),
+            Kind::Ours => "**ours**".to_owned(),
+        };
+        Self { kind, name }
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether its answers promise a record in the topic.
+    pub(super) fn writes(&self) -> bool {
+        !matches!(self.kind, Kind::Noop)
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(super) async fn start(&self, site: &Site, topic: &str) -> Result<Running, Failure> {
+        let (port, admin) = (free_port(), free_port());
+        let spawn = self.spawn(site, topic, port, admin);
+        let began = Instant::now();
+        let process = spawn.start()?;
+        let deadline = began + PATIENCE;
+        // No growing pauses: the time itself is a figure here.
+        while !self.is_ready(port, admin).await {
+            if !process.is_running() || Instant::now() > deadline {
+                return Err(format!(
+                    "{} did not become ready:\n{}",
+                    self.name,
+                    process.log_tail(15)
+                )
+                .into());
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        let start = began.elapsed();
+        Ok(Running {
+            addr: loopback(port),
+            start,
+            idle: settled(process.pid()).await?,
+            process,
+        })
+    }
+
+    fn spawn(&self, site: &Site, topic: &str, port: u16, admin: u16) -> Spawn {
+        let at = port.to_string();
+        match &self.kind {
+            Kind::Noop => site.myself("noop").args(["peer", "noop", "--port", &at]),
+            Kind::Plain { linger_ms } => site
+                .myself("plain")
+                .args([
+                    "peer",
+                    "plain",
+                    "--port",
+                    &at,
+                    "--topic",
+                    topic,
+                    "--linger-ms",
+                    &linger_ms.to_string(),
+                ])
+                .args(["--bootstrap-servers", &site.stack().bootstrap_servers()]),
+            Kind::FastApi(python) => python
+                .spawn(
+                    site,
+                    "fastapi",
+                    &[
+                        "-m",
+                        "uvicorn",
+                        "buy_service:app",
+                        "--host",
+                        "127.0.0.1",
+                        "--port",
+                        &at,
+                    ],
+                )
+                .args([
+                    "--loop",
+                    "uvloop",
+                    "--http",
+                    "httptools",
+                    "--log-level",
+                    "warning",
+                    "--no-access-log",
+                ])
+                .env("KAFKA_TOPIC", topic),
+            Kind::Ours => site
+                .service("producer-svc")
+                .env("HTTP_ADDR", loopback(port).to_string())
+                .env("ADMIN_ADDR", loopback(admin).to_string())
+                .env("KAFKA_TOPIC", topic)
+                // Nobody is there: history is not measured here.
+                .env(
+                    "CUSTOMER_MANAGEMENT_API_URL",
+                    format!("http://{}", loopback(free_port())),
+                ),
+        }
+    }
+
+    async fn is_ready(&self, port: u16, admin: u16) -> bool {
+        match self.kind {
+            Kind::Ours => says_ok(loopback(admin), "/readyz").await,
+            _ => TcpStream::connect(loopback(port)).await.is_ok(),
+        }
+    }
+}
+
+async fn says_ok(addr: SocketAddr, path: &str) -> bool {
+    let asked = async {
+        let mut stream = TcpStream::connect(addr).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer.starts_with(b"HTTP/1.1 200 "))
+    };
+    asked.await.unwrap_or(false)
+}
+
+/// Memory once it no longer grows; one that never settles is shown as it was last.
+async fn settled(pid: u32) -> Result<Memory, Failure> {
+    let mut last = proc_stat::memory(pid)?;
+    for _ in 0..SETTLING {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let before = std::mem::replace(&mut last, proc_stat::memory(pid)?);
+        if before.now == last.now {
+            break;
+        }
+    }
+    Ok(last)
+}

@@ -1,0 +1,116 @@
+//! The purchases of a backlog, made from their number alone: every process that needs record 42
+//! makes the same one. In: a number; out: a purchase, its record, its document.
+//! The document's form is consumer-svc's; `drain` compares the two after every run.
+
+use bson::oid::ObjectId;
+use bson::{DateTime, Document, RawDocumentBuf, doc, rawdoc};
+use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username};
+
+use crate::Failure;
+
+/// The topic of the backlog, as documents name it.
+pub(crate) const TOPIC: &str = "drain";
+/// Name of the one index beside `_id`.
+pub(crate) const INDEX: &str = "history";
+/// Purchases of one user in the backlog, so that the index grows in many places as it does in life.
+const EACH_USER: u32 = 50;
+/// When the first of them was accepted; the others follow by a millisecond each.
+const BEGIN_MS: i64 = 1_767_225_600_000;
+
+const ITEMS: [(&str, i64); 8] = [
+    ("Laptop", 99_999),
+    ("Smartphone", 69_999),
+    ("Headphones", 14_999),
+    ("Keyboard", 7_999),
+    ("Desk Lamp", 3_999),
+    ("Coffee Mug", 1_299),
+    ("Office Chair", 24_999),
+    ("USB Cable", 999),
+];
+
+/// Purchase `number` of `records`.
+pub(crate) fn purchase(number: u32, records: u32) -> Result<Purchase, Failure> {
+    // A step without a divisor in common with the number of users visits them in turn, but not in order.
+    let users = (records / EACH_USER).max(1);
+    let user = (u64::from(number) * 7_919) % u64::from(users);
+    let (item, cents) = ITEMS[number as usize % ITEMS.len()];
+    let millis = BEGIN_MS + i64::from(number);
+    let event = Event {
+        username: Username::parse(&format!("customer {user:06}"))?,
+        user_id: UserId::parse(&format!("user_{user:06}"))?,
+        item_name: ItemName::parse(item)?,
+        price: Cents::new(cents).ok_or("a price of the corpus is not one")?,
+        timestamp: Timestamp::from_millis(millis).ok_or("a time of the corpus is not one")?,
+    };
+    Ok(Purchase::new(id(number, millis), event))
+}
+
+/// Laid out like those of the service: seconds, five bytes of the process, a counter.
+fn id(number: u32, millis: i64) -> PurchaseId {
+    let seconds = u32::try_from(millis / 1000)
+        .unwrap_or_default()
+        .to_be_bytes();
+    let [high, counter @ ..] = number.to_be_bytes();
+    let mut bytes = [
+        0xb5, 0xb5, 0xb5, 0xb5, 0xb5, 0xb5, 0xb5, 0xb5, high, 0, 0, 0,
+    ];
+    bytes[..4].copy_from_slice(&seconds);
+    bytes[9..].copy_from_slice(&counter);
+    PurchaseId::from_bytes(bytes)
+}
+
+/// The same purchase as consumer-svc stores it.
+pub(crate) fn document(number: u32, records: u32) -> Result<RawDocumentBuf, Failure> {
+    let purchase = purchase(number, records)?;
+    Ok(rawdoc! {
+        "_id": object_id(&purchase),
+        "username": purchase.username().as_str(),
+        "user_id": purchase.user_id().as_str(),
+        "item_name": purchase.item_name().as_str(),
+        "price": purchase.price().as_f64(),
+        "timestamp": DateTime::from_millis(purchase.timestamp().as_millis()),
+        "created_at": DateTime::now(),
+        "origin": { "topic": TOPIC, "partition": (number % 3) as i32, "offset": i64::from(number / 3) },
+    })
+}
+
+/// Its `_id`.
+pub(crate) fn object_id(purchase: &Purchase) -> ObjectId {
+    ObjectId::from_bytes(*purchase.id().as_bytes())
+}
+
+/// Keys of the index.
+pub(crate) fn index_keys() -> Document {
+    doc! { "user_id": 1, "timestamp": -1, "_id": -1, "item_name": 1, "price": 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::{EACH_USER, purchase};
+
+    #[test]
+    fn ids_differ_and_users_share_evenly() {
+        let records = 10_000;
+        let all: Vec<_> = (0..records)
+            .map(|number| purchase(number, records).unwrap())
+            .collect();
+        let ids: BTreeSet<_> = all.iter().map(|purchase| purchase.id()).collect();
+        assert_eq!(ids.len(), all.len());
+        let mut users = BTreeMap::<_, u32>::new();
+        for purchase in &all {
+            *users.entry(purchase.user_id().as_str()).or_default() += 1;
+        }
+        assert!(
+            users.values().all(|&count| count == EACH_USER),
+            "{} users",
+            users.len()
+        );
+    }
+
+    #[test]
+    fn a_number_makes_the_same_purchase_everywhere() {
+        assert_eq!(purchase(42, 500).unwrap(), purchase(42, 500).unwrap());
+    }
+}

@@ -1,0 +1,161 @@
+//! A backlog into the database, beside its peers. In: records and rounds; out: a table and verdicts.
+//!
+//! Every turn has a fresh process, consumer group and database. What is stored is counted from
+//! outside, the same way for everyone, and exactly once the turn is over.
+
+mod contestant;
+mod figures;
+mod prefill;
+mod shape;
+mod watch;
+
+use std::time::Duration;
+
+use bson::doc;
+use mongodb::options::IndexOptions;
+use mongodb::{Client, IndexModel};
+
+use crate::peers::insert;
+use crate::python::Python;
+use crate::site::{Site, say};
+use crate::verdict::Verdicts;
+use crate::{Failure, corpus};
+use contestant::{Bare, Contestant, Kind};
+use figures::{Figures, Round};
+
+/// How long a contestant may take to end by itself once it is told to.
+const STOP_PATIENCE: Duration = Duration::from_secs(35);
+
+/// How draining is measured.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    /// Records of the backlog
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1000..=5_000_000))]
+    records: u32,
+    /// Rounds; in each, every contestant has its turn
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Bare `insert_many`, as batch×writers
+    #[arg(long, value_delimiter = ',', default_values = ["500x1", "2000x1", "2000x3"])]
+    bare: Vec<Bare>,
+    /// Leave out the Python consumers
+    #[arg(long)]
+    no_python: bool,
+    /// Records that the tuned Python consumer stores in a turn
+    #[arg(long, default_value_t = 200_000)]
+    tuned_records: u32,
+    /// Records that the original one-insert-a-message consumer stores in a turn
+    #[arg(long, default_value_t = 10_000)]
+    original_records: u32,
+    /// End with exit code 1 if a target is not met
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            records: 500_000,
+            rounds: 3,
+            bare: vec![Bare::new(500, 1), Bare::new(2000, 1), Bare::new(2000, 3)],
+            no_python: false,
+            tuned_records: 200_000,
+            original_records: 10_000,
+            strict: false,
+        }
+    }
+}
+
+/// Measures, prints the table, and judges.
+pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
+    let mut contestants: Vec<_> = args
+        .bare
+        .iter()
+        .map(|&bare| Contestant::new(Kind::Bare(bare), args.records))
+        .collect();
+    if !args.no_python {
+        let python = Python::ready(site).await?;
+        let of_all = |records: u32| records.min(args.records);
+        contestants.push(Contestant::new(
+            Kind::Original(python.clone()),
+            of_all(args.original_records),
+        ));
+        contestants.push(Contestant::new(
+            Kind::Tuned(python),
+            of_all(args.tuned_records),
+        ));
+    }
+    contestants.push(Contestant::new(Kind::Ours, args.records));
+
+    site.stack().create_topic(corpus::TOPIC, 3).await?;
+    say(&format!(
+        "drain: writing a backlog of {} records",
+        args.records
+    ));
+    prefill::write(site.stack().bootstrap_servers(), args.records).await?;
+    let client = Client::with_uri_str(site.stack().mongodb_uri()).await?;
+    let mut rounds = vec![Vec::new(); contestants.len()];
+    for number in 1..=args.rounds {
+        for (at, contestant) in contestants.iter().enumerate() {
+            let name = format!("drain_{at}_{number}");
+            let round = turn(site, &client, contestant, &name, args.records)
+                .await
+                .map_err(|error| format!("{}: {error}", contestant.name()))?;
+            say(&format!(
+                "drain: round {number}, {}: {:.0} docs/s, {:.1} µs each, first after {:.0} ms",
+                contestant.name(),
+                round.rate,
+                round.service_us,
+                round.first_ms
+            ));
+            rounds[at].push(round);
+        }
+    }
+    let figures = Figures::new(&contestants, rounds);
+    println!(
+        "## Draining {} records\n\n{}",
+        args.records,
+        figures.table()
+    );
+    Ok(figures.verdicts())
+}
+
+/// One contestant's turn. `name` is that of its database and its consumer group.
+async fn turn(
+    site: &Site,
+    client: &Client,
+    contestant: &Contestant,
+    name: &str,
+    backlog: u32,
+) -> Result<Round, Failure> {
+    let collection = insert::collection(client, name);
+    let options = IndexOptions::builder()
+        .name(corpus::INDEX.to_owned())
+        .build();
+    let index = IndexModel::builder()
+        .keys(corpus::index_keys())
+        .options(options)
+        .build();
+    collection.create_index(index).await?;
+    let process = contestant.spawn(site, name, backlog).start()?;
+    let watched = [process.pid(), site.database()?];
+    let seen = watch::until_stored(&collection, &process, contestant.records(), watched)
+        .await
+        .map_err(|error| format!("{error}\n{}", process.log_tail(10)))?;
+    if contestant.ends_well() {
+        let status = process.stop(STOP_PATIENCE).await?;
+        if !status.success() {
+            return Err(format!("{status} after SIGTERM\n{}", process.log_tail(10)).into());
+        }
+    }
+    drop(process);
+    if contestant.records() == backlog {
+        let stored = collection.count_documents(doc! {}).await?;
+        if stored != u64::from(backlog) {
+            return Err(format!("{stored} documents of {backlog} records").into());
+        }
+        shape::same(&collection, backlog).await?;
+    }
+    client.database(name).drop().await?;
+    Ok(Round::new(&seen))
+}

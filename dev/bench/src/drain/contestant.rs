@@ -1,0 +1,147 @@
+//! Who takes part in draining, and how each is started. In: a database and group of its own; out:
+//! a recipe for its process.
+
+use std::fmt;
+use std::str::FromStr;
+
+use devstack::free_port;
+use devstack::process::Spawn;
+
+use crate::corpus;
+use crate::peers::loopback;
+use crate::python::Python;
+use crate::site::Site;
+
+/// Bare `insert_many`: documents a batch, and batches at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bare {
+    batch: usize,
+    writers: usize,
+}
+
+impl Bare {
+    pub(super) const fn new(batch: usize, writers: usize) -> Self {
+        Self { batch, writers }
+    }
+}
+
+impl FromStr for Bare {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(['x', '×']);
+        let parsed =
+            parts.and_then(|(batch, writers)| Some((batch.parse().ok()?, writers.parse().ok()?)));
+        match parsed {
+            Some((batch @ 1..=100_000, writers @ 1..=64)) => Ok(Self { batch, writers }),
+            _ => Err("is not batch×writers, such as 2000x3".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Bare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bare insert_many, {} × {}", self.batch, self.writers)
+    }
+}
+
+/// One who takes part.
+pub(super) struct Contestant {
+    kind: Kind,
+    name: String,
+    records: u32,
+}
+
+/// What it is.
+pub(super) enum Kind {
+    /// The database's own speed.
+    Bare(Bare),
+    /// One insert and one commit a message, in Python.
+    Original(Python),
+    /// Batches, in Python.
+    Tuned(Python),
+    /// consumer-svc.
+    Ours,
+}
+
+impl Contestant {
+    /// One that stores that many records in a turn.
+    pub(super) fn new(kind: Kind, records: u32) -> Self {
+        let name = match &kind {
+            Kind::Bare(bare) => bare.to_string(),
+            Kind::Original(_) => "Python, one insert a message".to_owned(),
+            Kind::Tuned(_) => "Python, tuned".to_owned(),
+            Kind::Ours => "**ours**".to_owned(),
+        };
+        Self {
+            kind,
+            name,
+            records,
+        }
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// Whether it promises to end with exit code 0 when it is told to.
+    pub(super) fn ends_well(&self) -> bool {
+        matches!(self.kind, Kind::Ours)
+    }
+
+    /// How to start it on this database, which also names its group.
+    pub(super) fn spawn(&self, site: &Site, database: &str, backlog: u32) -> Spawn {
+        let python = |python: &Python, program: &str| python.spawn(site, program, &[program]);
+        match &self.kind {
+            Kind::Bare(Bare { batch, writers }) => site
+                .myself("insert")
+                .args([
+                    "peer",
+                    "insert",
+                    "--uri",
+                    &site.stack().mongodb_uri(),
+                    "--database",
+                    database,
+                ])
+                .args(["--records", &backlog.to_string()])
+                .args([
+                    "--batch",
+                    &batch.to_string(),
+                    "--writers",
+                    &writers.to_string(),
+                ]),
+            Kind::Original(peer) => python(peer, "consumer_original.py"),
+            Kind::Tuned(peer) => python(peer, "consumer_tuned.py"),
+            Kind::Ours => site
+                .service("consumer-svc")
+                .env("HTTP_ADDR", loopback(free_port()).to_string())
+                .env("ADMIN_ADDR", loopback(free_port()).to_string()),
+        }
+        .env("KAFKA_TOPIC", corpus::TOPIC)
+        .env("KAFKA_DLQ_TOPIC", format!("{}.dlq", corpus::TOPIC))
+        .env("KAFKA_GROUP_ID", database)
+        .env("MONGODB_DATABASE", database)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bare;
+
+    #[test]
+    fn a_bare_writer_is_named_by_batch_and_writers() {
+        assert_eq!("2000x3".parse(), Ok(Bare::new(2000, 3)));
+        assert_eq!("500×1".parse(), Ok(Bare::new(500, 1)));
+        for wrong in ["", "500", "0x1", "500x0", "x", "500x1x1"] {
+            assert!(wrong.parse::<Bare>().is_err(), "{wrong}");
+        }
+    }
+}

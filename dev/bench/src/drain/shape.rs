@@ -1,0 +1,50 @@
+//! Makes sure that like is compared with like. In: a collection that a contestant filled; out: an
+//! error if its documents or indexes are others than the bare inserts have.
+
+use bson::{Document, RawDocumentBuf, doc};
+use mongodb::Collection;
+
+use crate::{Failure, corpus};
+
+/// Compares one document and the indexes.
+pub(super) async fn same(
+    collection: &Collection<RawDocumentBuf>,
+    backlog: u32,
+) -> Result<(), Failure> {
+    let number = backlog / 2;
+    let expected: Document = corpus::document(number, backlog)?.try_into()?;
+    let id = corpus::object_id(&corpus::purchase(number, backlog)?);
+    let found = collection
+        .clone_with_type::<Document>()
+        .find_one(doc! { "_id": id })
+        .await?;
+    let found = found.ok_or_else(|| format!("no document has the id {id} of record {number}"))?;
+    if outline(&found) != outline(&expected) {
+        return Err(
+            format!("its documents have another form: {found} instead of {expected}").into(),
+        );
+    }
+    for field in ["username", "user_id", "item_name", "price", "timestamp"] {
+        if found.get(field) != expected.get(field) {
+            return Err(
+                format!("{field} of record {number} is not as it was written: {found}").into(),
+            );
+        }
+    }
+    let mut names = collection.list_index_names().await?;
+    names.sort();
+    if names != ["_id_", corpus::INDEX] {
+        return Err(format!("it made indexes of its own: {names:?}").into());
+    }
+    Ok(())
+}
+
+/// Names and types of the fields, in their order, and those of the origin.
+fn outline(document: &Document) -> Vec<(String, u8)> {
+    let origin = document.get_document("origin").into_iter().flatten();
+    document
+        .iter()
+        .chain(origin)
+        .map(|(name, value)| (name.clone(), value.element_type() as u8))
+        .collect()
+}

@@ -1,0 +1,292 @@
+//! Load: customers that buy, over connections that are kept alive.
+//!
+//! In: how many purchases, over how many connections, how fast. Out: for each purchase what
+//! became of it. Bounded: each connection has one request under way, and the memory is that of the
+//! outcomes. The load can be held back (`allow`), so that a proof decides what happens when.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::Full;
+use purchases::{IdempotencyKey, PurchaseId, UserId};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::answer::{self, Accepted, Refused};
+use crate::http::{Connection, Unanswered};
+
+/// A wish to buy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Buyer, for people.
+    pub username: String,
+    /// Buyer, for machines.
+    pub user_id: String,
+    /// Makes a retry safe.
+    pub key: Option<String>,
+}
+
+impl Order {
+    /// The id that the contract promises for an order with a key.
+    ///
+    /// # Panics
+    /// If the order has no key.
+    pub fn promised_id(&self) -> String {
+        let key = self.key.as_deref().expect("an order with a key");
+        let key = IdempotencyKey::parse(key).expect("keys of the proofs are valid");
+        let user = UserId::parse(&self.user_id).expect("users of the proofs are valid");
+        PurchaseId::derived(&user, &key).to_string()
+    }
+
+    fn request(&self) -> Request<Full<Bytes>> {
+        let body = serde_json::json!({ "username": self.username, "user_id": self.user_id });
+        let mut request = Request::post("/buy").header(header::CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.key {
+            request = request.header("idempotency-key", key);
+        }
+        request.body(Full::new(Bytes::from(body.to_string()))).expect("orders of the proofs are valid")
+    }
+}
+
+/// What became of an order.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The order.
+    pub order: Order,
+    /// Its outcome.
+    pub outcome: Outcome,
+}
+
+/// What a customer learnt.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A 201.
+    Accepted(Accepted),
+    /// Any other answer.
+    Refused(Refused),
+    /// No answer. `pause`: how long the connection had been idle before the request.
+    Unanswered {
+        /// How far the request came.
+        how: Unanswered,
+        /// Time since the answer before, on the same connection.
+        pause: Duration,
+    },
+}
+
+/// Load to be put on a producer.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Where to buy.
+    pub addr: SocketAddr,
+    /// Begins every user id and key.
+    pub name: String,
+    /// Orders.
+    pub orders: usize,
+    /// Connections.
+    pub connections: usize,
+    /// Different users; each buys again and again.
+    pub users: usize,
+    /// Whether orders have keys.
+    pub keyed: bool,
+    /// Orders a second, all connections together; as fast as it goes without.
+    pub per_second: Option<u32>,
+    /// Orders that may be sent before [`Running::allow`] says more.
+    pub allowed: usize,
+}
+
+impl Load {
+    /// This many orders over 64 connections, of 500 users, as fast as it goes.
+    pub fn new(addr: SocketAddr, name: impl Into<String>, orders: usize) -> Self {
+        Self {
+            addr,
+            name: name.into(),
+            orders,
+            connections: 64,
+            users: 500,
+            keyed: false,
+            per_second: None,
+            allowed: usize::MAX,
+        }
+    }
+
+    /// The order with this number; always the same one.
+    pub fn order(&self, number: usize) -> Order {
+        let user = number % self.users;
+        Order {
+            username: format!("Customer {user}"),
+            user_id: format!("{}-u{user}", self.name),
+            key: self.keyed.then(|| format!("{}-k{number}", self.name)),
+        }
+    }
+
+    /// Starts buying.
+    pub fn start(self) -> Running {
+        let orders: Vec<Order> = (0..self.orders).map(|number| self.order(number)).collect();
+        Running::start(&self, orders)
+    }
+
+    /// Sends these orders (again).
+    pub fn resend(&self, orders: Vec<Order>) -> Running {
+        Running::start(self, orders)
+    }
+}
+
+/// What all connections share.
+struct Shared {
+    addr: SocketAddr,
+    orders: Vec<Order>,
+    next: AtomicUsize,
+    accepted: AtomicUsize,
+    refused: AtomicUsize,
+    allowed: watch::Receiver<usize>,
+    pace: Option<Pace>,
+}
+
+/// Slots in time, one an order.
+struct Pace {
+    every: Duration,
+    slot: Mutex<Instant>,
+}
+
+impl Pace {
+    async fn wait(&self) {
+        let mine = {
+            let mut slot = self.slot.lock().await;
+            // Time that nobody used is lost, so that a pause is not followed by a flood.
+            let mine = (*slot).max(Instant::now());
+            *slot = mine + self.every;
+            mine
+        };
+        tokio::time::sleep_until(mine).await;
+    }
+}
+
+/// Load under way. Dropping it stops it.
+pub struct Running {
+    shared: Arc<Shared>,
+    allowed: watch::Sender<usize>,
+    customers: JoinSet<Vec<Attempt>>,
+}
+
+impl Running {
+    fn start(load: &Load, orders: Vec<Order>) -> Self {
+        let (allowed, receiver) = watch::channel(load.allowed);
+        let pace = load.per_second.map(|rate| Pace {
+            every: Duration::from_secs(1) / rate,
+            slot: Mutex::new(Instant::now()),
+        });
+        let shared = Arc::new(Shared {
+            addr: load.addr,
+            orders,
+            next: AtomicUsize::new(0),
+            accepted: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+            allowed: receiver,
+            pace,
+        });
+        let mut customers = JoinSet::new();
+        for _ in 0..load.connections {
+            customers.spawn(buy_until_done(Arc::clone(&shared)));
+        }
+        Self { shared, allowed, customers }
+    }
+
+    /// Lets orders up to this number be sent.
+    pub fn allow(&self, orders: usize) {
+        self.allowed.send_replace(orders);
+    }
+
+    /// 201s so far.
+    pub fn accepted(&self) -> usize {
+        self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Other answers so far.
+    pub fn refused(&self) -> usize {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// Waits for every customer and tells what became of every order that was sent.
+    ///
+    /// # Panics
+    /// If that takes longer than this.
+    pub async fn finish(mut self, within: Duration) -> Vec<Attempt> {
+        let mut attempts = Vec::with_capacity(self.shared.orders.len());
+        let all = async {
+            while let Some(customer) = self.customers.join_next().await {
+                attempts.extend(customer.unwrap_or_else(|error| panic!("a customer: {error}")));
+            }
+        };
+        if tokio::time::timeout(within, all).await.is_err() {
+            let (accepted, refused) = (self.accepted(), self.refused());
+            panic!("the load did not end within {within:?}: {accepted} accepted, {refused} refused");
+        }
+        attempts
+    }
+}
+
+/// One customer: buys until nothing is left to buy, or until nobody listens any more.
+async fn buy_until_done(shared: Arc<Shared>) -> Vec<Attempt> {
+    let mut allowed = shared.allowed.clone();
+    let (mut attempts, mut connection, mut last) = (Vec::new(), None, Instant::now());
+    loop {
+        let number = shared.next.fetch_add(1, Ordering::Relaxed);
+        let Some(order) = shared.orders.get(number) else { return attempts };
+        if allowed.wait_for(|allowed| number < *allowed).await.is_err() {
+            return attempts;
+        }
+        if let Some(pace) = &shared.pace {
+            pace.wait().await;
+        }
+        let pause = last.elapsed();
+        let answered = exchange(shared.addr, &mut connection, order).await;
+        last = Instant::now();
+        let mut patience = Duration::ZERO;
+        let outcome = match answered {
+            Ok(answer) => {
+                if answer.closes() {
+                    connection = None;
+                }
+                match answer::read(&answer) {
+                    Ok(accepted) => {
+                        shared.accepted.fetch_add(1, Ordering::Relaxed);
+                        Outcome::Accepted(accepted)
+                    }
+                    Err(refused) => {
+                        shared.refused.fetch_add(1, Ordering::Relaxed);
+                        patience = Duration::from_secs(refused.retry_after.unwrap_or(0));
+                        Outcome::Refused(refused)
+                    }
+                }
+            }
+            Err(how) => {
+                connection = None;
+                Outcome::Unanswered { how, pause }
+            }
+        };
+        let shut = matches!(&outcome, Outcome::Unanswered { how: Unanswered::NotConnected(_), .. });
+        attempts.push(Attempt { order: order.clone(), outcome });
+        if shut {
+            return attempts;
+        }
+        // A customer does what the answer asks for.
+        tokio::time::sleep(patience).await;
+    }
+}
+
+async fn exchange(
+    addr: SocketAddr,
+    connection: &mut Option<Connection>,
+    order: &Order,
+) -> Result<crate::http::Answer, Unanswered> {
+    let open = match connection {
+        Some(open) => open,
+        None => connection.insert(Connection::open(addr).await?),
+    };
+    open.send(order.request()).await
+}

@@ -1,0 +1,15 @@
+//! The promises, proved on the real broker and database with the real services as processes.
+//!
+//! One file a promise. Proofs share a broker and a database as long as they leave them alone; who
+//! kills or freezes one has its own. Run by `cargo xtask test`, which builds the services first.
+
+mod bad_input;
+mod broker_killed;
+mod consumer_killed;
+mod database_down;
+mod foreign_client;
+mod observed;
+mod poison;
+mod producer_drain;
+mod rebalance;
+mod twenty_thousand;

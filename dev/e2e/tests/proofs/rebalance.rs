@@ -1,0 +1,55 @@
+//! Two consumers, one leaving and coming back under load: all stored, each once.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use e2e::ground::Ground;
+use e2e::load::Load;
+use e2e::shop::Shop;
+use e2e::{check, until};
+
+const PURCHASES: usize = 20_000;
+const ROUNDS: usize = 6;
+const SHARE: usize = PURCHASES / ROUNDS;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_comes_and_goes_leaves_nothing_behind_and_repeats_nothing() {
+    let shop = Shop::on(Ground::shared().await).await;
+    let (producer, stays) = shop.open().await;
+    let load = Load { per_second: Some(1_500), allowed: 0, ..shop.load(PURCHASES) }.start();
+    for round in 0..ROUNDS {
+        load.allow(if round + 1 < ROUNDS { SHARE * (round + 1) } else { PURCHASES });
+        let guest = shop.second_consumer().ready().await;
+        let held = async |service: &e2e::service::Service| service.metric("purchases_partitions_assigned", &[]).await;
+        until("both have partitions", PATIENCE, async || {
+            let (mine, theirs) = tokio::join!(held(&stays), held(&guest));
+            (mine >= 1.0 && theirs >= 1.0 && mine + theirs == 3.0).then_some(())
+        })
+        .await;
+        until("the guest stores something", PATIENCE, async || {
+            (guest.metric("purchases_records_total", &["outcome=\"stored\""]).await > 0.0).then_some(())
+        })
+        .await;
+        let log = guest.drains(Duration::from_secs(30)).await;
+        let said = log.iter().any(|line| line.contains("drained: partitions given back"));
+        assert!(said, "the guest says what it drained: {log:#?}");
+        until("all partitions are back", PATIENCE, async || (held(&stays).await == 3.0).then_some(())).await;
+    }
+    let attempts = load.finish(Duration::from_secs(120)).await;
+    let accepted = check::all_accepted(&attempts);
+    assert_eq!(accepted.len(), PURCHASES);
+    shop.settles(PATIENCE).await;
+
+    let (records, documents) = tokio::join!(shop.witness.records(), shop.documents.all());
+    let ids: HashSet<&str> = accepted.iter().map(|answer| answer.purchase_id.as_str()).collect();
+    check::answers_are_in_the_topic(&accepted, &records);
+    check::documents_are(&ids, &documents);
+    check::documents_come_from_the_topic(&documents, &shop.witness.topic, &records);
+    check::commits_are_covered(&shop.witness.committed().await, &documents);
+    // Giving back is orderly: what was read was settled and committed before, so that the next
+    // owner meets nothing twice.
+    let repeated = stays.metric("purchases_records_total", &["outcome=\"known\""]).await;
+    assert_eq!(repeated, 0.0, "records that were stored before they were read here");
+    drop(producer);
+}

@@ -1,0 +1,164 @@
+//! What only the tests need: a browser and its driver, Node, promtool, kubectl. In: the checkout;
+//! out: where they are. Tools that would bring a daemon along are unpacked into the cache instead
+//! of being installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use devstack::install::{Given, find, run_step};
+use devstack::process::Spawn;
+use devstack::{StackError, cache_dir, exclusively};
+
+use super::{CHROMIUM, NODE, NPM, Need, PYTHON, apt, ensure, for_up, major_version, progress};
+use crate::exit::Failure;
+
+/// The frontend's tests use what Node has since this version.
+const NODE_AT_LEAST: u32 = 20;
+
+/// Where the tests' tools are.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) node: PathBuf,
+    pub(crate) chromium: PathBuf,
+    pub(crate) playwright: PathBuf,
+    pub(crate) promtool: PathBuf,
+}
+
+/// Installs all that `test` needs beyond what `up` needs.
+pub(crate) fn for_tests(root: &Path) -> Result<Tools, Failure> {
+    for_up(&Given::from_environment())?;
+    // Any Chromium will do; the package is asked for only if there is none.
+    let browser = ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .find_map(find);
+    let mut needs: Vec<Need> = vec![NODE, NPM, PYTHON];
+    if browser.is_none() {
+        needs.push(CHROMIUM);
+    }
+    ensure(&needs)?;
+    let lost = |name: &str| {
+        Failure::unavailable(format!("{name} was there a moment ago and is not any more"))
+    };
+    Ok(Tools {
+        node: node()?,
+        chromium: browser
+            .or_else(|| find("chromium"))
+            .ok_or_else(|| lost("chromium"))?,
+        playwright: playwright(root)?,
+        promtool: promtool()?,
+    })
+}
+
+/// The PATH's Node if it is new enough, else one from npm.
+fn node() -> Result<PathBuf, Failure> {
+    if let Some(node) = find("node")
+        && major_version(&node) >= Some(NODE_AT_LEAST)
+    {
+        return Ok(node);
+    }
+    let home = exclusively("node-22", &progress(), |dir| {
+        fs::write(dir.join("package.json"), "{\"private\": true}\n").map_err(io("write", dir))?;
+        let install = npm_install(dir).arg("node@22");
+        run_step(
+            "installing Node 22",
+            &install,
+            &cache_dir().join("logs/install-node.log"),
+            &progress(),
+        )
+    })?;
+    Ok(home.join("node_modules/node/bin/node"))
+}
+
+/// The browser driver in the version the frontend asks for; a changed `package.json` is another
+/// directory of the cache.
+fn playwright(root: &Path) -> Result<PathBuf, Failure> {
+    let wanted = root.join("frontend/package.json");
+    let text = fs::read_to_string(&wanted)
+        .map_err(Failure::doing(format!("reading {}", wanted.display())))?;
+    let version = text
+        .split("\"playwright-core\": \"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .ok_or_else(|| {
+            Failure::software(format!(
+                "{} does not name playwright-core",
+                wanted.display()
+            ))
+        })?;
+    let home = exclusively(&format!("frontend-tests-{version}"), &progress(), |dir| {
+        fs::write(dir.join("package.json"), &text).map_err(io("write", dir))?;
+        let install = npm_install(dir).arg("--ignore-scripts");
+        run_step(
+            "installing the browser driver",
+            &install,
+            &cache_dir().join("logs/install-playwright.log"),
+            &progress(),
+        )
+    })?;
+    Ok(home.join("node_modules/playwright-core"))
+}
+
+fn npm_install(dir: &Path) -> Spawn {
+    Spawn::new("npm", "npm")
+        .args([
+            "install",
+            "--no-package-lock",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+        ])
+        .arg(dir)
+        .current_dir(dir)
+}
+
+/// promtool checks the metrics' text. Debian has it in the package of the server, which would
+/// start one; so it is taken out of the package.
+fn promtool() -> Result<PathBuf, Failure> {
+    if let Some(promtool) = find("promtool") {
+        return Ok(promtool);
+    }
+    if find("dpkg").is_none() {
+        return Err(Failure::unavailable(
+            "promtool is missing. Bring it (it comes with Prometheus) on the PATH and run this command again.",
+        ));
+    }
+    let home = exclusively("promtool", &progress(), |dir| {
+        let download = Spawn::new("apt-get", "apt-get")
+            .args(["download", "prometheus"])
+            .current_dir(dir);
+        let log = cache_dir().join("logs/install-promtool.log");
+        let fetch = || run_step("fetching promtool", &download, &log, &progress());
+        match (fetch(), apt()) {
+            (Ok(()), _) => {}
+            (Err(error), None) => return Err(error),
+            // A machine that never updated its lists knows no package.
+            (Err(_), Some(apt)) => {
+                run_step(
+                    "updating the package lists",
+                    &apt.arg("update"),
+                    &log,
+                    &progress(),
+                )?;
+                fetch()?;
+            }
+        }
+        let package = fs::read_dir(dir)
+            .map_err(io("read", dir))?
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let package = package
+            .ok_or_else(missing)
+            .map_err(io("find the package in", dir))?;
+        let unpack = Spawn::new("dpkg", "dpkg").arg("-x").arg(&package).arg(dir);
+        run_step("unpacking promtool", &unpack, &log, &progress())?;
+        fs::remove_file(&package).map_err(io("remove", &package))
+    })?;
+    Ok(home.join("usr/bin/promtool"))
+}
+
+fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StackError {
+    let path = path.to_owned();
+    move |source| StackError::Io { what, path, source }
+}
