@@ -194,4 +194,6 @@ impl fmt::Debug for Permit {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@
 //! once a second ([`crate::SystemHandle::publish_metrics`] does it at once). Only the handling time
 //! is recorded directly, through a cached handle, and for one message in [`SAMPLE`].
 
+#![expect(clippy::disallowed_macros, reason = "this is the one place")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

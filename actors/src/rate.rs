@@ -100,4 +100,28 @@ mod tests {
             Duration::ZERO
         );
     }
+
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_more_passes_than_the_rate_and_the_burst_allow(
+            per_second in 1.0..1000.0f64,
+            burst in 1..50usize,
+            takes in proptest::collection::vec((0..20usize, 0..100u64), 1..60),
+        ) {
+            let (mut bucket, start) = (Bucket::default(), Instant::now());
+            bucket.set(Some(Rate { per_second, burst }), start);
+            let (mut now, mut passed) = (start, 0);
+            for (count, pause) in takes {
+                now += Duration::from_millis(pause);
+                let wait = bucket.take(count, now);
+                passed += count;
+                let allowed = (now + wait - start).as_secs_f64() * per_second + burst as f64;
+                prop_assert!(passed as f64 <= allowed + 0.01, "{passed} passed, {allowed} allowed");
+            }
+        }
+    }
 }

@@ -193,4 +193,44 @@ mod tests {
         assert_eq!(backoff.delay(1, 0.0), 2 * SECOND);
         assert_eq!(backoff.delay(1, 1.0), SECOND);
     }
+
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_window_counts_as_a_plain_list_does(
+            restarts in 0..5u32,
+            within in 0..50u64,
+            pauses in proptest::collection::vec(0..30u64, 0..60),
+        ) {
+            let within = Duration::from_millis(within);
+            let mut window = Window::new(Intensity { restarts, within });
+            let (mut now, mut all) = (Instant::now(), Vec::new());
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                all.push(now);
+                let recent = all.iter().filter(|at| now - **at <= within).count();
+                prop_assert_eq!(window.allows(now), recent <= restarts as usize);
+            }
+        }
+
+        #[test]
+        fn a_delay_is_within_its_bounds_and_never_shrinks_without_jitter(
+            min in 0..2000u64,
+            more in 0..100_000u64,
+            jitter in 0.0..=1.0f64,
+            attempt in 0..100u32,
+            chance in 0.0..1.0f64,
+        ) {
+            let (min, max) = (Duration::from_millis(min), Duration::from_millis(min + more));
+            let backoff = Backoff { min, max, jitter, reset_after: SECOND };
+            prop_assert_eq!(backoff.flaw(), None);
+            let (delay, plain) = (backoff.delay(attempt, chance), backoff.delay(attempt, 0.0));
+            prop_assert!(delay <= plain && plain <= max && plain >= min);
+            prop_assert!(delay >= plain.mul_f64(1.0 - jitter) || plain.mul_f64(1.0 - jitter) - delay < Duration::from_nanos(2));
+            prop_assert!(backoff.delay(attempt + 1, 0.0) >= plain);
+        }
+    }
 }

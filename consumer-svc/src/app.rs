@@ -15,14 +15,13 @@ use host::exit::{Code, Failure};
 use host::readiness::Latch;
 use host::serve::{Door, Limits, Server};
 use host::trace::Ids;
-use mongodb::Client;
-use mongodb::options::ClientOptions;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
-use crate::config::{Config, MongoConfig};
+use crate::config::Config;
 use crate::health::{Health, watch_kafka, watch_mongodb};
 use crate::metrics;
+use crate::mongo::connect;
 use crate::query::Query;
 use crate::query::http::Api;
 use crate::query::mongo::MongoHistory;
@@ -32,10 +31,6 @@ use self::ingest::Ingest;
 
 /// Pause between attempts to create the indexes while the database is away.
 const INDEX_RETRY: Duration = Duration::from_secs(1);
-/// The driver's own search for a server; shorter than ours for an answer, so that its reason
-/// reaches the log.
-const SERVER_SELECTION: Duration = Duration::from_secs(3);
-
 /// The service, running.
 pub struct App {
     /// Where the query API listens.
@@ -72,7 +67,9 @@ impl App {
         let latch = |name| process.readiness.latch(name);
         let (mongodb, kafka, indexes) = (latch("mongodb"), latch("kafka"), latch("indexes"));
 
-        let client = connect(&config.mongo).await?;
+        let client = connect(&config.mongo)
+            .await
+            .map_err(|cause| Failure::new(Code::Usage, format!("MONGODB_URI: {cause}")))?;
         let names = (
             config.mongo.database.as_str(),
             config.mongo.collection.as_str(),
@@ -178,22 +175,6 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<(
 fn query(door: Door, api: Arc<Api<MongoHistory>>, drain: Duration) -> ChildSpec {
     let make = move |_| Query::new(door.clone(), Arc::clone(&api), drain);
     ChildSpec::stage("query", &Addr::new("query"), make).shutdown(Shutdown::Infinity)
-}
-
-/// Opens no connection yet; the driver finds the servers in the background.
-async fn connect(config: &MongoConfig) -> Result<Client, Failure> {
-    let refused =
-        |cause: mongodb::error::Error| Failure::new(Code::Usage, format!("MONGODB_URI: {cause}"));
-    let mut options = ClientOptions::parse(config.uri.expose())
-        .await
-        .map_err(refused)?;
-    options
-        .app_name
-        .get_or_insert_with(|| "consumer-svc".to_owned());
-    options
-        .server_selection_timeout
-        .get_or_insert(SERVER_SELECTION);
-    Client::with_options(options).map_err(refused)
 }
 
 /// Creates the indexes as soon as the database is there.

@@ -1,6 +1,6 @@
 //! Customer management service: every purchase event stored once, and the history served.
 //!
-//! Reading order: [`flow`] names what travels; [`read`] → [`write`] → [`commit`] is its way, with
+//! Reading order: [`flow`] names what travels; [`read`] → [`mod@write`] → [`commit`] is its way, with
 //! [`dead_letter`] beside and [`assign`] around it; [`query`] reads what was written; `app.rs`
 //! connects them. A stage knows [`flow`] and its own port, never another stage.
 
@@ -9,10 +9,12 @@ pub mod assign;
 pub mod commit;
 pub mod config;
 pub mod dead_letter;
+pub mod document;
 pub mod flow;
 pub mod health;
 pub mod kafka;
 pub mod metrics;
+pub mod mongo;
 pub mod query;
 pub mod read;
 pub mod write;

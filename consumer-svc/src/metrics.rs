@@ -2,6 +2,8 @@
 //!
 //! Labels are bounded: partitions, routes, outcomes; never a user id.
 
+#![expect(clippy::disallowed_macros, reason = "this is the one place")]
+
 use std::time::Duration;
 
 use actors::{Outcome, Settled};

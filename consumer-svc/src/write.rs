@@ -6,7 +6,6 @@
 //! does not mind in which order they end.
 //! It must not give up a good record: only what the database refuses for its content leaves.
 
-pub(crate) mod document;
 pub mod mongo;
 
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 use actors::{Addr, BatchSink, Outcome, Receipt};
 use tracing::{debug, info, warn};
 
-pub use self::document::PurchaseDocument;
+use crate::document::PurchaseDocument;
 use crate::flow::{BadRecord, DeadLetterMsg, Delivered, Incoming, Rejected};
 use crate::metrics;
 use purchases::wire;

@@ -4,6 +4,8 @@
 //! Prometheus text. Names end in their unit (`_seconds`, `_bytes`) or in `_total`;
 //! labels are few and bounded.
 
+#![expect(clippy::disallowed_macros, reason = "this is the one place")]
+
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};

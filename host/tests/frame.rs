@@ -3,6 +3,8 @@
 //! The process is this test's own binary, run again for the one test that becomes
 //! a service. It ends when its standard input does, so it cannot outlive us.
 
+#![expect(clippy::disallowed_methods, reason = "the test is its own service")]
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

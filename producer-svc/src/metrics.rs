@@ -4,6 +4,8 @@
 //! made once and kept, because looking one up by its labels costs more than counting. Labels are
 //! bounded: routes, statuses and outcomes, never an id. Actors and credits count themselves.
 
+#![expect(clippy::disallowed_macros, reason = "this is the one place")]
+
 use std::sync::OnceLock;
 use std::time::Duration;
 

@@ -13,9 +13,9 @@ use actors::{Addr, Cx, Failure, Stage, Timer};
 use bytes::Bytes;
 use purchases::wire;
 
-use crate::flow::{BrokerReport, Chosen, PublishMsg, Stored, Ticket, Unsold};
+use crate::flow::{BrokerReport, Chosen, PublishMsg, Unsold};
 use crate::link::{Change, Link};
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::Metrics;
 
 pub mod kafka;
 mod record_log;

@@ -3,7 +3,7 @@
 //! Pure: imports neither tokio nor ractor and locks nothing; who calls it holds the lock. It wakes
 //! nobody itself: wakers are handed out, to be woken after the lock is released.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::task::Waker;
 
@@ -84,7 +84,7 @@ pub(super) struct Ledger {
     /// By ticket, so in the order of arrival.
     waiting: BTreeMap<u64, Waiting>,
     /// Granted, and not yet fetched by the future that waits.
-    granted: BTreeSet<u64>,
+    granted: BTreeMap<u64, Cost>,
 }
 
 /// What a waiting request finds when it looks.
@@ -103,7 +103,7 @@ impl Ledger {
             closed: false,
             next_ticket: 0,
             waiting: BTreeMap::new(),
-            granted: BTreeSet::new(),
+            granted: BTreeMap::new(),
         }
     }
 
@@ -135,7 +135,7 @@ impl Ledger {
     }
 
     pub(super) fn look(&mut self, ticket: u64, cost: Cost, waker: &Waker) -> Look {
-        if self.granted.remove(&ticket) {
+        if self.granted.remove(&ticket).is_some() {
             return Look::Granted(self.generation);
         }
         if let Some(waiting) = self.waiting.get_mut(&ticket) {
@@ -148,7 +148,7 @@ impl Ledger {
 
     /// The request is given up, granted or not.
     pub(super) fn leave(&mut self, ticket: u64, cost: Cost) -> Vec<Waker> {
-        if self.granted.remove(&ticket) {
+        if self.granted.remove(&ticket).is_some() {
             self.give_back(cost, self.generation)
         } else if self.waiting.remove(&ticket).is_some() {
             self.grant()
@@ -184,8 +184,11 @@ impl Ledger {
     /// Everything taken so far counts as returned.
     pub(super) fn reclaim(&mut self) -> Vec<Waker> {
         self.generation += 1;
-        self.used = Cost::default();
-        self.granted.clear();
+        // Grants nobody fetched yet belong to the new generation.
+        self.used = self
+            .granted
+            .values()
+            .fold(Cost::default(), |sum, cost| sum.plus(*cost));
         self.grant()
     }
 
@@ -220,7 +223,7 @@ impl Ledger {
             }
             self.used = used;
             let (ticket, waiting) = first.remove_entry();
-            self.granted.insert(ticket);
+            self.granted.insert(ticket, waiting.cost);
             wakers.push(waiting.waker);
         }
         wakers

@@ -159,4 +159,54 @@ mod tests {
         assert_eq!(shelf.take(), None);
         assert_eq!(shelf.deadline(), Some(now + LIMITS.age + LIMITS.age / 2));
     }
+
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn order_within_a_key_is_kept_and_no_key_is_written_twice_at_once(
+            ops in proptest::collection::vec((0..6u8, 0..4u64, 0..2000u64), 0..100),
+        ) {
+            let (mut shelf, mut now) = (Shelf::new(LIMITS), Instant::now());
+            let mut writing: Vec<(u64, Vec<usize>)> = Vec::new();
+            let mut written: HashMap<u64, Vec<usize>> = HashMap::new();
+            let mut pushed: HashMap<u64, Vec<usize>> = HashMap::new();
+            let mut finish = |shelf: &mut Shelf<usize>, writing: &mut Vec<(u64, Vec<usize>)>, at: usize| {
+                let (key, batch) = writing.remove(at);
+                written.entry(key).or_default().extend(batch);
+                shelf.written(key);
+            };
+            for (number, (op, key, pause)) in ops.into_iter().enumerate() {
+                now += Duration::from_millis(pause);
+                match op {
+                    0..=2 => {
+                        shelf.push(key, number, 1, now);
+                        pushed.entry(key).or_default().push(number);
+                    }
+                    3 => shelf.close_due(now),
+                    4 => if let Some((key, batch)) = shelf.take() {
+                        prop_assert!(writing.iter().all(|(busy, _)| *busy != key), "two batches of {} at once", key);
+                        writing.push((key, batch));
+                    },
+                    _ => if !writing.is_empty() {
+                        let at = key as usize % writing.len();
+                        finish(&mut shelf, &mut writing, at);
+                    },
+                }
+            }
+            shelf.close_all();
+            prop_assert_eq!(shelf.deadline(), None);
+            loop {
+                writing.extend(std::iter::from_fn(|| shelf.take()));
+                if writing.is_empty() {
+                    break;
+                }
+                finish(&mut shelf, &mut writing, 0);
+            }
+            prop_assert_eq!(written, pushed);
+            prop_assert!(shelf.slots.is_empty());
+        }
+    }
 }

@@ -12,8 +12,8 @@ use purchases::{Cents, Timestamp, UserId};
 use super::cursor::Cursor;
 use super::view::{History, ItemTotal, PurchaseView};
 use super::{HistoryStore, PageRequest, StoreError};
-use crate::write::document::{Malformed, date, id, malformed, moment, text};
-use crate::write::mongo::owned;
+use crate::document::{Malformed, date, id, malformed, moment, text};
+use crate::mongo::owned;
 
 /// Reads from one collection.
 #[derive(Clone)]

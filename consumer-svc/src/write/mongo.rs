@@ -7,11 +7,11 @@ use bson::{Document, RawDocumentBuf};
 use mongodb::error::{Error, ErrorKind, InsertManyError};
 use mongodb::options::{Acknowledgment, CollectionOptions, IndexOptions, WriteConcern};
 use mongodb::{Client, Collection, IndexModel};
-use tokio::task::JoinHandle;
 use tracing::info;
 
-use super::document::{PurchaseDocument, history_index};
 use super::{PurchaseStore, WriteOutcome};
+use crate::document::{PurchaseDocument, history_index};
+use crate::mongo::owned;
 
 /// Writes to one collection.
 #[derive(Clone)]
@@ -105,15 +105,6 @@ impl MongoStore {
 enum Failed {
     Answered(Error),
     Unknown(String),
-}
-
-/// Runs a driver operation in a task of its own, so that whoever waits may be dropped.
-pub(crate) async fn owned<T: Send + 'static>(
-    operation: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    let task: JoinHandle<Result<T, Error>> = tokio::spawn(operation);
-    task.await
-        .unwrap_or_else(|join| Err(Error::custom(format!("database task ended: {join}"))))
 }
 
 impl PurchaseStore for MongoStore {

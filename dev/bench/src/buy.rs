@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// What plain warp + `FutureProducer` waits for company, in milliseconds; several make several peers
     #[arg(long, value_delimiter = ',', default_values_t = [2])]
     linger: Vec<u32>,
-    /// Leave out FastAPI + aiokafka
+    /// Leave out the original Python service
     #[arg(long)]
     no_python: bool,
     /// End with exit code 1 if a target is not met

@@ -41,7 +41,7 @@ const INTERRUPTED: u8 = 130;
 /// Measures the services beside their peers, all in one run, and compares with the targets.
 ///
 /// Starts a broker and database of its own. Figures are ratios within the run: close other
-/// programs first. The optimized services are looked for beside this program, or in BENCH_BIN_DIR.
+/// programs first. The optimized services are looked for beside this program, or in `BENCH_BIN_DIR`.
 /// Without a command, everything is measured.
 #[derive(Parser)]
 #[command(name = "bench", disable_help_subcommand = true)]
@@ -52,9 +52,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// POST /buy: ours beside a no-op, plain warp + FutureProducer, and FastAPI + aiokafka
+    /// POST /buy: ours beside a no-op, plain warp + rdkafka, and the original Python service
     Buy(buy::Args),
-    /// A backlog into the database: ours beside bare insert_many and Python consumers
+    /// A backlog into the database: ours beside bare inserts and Python consumers
     Drain(drain::Args),
     /// The load, as a process of its own
     #[command(hide = true)]

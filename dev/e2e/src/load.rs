@@ -69,11 +69,13 @@ pub enum Outcome {
     Accepted(Accepted),
     /// Any other answer.
     Refused(Refused),
-    /// No answer. `pause`: how long the connection had been idle before the request.
+    /// No answer.
     Unanswered {
         /// How far the request came.
         how: Unanswered,
-        /// Time since the answer before, on the same connection.
+        /// Whether an earlier request on the same connection was answered.
+        kept: bool,
+        /// How long the customer had been idle before the request.
         pause: Duration,
     },
 }
@@ -243,7 +245,7 @@ async fn buy_until_done(shared: Arc<Shared>) -> Vec<Attempt> {
         if let Some(pace) = &shared.pace {
             pace.wait().await;
         }
-        let pause = last.elapsed();
+        let (kept, pause) = (connection.is_some(), last.elapsed());
         let answered = exchange(shared.addr, &mut connection, order).await;
         last = Instant::now();
         let mut patience = Duration::ZERO;
@@ -266,7 +268,7 @@ async fn buy_until_done(shared: Arc<Shared>) -> Vec<Attempt> {
             }
             Err(how) => {
                 connection = None;
-                Outcome::Unanswered { how, pause }
+                Outcome::Unanswered { how, kept, pause }
             }
         };
         let shut = matches!(&outcome, Outcome::Unanswered { how: Unanswered::NotConnected(_), .. });

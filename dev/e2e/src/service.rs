@@ -101,6 +101,11 @@ impl Service {
         self.plan.http
     }
 
+    /// Where its operators look.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.plan.admin
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()

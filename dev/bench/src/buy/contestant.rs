@@ -37,7 +37,7 @@ pub(super) enum Kind {
         /// What a record waits for company.
         linger_ms: u32,
     },
-    /// FastAPI and aiokafka.
+    /// The original Python service.
     FastApi(Python),
     /// producer-svc.
     Ours,

@@ -19,7 +19,8 @@ async fn a_consumer_that_comes_and_goes_leaves_nothing_behind_and_repeats_nothin
     let (producer, stays) = shop.open().await;
     let load = Load { per_second: Some(1_500), allowed: 0, ..shop.load(PURCHASES) }.start();
     for round in 0..ROUNDS {
-        load.allow(if round + 1 < ROUNDS { SHARE * (round + 1) } else { PURCHASES });
+        // Half of the round's purchases arrive while the guest joins, half while it works and goes.
+        load.allow(SHARE * round + SHARE / 2);
         let guest = shop.second_consumer().ready().await;
         let held = async |service: &e2e::service::Service| service.metric("purchases_partitions_assigned", &[]).await;
         until("both have partitions", PATIENCE, async || {
@@ -27,6 +28,7 @@ async fn a_consumer_that_comes_and_goes_leaves_nothing_behind_and_repeats_nothin
             (mine >= 1.0 && theirs >= 1.0 && mine + theirs == 3.0).then_some(())
         })
         .await;
+        load.allow(if round + 1 < ROUNDS { SHARE * (round + 1) } else { PURCHASES });
         until("the guest stores something", PATIENCE, async || {
             (guest.metric("purchases_records_total", &["outcome=\"stored\""]).await > 0.0).then_some(())
         })

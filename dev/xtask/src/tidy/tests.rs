@@ -59,7 +59,7 @@ fn only_the_kafka_files_of_a_service_name_the_client() {
 fn only_the_mongo_files_name_the_database() {
     let inline = "//! X\nfn f() { let d = bson::doc! { }; }\n";
     is_wrong("consumer-svc/src/app.rs", inline, 2, "may name `bson`");
-    is_right("consumer-svc/src/write/document.rs", inline);
+    is_right("consumer-svc/src/document.rs", inline);
     is_right("consumer-svc/src/query/mongo.rs", inline);
     is_right(
         "consumer-svc/src/health.rs",

@@ -56,7 +56,13 @@ impl Launch<'_> {
                 self.ports.consumer,
                 self.ports.consumer_admin,
             )?
-            .env("MONGODB_URI", self.stack.mongodb_uri());
+            .env("MONGODB_URI", self.stack.mongodb_uri())
+            // The only member there is. Under the same name it has its partitions back at once after
+            // a crash; a nameless one waits until its predecessor's session has timed out.
+            .env(
+                "KAFKA_GROUP_INSTANCE_ID",
+                std::env::var("KAFKA_GROUP_INSTANCE_ID").unwrap_or("up".to_owned()),
+            );
         Ok(Service {
             name: "consumer-svc",
             spawn,
