@@ -4,7 +4,7 @@
 //! lag. A dependency that goes away later makes `/health` 503 and leaves readiness alone: another
 //! replica would have the same broker and the same database.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,8 +29,8 @@ const KAFKA_WAIT: Duration = Duration::from_secs(2);
 pub struct Health {
     mongodb: Arc<AtomicBool>,
     kafka: Arc<AtomicBool>,
-    /// Dependencies of which it was said that they are awaited.
-    awaited: Arc<Mutex<BTreeSet<&'static str>>>,
+    /// Why each dependency was not reached, as it was last told: looks repeat, words need not.
+    told: Arc<Mutex<BTreeMap<&'static str, String>>>,
 }
 
 impl Health {
@@ -44,12 +44,10 @@ impl Health {
         self.kafka.load(Ordering::Relaxed)
     }
 
-    /// Whether this is the first time that the dependency has to be waited for.
-    fn waiting(&self, name: &'static str) -> bool {
-        self.awaited
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name)
+    /// Whether this was not told yet: a broker that answers at last may still lack the topic.
+    fn is_news(&self, name: &'static str, cause: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(name, cause.to_owned()).as_deref() != Some(cause)
     }
 
     /// Notes a look, and says so when it differs from the last.
@@ -63,7 +61,9 @@ impl Health {
                 latch.meet();
             }
             Err(cause) if was => warn!(dependency = name, %cause, "not reached any more"),
-            Err(cause) if self.waiting(name) => info!(dependency = name, %cause, "not reached yet"),
+            Err(cause) if !latch.is_met() && self.is_news(name, &cause) => {
+                warn!(dependency = name, %cause, "not reached yet, the service stays not ready");
+            }
             _ => {}
         }
     }
@@ -90,6 +90,10 @@ pub async fn watch_kafka(
     held: Held,
     latch: Latch,
 ) {
+    // There is nothing to look with before the membership has begun, a moment after this.
+    while slot.get().is_none() {
+        tokio::time::sleep(FIRST).await;
+    }
     loop {
         let (look, topic) = (slot.clone(), topic.clone());
         let partitions = held.partitions();

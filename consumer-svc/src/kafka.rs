@@ -97,10 +97,14 @@ impl ConsumerSlot {
         let consumer = self.get().ok_or("no consumer yet")?;
         let metadata = consumer
             .fetch_metadata(Some(topic), wait)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| {
+                format!("no answer from the broker (KAFKA_BOOTSTRAP_SERVERS): {error}")
+            })?;
         match metadata.topics().first() {
             Some(found) if found.error().is_none() && !found.partitions().is_empty() => Ok(()),
-            _ => Err(format!("topic {topic} does not exist")),
+            _ => Err(format!(
+                "topic {topic} (KAFKA_TOPIC) does not exist: create it"
+            )),
         }
     }
 

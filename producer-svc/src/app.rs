@@ -12,7 +12,7 @@ use host::Process;
 use host::admin::{self, Admin};
 use host::exit::{Code, Failure};
 use host::readiness::Readiness;
-use host::serve::{Limits, ServeReport, Server};
+use host::serve::{Door, Limits, ServeReport, Server};
 use host::trace::Ids;
 use purchases::IdSource;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::flow::{HistoryMsg, Order, PublishMsg};
 use crate::history::HistoryProxy;
 use crate::history::client::HistoryClient;
-use crate::intake::{Bounds, Desk, Door, Intake, IntakeMsg, Outlets};
+use crate::intake::{Bounds, Desk, Intake, IntakeMsg, Outlets};
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::publish::kafka::KafkaLog;
@@ -117,7 +117,7 @@ impl App {
             connections: config.intake.max_connections,
             ..Limits::default()
         };
-        let door = Door::open(config.http_addr, limits)?;
+        let door = Door::open("customers", config.http_addr, "HTTP_ADDR", limits)?;
         let admin = Server::bind("operators", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
         let (http_addr, admin_addr) = (door.addr(), admin.local_addr());
 
@@ -132,7 +132,9 @@ impl App {
             open,
             link: kafka_link.clone(),
             reached: Arc::new(move || reached.meet()),
-            delivery_timeout: config.kafka.delivery_timeout,
+            linger: config.kafka.linger,
+            hold_timeout: config.kafka.hold_timeout(),
+            report_timeout: config.kafka.report_timeout(),
             metrics: Arc::clone(&metrics),
         };
         let catalog = Arc::new(config.catalog);

@@ -35,7 +35,7 @@ const VARS: &[Var] = &[
     ),
     Var::with_default(
         "KAFKA_LINGER",
-        "2ms",
+        "1ms",
         "how long a record may wait for others to share its request: longer costs latency, shorter costs CPU",
     ),
     Var::with_default(
@@ -143,6 +143,18 @@ pub struct KafkaConfig {
     pub max_records: usize,
     /// Their bytes.
     pub max_bytes: usize,
+}
+
+impl KafkaConfig {
+    /// How long a purchase may wait for its turn: a third of the whole.
+    pub fn hold_timeout(&self) -> Duration {
+        self.delivery_timeout / 3
+    }
+
+    /// How long the broker's report may take from then on: the rest.
+    pub fn report_timeout(&self) -> Duration {
+        self.delivery_timeout - self.hold_timeout()
+    }
 }
 
 /// Bounds of the intake.

@@ -48,6 +48,10 @@ pub enum PublishMsg {
     Probed(Result<(), String>),
     /// What the producer of this epoch reports by itself. A predecessor's report is void.
     Reported(Epoch, BrokerReport),
+    /// Every record of this lane was reported on, in this epoch.
+    Landed(Epoch, usize),
+    /// See whether purchases were held too long.
+    Sweep,
     /// Everything handed over was reported on, except this many records.
     Flushed(usize),
 }

@@ -29,6 +29,8 @@ pub struct HistoryProxy {
     metrics: Arc<Metrics>,
     next_probe: Option<Timer>,
     draining: bool,
+    /// Whether it was said that the service was never reached; the probe repeats every second.
+    missed: bool,
 }
 
 impl HistoryProxy {
@@ -40,6 +42,7 @@ impl HistoryProxy {
             metrics,
             next_probe: None,
             draining: false,
+            missed: false,
         }
     }
 
@@ -48,15 +51,17 @@ impl HistoryProxy {
         cx.spawn(async move { HistoryMsg::Probed(client.probe().await) });
     }
 
-    fn learned(&self, result: Result<(), Unreachable>) {
+    fn learned(&mut self, result: Result<(), Unreachable>) {
         match result {
             Ok(()) => match self.link.up() {
                 Change::First | Change::Back => tracing::info!("the management service is reached"),
                 Change::None | Change::Lost => {}
             },
             Err(why) => {
-                if self.link.down() == Change::Lost {
-                    tracing::warn!(%why, "histories are not available");
+                let lost = self.link.down() == Change::Lost;
+                if lost || !(self.missed || self.link.was_reached()) {
+                    self.missed = true;
+                    tracing::warn!(%why, "histories are not available (CUSTOMER_MANAGEMENT_API_URL)");
                 }
             }
         }

@@ -5,12 +5,11 @@
 //! and while draining lets every accepted request have its answer. Requests themselves never pass
 //! through its mailbox.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actors::{Cx, Failure, Stage};
-use host::serve::{BindError, Limits, ServeReport, Server};
+use host::serve::{Door, ServeReport};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 mod answer;
@@ -24,63 +23,6 @@ mod routes;
 
 pub use desk::{Bounds, Desk, Outlets};
 pub use request::{BuyRequest, Flaw, Invalid};
-
-/// How long a restarted intake waits for its predecessor to let go of the port.
-const REOPEN_WITHIN: Duration = Duration::from_secs(2);
-
-/// The customers' port. Taken once before anything else starts, so that a port in use ends the
-/// process with a clear message; after a restart of the stage it is taken again.
-#[derive(Clone)]
-pub struct Door {
-    waiting: Arc<Mutex<Option<Server>>>,
-    addr: SocketAddr,
-    limits: Limits,
-}
-
-impl Door {
-    /// Takes the port.
-    ///
-    /// # Errors
-    ///
-    /// [`BindError`], which names the variable to change.
-    pub fn open(addr: SocketAddr, limits: Limits) -> Result<Self, BindError> {
-        let server = bind(addr, limits)?;
-        let addr = server.local_addr();
-        Ok(Self {
-            waiting: Arc::new(Mutex::new(Some(server))),
-            addr,
-            limits,
-        })
-    }
-
-    /// The address that was taken.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    async fn server(&self) -> Result<Server, Failure> {
-        if let Some(server) = self
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            return Ok(server);
-        }
-        let until = tokio::time::Instant::now() + REOPEN_WITHIN;
-        loop {
-            match bind(self.addr, self.limits) {
-                Ok(server) => return Ok(server),
-                Err(error) if tokio::time::Instant::now() >= until => return Err(error.into()),
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-    }
-}
-
-fn bind(addr: SocketAddr, limits: Limits) -> Result<Server, BindError> {
-    Server::bind("customers", addr, "HTTP_ADDR", limits)
-}
 
 /// Mailbox of the intake stage.
 pub enum IntakeMsg {

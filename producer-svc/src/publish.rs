@@ -7,7 +7,7 @@
 //! Which client library writes is known to `publish/kafka.rs` only.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actors::{Addr, Cx, Failure, Stage, Timer};
 use bytes::Bytes;
@@ -18,16 +18,24 @@ use crate::link::{Change, Link};
 use crate::metrics::Metrics;
 
 pub mod kafka;
+mod pace;
+mod partition;
 mod record_log;
 mod resend;
 mod statistics;
 
+use pace::{Lanes, Pacer};
+
+pub use pace::Passage;
 pub use record_log::{Addressed, InFlight, OpenLog, RecordLog, Reports};
 
 /// How long after a good probe the next one follows.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// The same while the broker is away: recovery should show soon.
 const PROBE_EVERY_WHILE_DOWN: Duration = Duration::from_millis(500);
+
+/// How often held records are looked at whether they were held too long.
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// What the publish stage is made of.
 pub struct PublisherArgs<L> {
@@ -37,8 +45,12 @@ pub struct PublisherArgs<L> {
     pub link: Link,
     /// Called at the first contact with the broker.
     pub reached: Arc<dyn Fn() + Send + Sync>,
-    /// How long a report may take.
-    pub delivery_timeout: Duration,
+    /// How long a request to the broker waits for more records.
+    pub linger: Duration,
+    /// How long a purchase may wait here before it is handed to the log.
+    pub hold_timeout: Duration,
+    /// How long a report may take from then on.
+    pub report_timeout: Duration,
     /// Where outcomes are counted.
     pub metrics: Arc<Metrics>,
 }
@@ -49,7 +61,9 @@ impl<L> Clone for PublisherArgs<L> {
             open: Arc::clone(&self.open),
             link: self.link.clone(),
             reached: Arc::clone(&self.reached),
-            delivery_timeout: self.delivery_timeout,
+            linger: self.linger,
+            hold_timeout: self.hold_timeout,
+            report_timeout: self.report_timeout,
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -58,42 +72,61 @@ impl<L> Clone for PublisherArgs<L> {
 /// Writes purchases to a log.
 pub struct Publisher<L> {
     args: PublisherArgs<L>,
-    log: Option<Arc<L>>,
+    open: Option<Open<L>>,
+    pacer: Pacer<Chosen>,
     next_probe: Option<Timer>,
+    next_sweep: Option<Timer>,
     draining: bool,
     /// The last refusal that was logged, so that a broker that refuses for an hour is said once.
     refused: Option<String>,
 }
 
+/// The log of this incarnation.
+struct Open<L> {
+    log: Arc<L>,
+    lanes: Arc<Lanes>,
+}
+
 impl<L: RecordLog> Publisher<L> {
     /// A publisher that opens its log when it starts.
     pub fn new(args: PublisherArgs<L>) -> Self {
+        let pacer = Pacer::new(args.linger);
         Self {
             args,
-            log: None,
+            open: None,
+            pacer,
             next_probe: None,
+            next_sweep: None,
             draining: false,
             refused: None,
         }
     }
 
-    fn publish(&self, chosen: Chosen) {
+    fn publish(&mut self, chosen: Chosen, cx: &mut Cx<PublishMsg>) {
+        let Some(open) = &self.open else {
+            return not_stored(chosen, "the Kafka producer is not open");
+        };
+        let lane = open.log.lane(chosen.purchase.user_id().as_str());
+        let busy = open.lanes.is_busy(lane);
+        match self.pacer.arrived(lane, busy, Instant::now(), chosen) {
+            Some(chosen) => self.hand_over(lane, chosen),
+            None if self.next_sweep.is_none() => self.sweep_later(cx),
+            None => {}
+        }
+    }
+
+    fn hand_over(&self, lane: usize, chosen: Chosen) {
+        let Some(open) = &self.open else {
+            return not_stored(chosen, "the Kafka producer is not open");
+        };
+        if self.is_overdue(&chosen) {
+            return not_stored(chosen, TOO_LATE);
+        }
         let Chosen {
             purchase,
             origin,
             ticket,
         } = chosen;
-        let Some(log) = &self.log else {
-            ticket.answer(Err(Unsold::NotStored(
-                "the Kafka producer is not open".to_owned(),
-            )));
-            return;
-        };
-        if ticket.since().elapsed() > self.args.delivery_timeout {
-            let late = "it waited for the Kafka producer for longer than a delivery may take";
-            ticket.answer(Err(Unsold::NotStored(late.to_owned())));
-            return;
-        }
         let id = purchase.id().to_hex();
         let trace = origin.trace.to_text();
         let to = Addressed {
@@ -107,14 +140,51 @@ impl<L: RecordLog> Publisher<L> {
             ],
         };
         let value = Bytes::from(wire::encode_value(&purchase));
-        let record = Box::new(InFlight::new(ticket, value, Arc::clone(&self.args.metrics)));
-        if let Err((why, record)) = log.append(&to, record) {
+        let record =
+            InFlight::new(ticket, value, Arc::clone(&self.args.metrics)).on(open.lanes.enter(lane));
+        if let Err((why, record)) = open.log.append(&to, Box::new(record)) {
             record.not_stored(why);
         }
     }
 
+    /// The lane may be busy again: then it will land again.
+    fn landed(&mut self, lane: usize) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| !open.lanes.is_busy(lane))
+        {
+            for chosen in self.pacer.landed(lane, Instant::now()) {
+                self.hand_over(lane, chosen);
+            }
+        }
+    }
+
+    fn is_overdue(&self, chosen: &Chosen) -> bool {
+        chosen.ticket.since().elapsed() > self.args.hold_timeout
+    }
+
+    /// Gives up what a stalled partition holds up, while it is still certain that it went nowhere.
+    fn sweep(&mut self, cx: &mut Cx<PublishMsg>) {
+        let limit = self.args.hold_timeout;
+        for chosen in self
+            .pacer
+            .overdue(|chosen| chosen.ticket.since().elapsed() > limit)
+        {
+            not_stored(chosen, TOO_LATE);
+        }
+        self.next_sweep = None;
+        if self.pacer.held() > 0 {
+            self.sweep_later(cx);
+        }
+    }
+
+    fn sweep_later(&mut self, cx: &mut Cx<PublishMsg>) {
+        self.next_sweep = Some(cx.send_after(SWEEP_EVERY, PublishMsg::Sweep));
+    }
+
     fn probe(&self, cx: &mut Cx<PublishMsg>) {
-        if let Some(log) = self.log.clone() {
+        if let Some(log) = self.open.as_ref().map(|open| Arc::clone(&open.log)) {
             cx.spawn_blocking(move || PublishMsg::Probed(log.probe()));
         }
     }
@@ -193,20 +263,28 @@ impl<L: RecordLog> Stage for Publisher<L> {
             // Nobody home: this producer is being replaced already.
             drop(addr.send(PublishMsg::Reported(epoch, report)));
         });
-        self.log = Some(Arc::new((self.args.open)(reports)?));
+        let addr = cx.addr().clone();
+        let lanes = Lanes::new(Box::new(move |lane| {
+            // While draining nothing is held any more.
+            drop(addr.send(PublishMsg::Landed(epoch, lane)));
+        }));
+        let log = Arc::new((self.args.open)(reports)?);
+        self.open = Some(Open { log, lanes });
         self.probe(cx);
         Ok(())
     }
 
     async fn handle(&mut self, msg: PublishMsg, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
         match msg {
-            PublishMsg::Publish(chosen) => self.publish(chosen),
+            PublishMsg::Publish(chosen) => self.publish(chosen, cx),
+            PublishMsg::Landed(epoch, lane) if epoch == cx.epoch() => self.landed(lane),
+            PublishMsg::Sweep => self.sweep(cx),
             PublishMsg::Probe => self.probe(cx),
             PublishMsg::Probed(result) => self.probed(result, cx),
             PublishMsg::Reported(epoch, report) if epoch == cx.epoch() => {
                 return self.reported(report, cx);
             }
-            PublishMsg::Reported(..) => {}
+            PublishMsg::Landed(..) | PublishMsg::Reported(..) => {}
             PublishMsg::Flushed(0) => {}
             PublishMsg::Flushed(left) => {
                 tracing::error!(left, "records are given up without a report")
@@ -220,12 +298,27 @@ impl<L: RecordLog> Stage for Publisher<L> {
     async fn drained(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
         self.draining = true;
         self.next_probe = None;
-        if let Some(log) = self.log.clone() {
-            // Within the delivery timeout every record is reported on, one way or the other; the
-            // client looks for expired ones once a second.
-            let within = self.args.delivery_timeout + Duration::from_secs(2);
+        self.next_sweep = None;
+        for chosen in self.pacer.take_all() {
+            let key = chosen.purchase.user_id().as_str();
+            let lane = self.open.as_ref().map_or(0, |open| open.log.lane(key));
+            self.hand_over(lane, chosen);
+        }
+        if let Some(open) = &self.open {
+            // Within its timeout every record is reported on, one way or the other; the client looks
+            // for expired ones once a second.
+            let (log, within) = (
+                Arc::clone(&open.log),
+                self.args.report_timeout + Duration::from_secs(2),
+            );
             cx.spawn_blocking(move || PublishMsg::Flushed(log.flush(within)));
         }
         Ok(())
     }
+}
+
+const TOO_LATE: &str = "it waited for its turn for too long";
+
+fn not_stored(chosen: Chosen, why: &str) {
+    chosen.ticket.answer(Err(Unsold::NotStored(why.to_owned())));
 }

@@ -154,39 +154,24 @@ async fn every_record_is_reported_with_a_place_of_its_own() {
 }
 
 #[tokio::test]
-async fn records_of_one_user_meet_in_one_partition() {
+async fn every_record_goes_to_the_partition_that_its_lane_says_and_the_java_client_chooses() {
     let cluster = cluster();
     let desk = Desk::open(&config(&cluster, &[]));
-    let mut partitions = BTreeSet::new();
-    for _ in 0..20 {
-        partitions.insert(verdict(desk.send("user_1")).await.unwrap().partition);
+    desk.until_reached().await;
+    let users: Vec<_> = (0..100).map(|n| format!("user_{n}")).collect();
+    let waiting: Vec<_> = users.iter().map(|user| desk.send(user)).collect();
+    for (user, one) in users.iter().zip(waiting) {
+        assert_eq!(
+            verdict(one).await.unwrap().partition as usize,
+            desk.log.lane(user),
+            "{user}"
+        );
     }
-    // The partition that the Java client chooses for this key, too.
-    assert_eq!(partitions, BTreeSet::from([java_partition("user_1", 3)]));
-}
-
-/// `toPositive(murmur2(key)) % partitions`, as the Java client computes it.
-fn java_partition(key: &str, partitions: i32) -> i32 {
-    const M: u32 = 0x5bd1_e995;
-    let bytes = key.as_bytes();
-    let mut hash = 0x9747_b28c ^ bytes.len() as u32;
-    let chunks = bytes.chunks_exact(4);
-    let tail = chunks.remainder();
-    for chunk in chunks {
-        let mut k = u32::from_le_bytes(chunk.try_into().unwrap()).wrapping_mul(M);
-        k ^= k >> 24;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    for (at, &byte) in tail.iter().enumerate().rev() {
-        hash ^= u32::from(byte) << (8 * at);
-        if at == 0 {
-            hash = hash.wrapping_mul(M);
-        }
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^= hash >> 15;
-    (hash & 0x7fff_ffff) as i32 % partitions
+    // By the Java client's own hash of this key, -790332482, without its sign.
+    assert_eq!(
+        desk.log.lane("foobar"),
+        (-790_332_482_i32 & i32::MAX) as usize % 3
+    );
 }
 
 #[tokio::test]

@@ -38,14 +38,17 @@ impl Committer for KafkaCommitter {
 
 /// A member that was fenced must not try again (it would commit over its successor); everything
 /// else passes once the coordinator is back.
+///
+/// An illegal generation is no such fence: a commit that crosses a rebalance on its way meets it
+/// too, and in a cooperative rebalance no revocation follows for what this member keeps. Where
+/// the group has really moved on, the client revokes everything as lost, which fences the
+/// partitions; until then a retry carries the same old generation and is refused again.
 fn classify(error: &KafkaError) -> CommitError {
     match error.rdkafka_error_code() {
         Some(
-            Code::IllegalGeneration
-            | Code::UnknownMemberId
+            Code::UnknownMemberId
             | Code::FencedInstanceId
             | Code::FencedMemberEpoch
-            | Code::StaleMemberEpoch
             | Code::AssignmentLost
             | Code::Fenced,
         ) => CommitError::Fenced(error.to_string()),
@@ -58,11 +61,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_of_a_lost_generation_is_never_retried() {
+    fn a_commit_of_a_member_that_is_none_any_more_is_never_retried() {
         for code in [
-            Code::IllegalGeneration,
             Code::UnknownMemberId,
             Code::FencedInstanceId,
+            Code::FencedMemberEpoch,
         ] {
             assert!(
                 matches!(
@@ -75,8 +78,10 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_met_a_moving_coordinator_is_retried() {
+    fn a_commit_that_met_a_moving_coordinator_or_crossed_a_rebalance_is_retried() {
         for code in [
+            Code::IllegalGeneration,
+            Code::StaleMemberEpoch,
             Code::NotCoordinator,
             Code::CoordinatorLoadInProgress,
             Code::RequestTimedOut,

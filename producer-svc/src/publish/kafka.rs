@@ -5,6 +5,7 @@
 //! here ever blocks the caller.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -13,6 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
+use super::partition::partition_of;
 use super::statistics::BrokerStatistics;
 use super::{Addressed, InFlight, RecordLog, Reports, resend::Resends};
 use crate::config::KafkaConfig;
@@ -28,6 +30,8 @@ pub struct KafkaLog {
     producer: Option<ThreadedProducer<Context>>,
     topic: String,
     servers: String,
+    /// As the last probe found it; 0 before.
+    partitions: AtomicU32,
 }
 
 /// What the library calls back, always from its polling thread. Nothing here may panic: that
@@ -71,7 +75,7 @@ fn properties(config: &KafkaConfig) -> ClientConfig {
         .set("linger.ms", config.linger.as_millis().to_string())
         .set(
             "message.timeout.ms",
-            config.delivery_timeout.as_millis().to_string(),
+            config.report_timeout().as_millis().to_string(),
         )
         .set("enable.idempotence", "true")
         .set("acks", "all");
@@ -100,6 +104,7 @@ impl KafkaLog {
             producer: Some(producer),
             topic: config.topic.clone(),
             servers,
+            partitions: AtomicU32::new(0),
         })
     }
 
@@ -144,6 +149,10 @@ impl RecordLog for KafkaLog {
             .map_err(|(error, back)| (error.to_string(), back.delivery_opaque))
     }
 
+    fn lane(&self, key: &str) -> usize {
+        partition_of(key.as_bytes(), self.partitions.load(Ordering::Relaxed)) as usize
+    }
+
     fn probe(&self) -> Result<(), String> {
         let producer = self.producer().ok_or("the producer is closed")?;
         if let Some((code, reason)) = producer.client().fatal_error() {
@@ -176,18 +185,17 @@ impl RecordLog for KafkaLog {
                 other => format!("topic `{}` (KAFKA_TOPIC): {other}", self.topic),
             });
         }
-        match topic
-            .partitions()
-            .iter()
-            .find(|partition| partition.leader() < 0)
-        {
-            Some(partition) => Err(format!(
-                "partition {} of topic `{}` has no leader",
-                partition.id(),
+        let partitions = topic.partitions();
+        self.partitions
+            .store(partitions.len() as u32, Ordering::Relaxed);
+        // One partition without a leader is no reason to refuse purchases for the others.
+        if partitions.iter().all(|partition| partition.leader() < 0) {
+            return Err(format!(
+                "no partition of topic `{}` has a leader",
                 self.topic
-            )),
-            None => Ok(()),
+            ));
         }
+        Ok(())
     }
 
     /// The library's own `flush` is not used: it polls beside the polling thread, for 100 ms at

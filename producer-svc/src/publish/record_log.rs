@@ -8,6 +8,7 @@ use std::time::Duration;
 use actors::Failure;
 use bytes::Bytes;
 
+use super::pace::Passage;
 use crate::flow::{BrokerReport, Stored, Ticket, Unsold};
 use crate::metrics::{Metrics, Outcome};
 
@@ -16,6 +17,8 @@ pub struct InFlight {
     ticket: Ticket,
     value: Bytes,
     metrics: Arc<Metrics>,
+    /// Ends with this value, and so opens the lane again.
+    _passage: Option<Passage>,
 }
 
 impl InFlight {
@@ -26,6 +29,15 @@ impl InFlight {
             ticket,
             value,
             metrics,
+            _passage: None,
+        }
+    }
+
+    /// Occupies a lane until it is reported on.
+    pub(super) fn on(self, passage: Passage) -> Self {
+        Self {
+            _passage: Some(passage),
+            ..self
         }
     }
 
@@ -81,6 +93,9 @@ pub trait RecordLog: Send + Sync + 'static {
         to: &Addressed<'_>,
         record: Box<InFlight>,
     ) -> Result<(), (String, Box<InFlight>)>;
+
+    /// The lane that a key's records travel on: those of one partition share requests.
+    fn lane(&self, key: &str) -> usize;
 
     /// Asks the broker for the topic. Blocks, for a bounded time.
     ///

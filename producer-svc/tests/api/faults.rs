@@ -94,6 +94,48 @@ async fn a_request_that_waits_for_a_credit_gets_it_when_one_comes_back() {
 }
 
 #[tokio::test]
+async fn what_a_stalled_partition_holds_up_is_given_up_as_not_stored_and_others_go_on() {
+    let shop = Shop::open(&[("KAFKA_DELIVERY_TIMEOUT", "900ms")]).await;
+    shop.broker.set(Mode::Hold);
+    let first = shop.start_buying("user_1");
+    shop.until_held(1).await;
+    let behind = shop.start_buying("user_1");
+    shop.broker.set(Mode::Confirm);
+    assert_eq!(shop.buy("user_2").await.status, 201, "another partition");
+    let problem = behind
+        .await
+        .unwrap()
+        .assert_problem(503, "kafka-unavailable");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("Nothing was stored")
+    );
+    assert!(!first.is_finished(), "of the first, nobody knows yet");
+    shop.broker.release();
+    assert_eq!(first.await.unwrap().status, 201);
+    assert_eq!(shop.broker.records().len(), 2);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_request_goes_with_the_next_and_in_its_order() {
+    let shop = Shop::open(&[]).await;
+    shop.broker.set(Mode::Hold);
+    let first = shop.start_buying("user_1");
+    shop.until_held(1).await;
+    let behind: Vec<_> = (0..10).map(|_| shop.start_buying("user_1")).collect();
+    shop.broker.release();
+    assert_eq!(first.await.unwrap().status, 201);
+    for answer in behind {
+        assert_eq!(answer.await.unwrap().status, 201);
+    }
+    assert_eq!(shop.broker.records().len(), 11);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_producer_that_fails_for_good_is_replaced_and_its_purchases_are_answered() {
     let shop = Shop::open(&[]).await;
     shop.broker.set(Mode::Hold);

@@ -147,6 +147,14 @@ impl RecordLog for MemoryLog {
         Ok(())
     }
 
+    /// The number in the user's name: who waits behind whom is the test's choice.
+    fn lane(&self, key: &str) -> usize {
+        key.rsplit('_')
+            .next()
+            .and_then(|number| number.parse().ok())
+            .unwrap_or(0)
+    }
+
     fn probe(&self) -> Result<(), String> {
         if self.0.state().away {
             Err("connection refused".to_owned())
