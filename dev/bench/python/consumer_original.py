@@ -1,7 +1,8 @@
 """The management service's consumer as first designed: one insert and one commit a message.
 
 In: KAFKA_BOOTSTRAP_SERVERS, KAFKA_TOPIC, KAFKA_GROUP_ID, MONGODB_URI, MONGODB_DATABASE. Out:
-documents, until it is stopped.
+documents, until it is stopped. Only their ids are not as first designed: they are the records'
+own, so that the bench can look for them.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import os
 from datetime import datetime, timezone
 
 from aiokafka import AIOKafkaConsumer
+from bson import ObjectId
 from pymongo import MongoClient, WriteConcern
 
 
@@ -27,6 +29,7 @@ async def main():
     try:
         async for message in consumer:
             purchase = json.loads(message.value)
+            purchase["_id"] = ObjectId(dict(message.headers)["purchase-id"].decode())
             purchase["timestamp"] = datetime.fromisoformat(purchase["timestamp"].replace("Z", "+00:00"))
             purchase["created_at"] = datetime.now(timezone.utc)
             purchases.insert_one(purchase)

@@ -11,7 +11,7 @@ import os
 from datetime import datetime, timezone
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from bson import ObjectId
+from bson import Int64, ObjectId
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError
 
@@ -29,7 +29,7 @@ def document(message, now):
         "price": purchase["price"],
         "timestamp": datetime.fromisoformat(purchase["timestamp"].replace("Z", "+00:00")),
         "created_at": now,
-        "origin": {"topic": TOPIC, "partition": message.partition, "offset": message.offset},
+        "origin": {"topic": TOPIC, "partition": message.partition, "offset": Int64(message.offset)},
     }
 
 

@@ -9,7 +9,7 @@ mod figures;
 use std::collections::BTreeMap;
 
 use crate::python::Python;
-use crate::site::{Site, say};
+use crate::site::{Setting, Site, say};
 use crate::verdict::Verdicts;
 use crate::{Failure, load, proc_stat};
 use contestant::{Contestant, Kind, Running};
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Leave out the original Python service
     #[arg(long)]
     no_python: bool,
+    /// A variable for producer-svc, to try another configuration than its own; may be given again
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<Setting>,
     /// End with exit code 1 if a target is not met
     #[arg(long)]
     pub(crate) strict: bool,
@@ -54,6 +57,7 @@ impl Default for Args {
             warm_up: 1.5,
             linger: vec![2],
             no_python: false,
+            settings: Vec::new(),
             strict: false,
         }
     }
@@ -76,7 +80,7 @@ pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
     if !args.no_python {
         contestants.push(Contestant::new(Kind::FastApi(Python::ready(site).await?)));
     }
-    contestants.push(Contestant::new(Kind::Ours));
+    contestants.push(Contestant::new(Kind::Ours(args.settings.clone())));
 
     say("buy: warming up the broker");
     if let Some(ours) = contestants.last() {

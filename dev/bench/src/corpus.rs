@@ -2,14 +2,17 @@
 //! makes the same one. In: a number; out: a purchase, its record, its document.
 //! The document's form is consumer-svc's; `drain` compares the two after every run.
 
+use std::ops::Range;
+
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, RawDocumentBuf, doc, rawdoc};
 use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username};
 
 use crate::Failure;
 
-/// The topic of the backlog, as documents name it.
-pub(crate) const TOPIC: &str = "drain";
+/// The first and the last so many of a backlog are looked for to see it begin and end. They are
+/// of as many users, so every partition's first and last are among them.
+const SENTINELS: u32 = 32;
 /// Name of the one index beside `_id`.
 pub(crate) const INDEX: &str = "history";
 /// Purchases of one user in the backlog, so that the index grows in many places as it does in life.
@@ -70,11 +73,26 @@ pub(crate) fn document(number: u32, records: u32) -> Result<RawDocumentBuf, Fail
         "price": purchase.price().as_f64(),
         "timestamp": DateTime::from_millis(purchase.timestamp().as_millis()),
         "created_at": DateTime::now(),
-        "origin": { "topic": TOPIC, "partition": (number % 3) as i32, "offset": i64::from(number / 3) },
+        "origin": { "topic": topic(records), "partition": (number % 3) as i32, "offset": i64::from(number / 3) },
     })
 }
 
-/// Its `_id`.
+/// The topic that holds a backlog of this size.
+pub(crate) fn topic(records: u32) -> String {
+    format!("drain-{records}")
+}
+
+/// Numbers of the purchases that show the beginning of a backlog being stored.
+pub(crate) fn first(records: u32) -> Range<u32> {
+    0..SENTINELS.min(records)
+}
+
+/// Numbers of the purchases that show its end.
+pub(crate) fn last(records: u32) -> Range<u32> {
+    records.saturating_sub(SENTINELS)..records
+}
+
+/// A purchase's `_id`.
 pub(crate) fn object_id(purchase: &Purchase) -> ObjectId {
     ObjectId::from_bytes(*purchase.id().as_bytes())
 }
@@ -110,7 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn a_number_makes_the_same_purchase_everywhere() {
-        assert_eq!(purchase(42, 500).unwrap(), purchase(42, 500).unwrap());
+    fn a_number_makes_the_same_purchase_in_every_process() {
+        let purchase = purchase(42, 500).unwrap();
+        assert_eq!(purchase.id().to_string(), "6955b900b5b5b5b50000002a");
+        assert_eq!(purchase.user_id().as_str(), "user_000008");
     }
 }

@@ -1,7 +1,7 @@
 //! A backlog into the database, beside its peers. In: records and rounds; out: a table and verdicts.
 //!
-//! Every turn has a fresh process, consumer group and database. What is stored is counted from
-//! outside, the same way for everyone, and exactly once the turn is over.
+//! Every turn has a fresh process, consumer group and database. What is stored is seen from
+//! outside, the same way for everyone, and counted exactly when the turn is over.
 
 mod contestant;
 mod figures;
@@ -9,19 +9,20 @@ mod prefill;
 mod shape;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bson::doc;
 use mongodb::options::IndexOptions;
 use mongodb::{Client, IndexModel};
 
 use crate::peers::insert;
 use crate::python::Python;
-use crate::site::{Site, say};
+use crate::site::{Setting, Site, say};
 use crate::verdict::Verdicts;
 use crate::{Failure, corpus};
 use contestant::{Bare, Contestant, Kind};
 use figures::{Figures, Round};
+use watch::Watch;
 
 /// How long a contestant may take to end by itself once it is told to.
 const STOP_PATIENCE: Duration = Duration::from_secs(35);
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// Records that the original one-insert-a-message consumer stores in a turn
     #[arg(long, default_value_t = 10_000)]
     original_records: u32,
+    /// A variable for consumer-svc, to try another configuration than its own; may be given again
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<Setting>,
     /// End with exit code 1 if a target is not met
     #[arg(long)]
     pub(crate) strict: bool,
@@ -61,6 +65,7 @@ impl Default for Args {
             no_python: false,
             tuned_records: 200_000,
             original_records: 10_000,
+            settings: Vec::new(),
             strict: false,
         }
     }
@@ -85,20 +90,28 @@ pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
             of_all(args.tuned_records),
         ));
     }
-    contestants.push(Contestant::new(Kind::Ours, args.records));
-
-    site.stack().create_topic(corpus::TOPIC, 3).await?;
-    say(&format!(
-        "drain: writing a backlog of {} records",
-        args.records
+    contestants.push(Contestant::new(
+        Kind::Ours(args.settings.clone()),
+        args.records,
     ));
-    prefill::write(site.stack().bootstrap_servers(), args.records).await?;
+
+    let backlogs: BTreeSet<u32> = contestants.iter().map(Contestant::records).collect();
+    for records in backlogs {
+        say(&format!("drain: writing a backlog of {records} records"));
+        site.stack()
+            .create_topic(&corpus::topic(records), 3)
+            .await?;
+        site.stack()
+            .create_topic(&format!("{}.dlq", corpus::topic(records)), 1)
+            .await?;
+        prefill::write(site.stack().bootstrap_servers(), records).await?;
+    }
     let client = Client::with_uri_str(site.stack().mongodb_uri()).await?;
     let mut rounds = vec![Vec::new(); contestants.len()];
     for number in 1..=args.rounds {
         for (at, contestant) in contestants.iter().enumerate() {
             let name = format!("drain_{at}_{number}");
-            let round = turn(site, &client, contestant, &name, args.records)
+            let round = turn(site, &client, contestant, &name)
                 .await
                 .map_err(|error| format!("{}: {error}", contestant.name()))?;
             say(&format!(
@@ -126,7 +139,6 @@ async fn turn(
     client: &Client,
     contestant: &Contestant,
     name: &str,
-    backlog: u32,
 ) -> Result<Round, Failure> {
     let collection = insert::collection(client, name);
     let options = IndexOptions::builder()
@@ -137,11 +149,16 @@ async fn turn(
         .options(options)
         .build();
     collection.create_index(index).await?;
-    let process = contestant.spawn(site, name, backlog).start()?;
-    let watched = [process.pid(), site.database()?];
-    let seen = watch::until_stored(&collection, &process, contestant.records(), watched)
-        .await
-        .map_err(|error| format!("{error}\n{}", process.log_tail(10)))?;
+    let records = contestant.records();
+    let process = contestant.spawn(site, name).start()?;
+    let watch = Watch {
+        collection: &collection,
+        process: &process,
+        database: site.database()?,
+        records,
+    };
+    let seen = watch.until_stored(contestant.patience()).await;
+    let seen = seen.map_err(|error| format!("{error}\n{}", process.log_tail(10)))?;
     if contestant.ends_well() {
         let status = process.stop(STOP_PATIENCE).await?;
         if !status.success() {
@@ -149,12 +166,8 @@ async fn turn(
         }
     }
     drop(process);
-    if contestant.records() == backlog {
-        let stored = collection.count_documents(doc! {}).await?;
-        if stored != u64::from(backlog) {
-            return Err(format!("{stored} documents of {backlog} records").into());
-        }
-        shape::same(&collection, backlog).await?;
+    if contestant.stores_our_form() {
+        shape::same(&collection, records).await?;
     }
     client.database(name).drop().await?;
     Ok(Round::new(&seen))

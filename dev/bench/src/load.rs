@@ -6,8 +6,8 @@
 //! measured window begins and ends. One thread: the machine's cores are for the contestants.
 
 mod answer;
-mod client;
-mod order;
+pub(crate) mod client;
+pub(crate) mod order;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@
 mod buy;
 mod corpus;
 mod drain;
+mod latency;
 mod load;
 mod peers;
 mod proc_stat;
@@ -56,6 +57,8 @@ enum Command {
     Buy(buy::Args),
     /// A backlog into the database: ours beside bare inserts and Python consumers
     Drain(drain::Args),
+    /// From bought to shown in the history, at several rates
+    Latency(latency::Args),
     /// The load, as a process of its own
     #[command(hide = true)]
     Load(load::Args),
@@ -77,9 +80,19 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Some(Command::Load(args)) => load::run(&args).map(|()| 0),
         Some(Command::Peer(args)) => peers::run(args).map(|()| 0),
-        Some(Command::Buy(args)) => measure(Some(args), None),
-        Some(Command::Drain(args)) => measure(None, Some(args)),
-        None => measure(Some(buy::Args::default()), Some(drain::Args::default())),
+        Some(Command::Buy(args)) => measure(Plan {
+            buy: Some(args),
+            ..Plan::default()
+        }),
+        Some(Command::Drain(args)) => measure(Plan {
+            drain: Some(args),
+            ..Plan::default()
+        }),
+        Some(Command::Latency(args)) => measure(Plan {
+            latency: Some(args),
+            ..Plan::default()
+        }),
+        None => measure(Plan::everything()),
     };
     done.map_or_else(
         |failure| {
@@ -93,11 +106,34 @@ fn main() -> ExitCode {
     )
 }
 
+/// What to measure.
+#[derive(Default)]
+struct Plan {
+    buy: Option<buy::Args>,
+    drain: Option<drain::Args>,
+    latency: Option<latency::Args>,
+}
+
+impl Plan {
+    fn everything() -> Self {
+        Self {
+            buy: Some(buy::Args::default()),
+            drain: Some(drain::Args::default()),
+            latency: Some(latency::Args::default()),
+        }
+    }
+
+    fn is_strict(&self) -> bool {
+        self.buy.as_ref().is_some_and(|args| args.strict)
+            || self.drain.as_ref().is_some_and(|args| args.strict)
+            || self.latency.as_ref().is_some_and(|args| args.strict)
+    }
+}
+
 /// Runs the measurements on one stack. A target that is not met is an exit code of 1 only if
 /// that was asked for: figures of a busy machine are no failure of the program.
-fn measure(buy: Option<buy::Args>, drain: Option<drain::Args>) -> Result<u8, Failure> {
-    let strict = buy.as_ref().is_some_and(|args| args.strict)
-        || drain.as_ref().is_some_and(|args| args.strict);
+fn measure(plan: Plan) -> Result<u8, Failure> {
+    let strict = plan.is_strict();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -107,20 +143,23 @@ fn measure(buy: Option<buy::Args>, drain: Option<drain::Args>) -> Result<u8, Fai
         tokio::select! {
             // Dropping the work kills every child and removes what it wrote.
             () = interrupted.cancelled() => Ok(INTERRUPTED),
-            verdicts = all(buy, drain) => Ok(u8::from(strict && !verdicts?.all_met())),
+            verdicts = all(plan) => verdicts.map(|verdicts| u8::from(strict && !verdicts.all_met())),
         }
     })
 }
 
-async fn all(buy: Option<buy::Args>, drain: Option<drain::Args>) -> Result<Verdicts, Failure> {
+async fn all(plan: Plan) -> Result<Verdicts, Failure> {
     let site = Site::open().await?;
     println!("{}\n", site.machine());
     let mut verdicts = Verdicts::default();
-    if let Some(args) = buy {
+    if let Some(args) = plan.buy {
         verdicts.extend(buy::run(&site, &args).await?);
     }
-    if let Some(args) = drain {
+    if let Some(args) = plan.drain {
         verdicts.extend(drain::run(&site, &args).await?);
+    }
+    if let Some(args) = plan.latency {
+        verdicts.extend(latency::run(&site, &args).await?);
     }
     println!("## Targets\n\n{verdicts}");
     site.close().await?;

@@ -3,12 +3,16 @@
 //! In: nothing but the environment. Out: recipes for child processes, and the ids of the broker
 //! and the database. It must not know what is measured.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use devstack::process::Spawn;
 use devstack::{Progress, Stack};
+use tokio::net::TcpStream;
 
 use crate::Failure;
+use crate::load::client::{ROOM, exchange};
 
 /// A stack of our own and the programs beside it.
 pub(crate) struct Site {
@@ -75,11 +79,17 @@ impl Site {
     }
 
     /// How to start one of our services; it is told where the broker and database are.
-    pub(crate) fn service(&self, name: &str) -> Spawn {
-        self.child(name, self.programs.join(name))
+    pub(crate) fn service(&self, name: &str, settings: &[Setting]) -> Spawn {
+        let spawn = self
+            .child(name, self.programs.join(name))
             .env("KAFKA_BOOTSTRAP_SERVERS", self.stack.bootstrap_servers())
             .env("MONGODB_URI", self.stack.mongodb_uri())
-            .env("RUST_LOG", "warn")
+            .env("RUST_LOG", "warn");
+        settings
+            .iter()
+            .fold(spawn, |spawn, Setting { name, value }| {
+                spawn.env(name, value)
+            })
     }
 
     /// How to start this program again in another role.
@@ -111,9 +121,42 @@ impl Site {
     }
 }
 
+/// A variable for one of our services, as NAME=VALUE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its value.
+    pub(crate) value: String,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Self {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err("is not NAME=VALUE".to_owned()),
+        }
+    }
+}
+
 /// Where notices about installing and starting go.
 pub(crate) fn progress() -> Progress {
     Progress::new(|notice| say(notice.text()))
+}
+
+/// Whether one of our services says on its admin port that it can be given work.
+pub(crate) async fn is_ready(admin: SocketAddr) -> bool {
+    let asked = async {
+        let mut stream = TcpStream::connect(admin).await?;
+        let request = format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\n\r\n");
+        exchange(&mut stream, request.as_bytes(), &mut [0; ROOM]).await
+    };
+    asked.await.is_ok_and(|status| status == 200)
 }
 
 /// A line for whoever is waiting.

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use devstack::free_port;
 use devstack::process::{Process, Spawn};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Failure;
 use crate::peers::loopback;
 use crate::proc_stat::{self, Memory};
 use crate::python::Python;
-use crate::site::Site;
+use crate::site::{Setting, Site, is_ready};
 
 /// How long a contestant may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,8 +38,8 @@ pub(super) enum Kind {
     },
     /// The original Python service.
     FastApi(Python),
-    /// producer-svc.
-    Ours,
+    /// producer-svc, with these variables beside its own defaults.
+    Ours(Vec<Setting>),
 }
 
 /// A contestant that answers.
@@ -62,7 +61,7 @@ impl Contestant {
                 format!("plain warp + FutureProducer, linger {linger_ms} ms")
             }
             Kind::FastApi(_) => "FastAPI + aiokafka".to_owned(),
-            Kind::Ours => "**ours**".to_owned(),
+            Kind::Ours(_) => "**ours**".to_owned(),
         };
         Self { kind, name }
     }
@@ -149,8 +148,8 @@ impl Contestant {
                     "--no-access-log",
                 ])
                 .env("KAFKA_TOPIC", topic),
-            Kind::Ours => site
-                .service("producer-svc")
+            Kind::Ours(settings) => site
+                .service("producer-svc", settings)
                 .env("HTTP_ADDR", loopback(port).to_string())
                 .env("ADMIN_ADDR", loopback(admin).to_string())
                 .env("KAFKA_TOPIC", topic)
@@ -164,22 +163,10 @@ impl Contestant {
 
     async fn is_ready(&self, port: u16, admin: u16) -> bool {
         match self.kind {
-            Kind::Ours => says_ok(loopback(admin), "/readyz").await,
+            Kind::Ours(_) => is_ready(loopback(admin)).await,
             _ => TcpStream::connect(loopback(port)).await.is_ok(),
         }
     }
-}
-
-async fn says_ok(addr: SocketAddr, path: &str) -> bool {
-    let asked = async {
-        let mut stream = TcpStream::connect(addr).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer.starts_with(b"HTTP/1.1 200 "))
-    };
-    asked.await.unwrap_or(false)
 }
 
 /// Memory once it no longer grows; one that never settles is shown as it was last.

@@ -104,7 +104,7 @@ impl<'a> Figures<'a> {
 
     pub(super) fn verdicts(&self) -> Verdicts {
         let mut verdicts = Verdicts::default();
-        let ours = |kind: &Kind| matches!(kind, Kind::Ours);
+        let ours = |kind: &Kind| matches!(kind, Kind::Ours(_));
         let fast_api = |kind: &Kind| matches!(kind, Kind::FastApi(_));
         for contestant in self.contestants {
             let peer = |kind: &Kind| std::ptr::eq(kind, contestant.kind());
@@ -145,7 +145,7 @@ impl<'a> Figures<'a> {
                         latency,
                     );
                 }
-                Kind::Ours => {
+                Kind::Ours(_) => {
                     let mine =
                         |pick: fn(&Round) -> f64| Sample::of(self.everywhere(ours).map(pick));
                     verdicts.judge(

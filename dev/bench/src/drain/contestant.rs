@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use devstack::free_port;
 use devstack::process::Spawn;
@@ -10,7 +11,7 @@ use devstack::process::Spawn;
 use crate::corpus;
 use crate::peers::loopback;
 use crate::python::Python;
-use crate::site::Site;
+use crate::site::{Setting, Site};
 
 /// Bare `insert_many`: documents a batch, and batches at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +61,8 @@ pub(super) enum Kind {
     Original(Python),
     /// Batches, in Python.
     Tuned(Python),
-    /// consumer-svc.
-    Ours,
+    /// consumer-svc, with these variables beside its own defaults.
+    Ours(Vec<Setting>),
 }
 
 impl Contestant {
@@ -71,7 +72,7 @@ impl Contestant {
             Kind::Bare(bare) => bare.to_string(),
             Kind::Original(_) => "Python, one insert a message".to_owned(),
             Kind::Tuned(_) => "Python, tuned".to_owned(),
-            Kind::Ours => "**ours**".to_owned(),
+            Kind::Ours(_) => "**ours**".to_owned(),
         };
         Self {
             kind,
@@ -92,13 +93,29 @@ impl Contestant {
         self.records
     }
 
+    /// How long its turn may take: a tenth of the speed that was ever seen of its kind is no speed.
+    pub(super) fn patience(&self) -> Duration {
+        let least_a_second = if matches!(self.kind, Kind::Original(_)) {
+            30
+        } else {
+            2_000
+        };
+        Duration::from_secs(u64::from(self.records / least_a_second) + 30)
+    }
+
     /// Whether it promises to end with exit code 0 when it is told to.
     pub(super) fn ends_well(&self) -> bool {
-        matches!(self.kind, Kind::Ours)
+        matches!(self.kind, Kind::Ours(_))
+    }
+
+    /// Whether its documents are to be ours: the original had no origins.
+    pub(super) fn stores_our_form(&self) -> bool {
+        !matches!(self.kind, Kind::Original(_))
     }
 
     /// How to start it on this database, which also names its group.
-    pub(super) fn spawn(&self, site: &Site, database: &str, backlog: u32) -> Spawn {
+    pub(super) fn spawn(&self, site: &Site, database: &str) -> Spawn {
+        let topic = corpus::topic(self.records);
         let python = |python: &Python, program: &str| python.spawn(site, program, &[program]);
         match &self.kind {
             Kind::Bare(Bare { batch, writers }) => site
@@ -111,7 +128,7 @@ impl Contestant {
                     "--database",
                     database,
                 ])
-                .args(["--records", &backlog.to_string()])
+                .args(["--records", &self.records.to_string()])
                 .args([
                     "--batch",
                     &batch.to_string(),
@@ -120,13 +137,13 @@ impl Contestant {
                 ]),
             Kind::Original(peer) => python(peer, "consumer_original.py"),
             Kind::Tuned(peer) => python(peer, "consumer_tuned.py"),
-            Kind::Ours => site
-                .service("consumer-svc")
+            Kind::Ours(settings) => site
+                .service("consumer-svc", settings)
                 .env("HTTP_ADDR", loopback(free_port()).to_string())
                 .env("ADMIN_ADDR", loopback(free_port()).to_string()),
         }
-        .env("KAFKA_TOPIC", corpus::TOPIC)
-        .env("KAFKA_DLQ_TOPIC", format!("{}.dlq", corpus::TOPIC))
+        .env("KAFKA_TOPIC", &topic)
+        .env("KAFKA_DLQ_TOPIC", format!("{topic}.dlq"))
         .env("KAFKA_GROUP_ID", database)
         .env("MONGODB_DATABASE", database)
     }

@@ -86,7 +86,7 @@ impl<'a> Figures<'a> {
         });
         let ceiling = best.and_then(|at| {
             Sample::ratio(
-                &self.rates(self.place(|kind| matches!(kind, Kind::Ours))?),
+                &self.rates(self.place(|kind| matches!(kind, Kind::Ours(_)))?),
                 &self.rates(at),
             )
         });
@@ -110,7 +110,7 @@ impl<'a> Figures<'a> {
             " ×",
             tuned,
         );
-        let ours = self.place(|kind| matches!(kind, Kind::Ours));
+        let ours = self.place(|kind| matches!(kind, Kind::Ours(_)));
         let peak =
             ours.and_then(|at| Sample::of(self.rounds[at].iter().map(|round| round.peak_mb)));
         let highest = peak.map(|sample| Sample {
@@ -140,7 +140,7 @@ impl<'a> Figures<'a> {
 
     fn ratio(&self, peer: impl Fn(&Kind) -> bool) -> Option<Sample> {
         let (ours, peer) = (
-            self.place(|kind| matches!(kind, Kind::Ours))?,
+            self.place(|kind| matches!(kind, Kind::Ours(_)))?,
             self.place(peer)?,
         );
         Sample::ratio(&self.rates(ours), &self.rates(peer))

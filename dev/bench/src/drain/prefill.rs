@@ -29,11 +29,12 @@ fn blocking(bootstrap_servers: &str, records: u32) -> Result<(), Failure> {
         .set("acks", "all")
         .set("linger.ms", "20")
         .create()?;
+    let topic = corpus::topic(records);
     for number in 0..records {
         let purchase = corpus::purchase(number, records)?;
         let (id, value) = (purchase.id().to_hex(), wire::encode_value(&purchase));
         let trace = format!("00-{number:032x}-{number:016x}-00");
-        let mut record = BaseRecord::to(corpus::TOPIC)
+        let mut record = BaseRecord::to(&topic)
             .key(purchase.user_id().as_str())
             .payload(&value)
             .headers(headers(&id, &trace));

@@ -9,11 +9,11 @@ use crate::{Failure, corpus};
 /// Compares one document and the indexes.
 pub(super) async fn same(
     collection: &Collection<RawDocumentBuf>,
-    backlog: u32,
+    records: u32,
 ) -> Result<(), Failure> {
-    let number = backlog / 2;
-    let expected: Document = corpus::document(number, backlog)?.try_into()?;
-    let id = corpus::object_id(&corpus::purchase(number, backlog)?);
+    let number = records / 2;
+    let expected: Document = corpus::document(number, records)?.try_into()?;
+    let id = corpus::object_id(&corpus::purchase(number, records)?);
     let found = collection
         .clone_with_type::<Document>()
         .find_one(doc! { "_id": id })

@@ -1,23 +1,24 @@
 //! What is stored, seen from outside. In: a collection that fills; out: when the first documents
 //! and when the last were there, and what that cost. The same for every contestant.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use bson::RawDocumentBuf;
+use bson::oid::ObjectId;
+use bson::{RawDocumentBuf, doc};
 use devstack::process::Process;
+use devstack::wait_until;
 use mongodb::Collection;
 
-use crate::Failure;
 use crate::proc_stat::{self, Memory};
+use crate::{Failure, corpus};
 
-/// While nothing is there yet: this is how exactly the first moment is known.
-const EARLY: Duration = Duration::from_millis(5);
-/// Afterwards, seldom enough to cost the database nothing that shows.
-const LATER: Duration = Duration::from_millis(50);
-/// Without any growth for so long, nothing is to be expected.
-const STALLED: Duration = Duration::from_secs(30);
+/// Between two looks: how exactly the first and the last moment are known.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Once the last records are there: how long batches of earlier ones may still be on their way.
+const STRAGGLERS: Duration = Duration::from_secs(10);
 
-/// Between the first look that found something and the one that found all.
+/// Between the first look that found something and the one that found the last.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     /// From the process's start until something was there.
@@ -34,73 +35,112 @@ pub(super) struct Seen {
     pub(super) memory: Memory,
 }
 
-/// One look at everything.
+/// Whom to look at.
+pub(super) struct Watch<'a> {
+    /// Where documents appear.
+    pub(super) collection: &'a Collection<RawDocumentBuf>,
+    /// The contestant.
+    pub(super) process: &'a Process,
+    /// The database's process.
+    pub(super) database: u32,
+    /// Records of the backlog.
+    pub(super) records: u32,
+}
+
+/// What had been spent at a moment.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct Spent {
     at: Instant,
-    stored: u64,
-    costs: [Duration; 2],
+    service: Duration,
+    database: Duration,
     memory: Memory,
 }
 
-/// Looks until `wanted` documents are there. `watched` are the contestant and the database.
-pub(super) async fn until_stored(
-    collection: &Collection<RawDocumentBuf>,
-    process: &Process,
-    wanted: u32,
-    watched: [u32; 2],
-) -> Result<Seen, Failure> {
-    let began = Instant::now();
-    let mut first: Option<Look> = None;
-    let mut grown = (0, began);
-    let mut spent = spent_by(watched)?;
-    loop {
-        // A contestant that has ended by itself is looked at once more, with what it had cost before.
-        let running = process.is_running();
-        spent = spent_by(watched).unwrap_or(spent);
-        let stored = collection.estimated_document_count().await?;
-        let look = Look {
+impl Watch<'_> {
+    /// Looks until everything is there, and then makes sure of it.
+    ///
+    /// It looks for the first and the last few ids: to count everything again and again would cost
+    /// the database more than some contestants do.
+    pub(super) async fn until_stored(&self, patience: Duration) -> Result<Seen, Failure> {
+        let began = Instant::now();
+        let first = self
+            .find(corpus::first(self.records), 1, began + patience)
+            .await?;
+        // Once, and while there is little to count.
+        let already = self.count().await?;
+        let end = corpus::last(self.records);
+        let last = self.find(end.clone(), end.len(), began + patience).await?;
+        let complete = wait_until(STRAGGLERS, async || {
+            (self.count().await.ok()? == u64::from(self.records)).then_some(())
+        });
+        if complete.await.is_none() {
+            return Err(format!(
+                "{} documents of {} records",
+                self.count().await?,
+                self.records
+            )
+            .into());
+        }
+        Ok(Seen {
+            first: first.at - began,
+            took: last.at - first.at,
+            stored: u64::from(self.records).saturating_sub(already),
+            service: last.service.saturating_sub(first.service),
+            database: last.database.saturating_sub(first.database),
+            memory: last.memory,
+        })
+    }
+
+    /// Looks until so many of these purchases are there, and says what had been spent by then.
+    async fn find(
+        &self,
+        numbers: Range<u32>,
+        wanted: usize,
+        deadline: Instant,
+    ) -> Result<Spent, Failure> {
+        let ids =
+            numbers.map(|number| Ok(corpus::object_id(&corpus::purchase(number, self.records)?)));
+        let ids: Vec<ObjectId> = ids.collect::<Result<_, Failure>>()?;
+        let mut spent = self.spent()?;
+        loop {
+            // One that has ended by itself is looked at once more, with what it had spent before.
+            let running = self.process.is_running();
+            spent = self.spent().unwrap_or(spent);
+            let found = self
+                .collection
+                .count_documents(doc! { "_id": { "$in": &ids } })
+                .await?;
+            if found >= wanted as u64 {
+                return Ok(Spent {
+                    at: Instant::now(),
+                    ..spent
+                });
+            }
+            if !running {
+                return Err("ended before everything was stored".into());
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "{} documents of {} records in time",
+                    self.count().await?,
+                    self.records
+                )
+                .into());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn spent(&self) -> Result<Spent, Failure> {
+        Ok(Spent {
             at: Instant::now(),
-            stored,
-            costs: spent.0,
-            memory: spent.1,
-        };
-        if stored > grown.0 {
-            grown = (stored, look.at);
-        }
-        match first {
-            None if stored > 0 => first = Some(look),
-            Some(first) if stored >= u64::from(wanted) => return seen(began, first, look),
-            _ => {}
-        }
-        if !running && stored < u64::from(wanted) {
-            return Err(format!("ended with {stored} of {wanted} documents stored").into());
-        }
-        if grown.1.elapsed() > STALLED {
-            return Err(format!("no progress at {stored} of {wanted} documents").into());
-        }
-        tokio::time::sleep(if stored == 0 { EARLY } else { LATER }).await;
+            service: proc_stat::cpu(self.process.pid())?,
+            database: proc_stat::cpu(self.database)?,
+            memory: proc_stat::memory(self.process.pid())?,
+        })
     }
-}
 
-fn spent_by(watched: [u32; 2]) -> Result<([Duration; 2], Memory), Failure> {
-    Ok((
-        [proc_stat::cpu(watched[0])?, proc_stat::cpu(watched[1])?],
-        proc_stat::memory(watched[0])?,
-    ))
-}
-
-fn seen(began: Instant, first: Look, last: Look) -> Result<Seen, Failure> {
-    let stored = last.stored - first.stored;
-    if stored == 0 {
-        return Err("everything was stored at the first look: too few records to measure".into());
+    async fn count(&self) -> Result<u64, Failure> {
+        Ok(self.collection.count_documents(doc! {}).await?)
     }
-    Ok(Seen {
-        first: first.at - began,
-        took: last.at - first.at,
-        stored,
-        service: last.costs[0].saturating_sub(first.costs[0]),
-        database: last.costs[1].saturating_sub(first.costs[1]),
-        memory: last.memory,
-    })
 }

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use super::answer::{Answer, read};
 use super::{Phase, Tally, order};
 
-/// Larger than any answer that a contestant gives to a purchase.
-const ROOM: usize = 8 * 1024;
+/// Larger than any answer about one purchase.
+pub(crate) const ROOM: usize = 8 * 1024;
 
 /// Runs until the phase is over. A connection that fails is counted and not opened again: it is
 /// a defect of the contestant, and a run with one is shown as such.
@@ -32,11 +32,20 @@ async fn orders(addr: SocketAddr, number: usize, tally: &Tally) -> io::Result<()
         && tally.phase.get() != Phase::Over
     {
         let sent = Instant::now();
-        stream.write_all(order).await?;
-        let status = answer(&mut stream, &mut room).await?;
+        let status = exchange(&mut stream, order, &mut room).await?;
         tally.answered(status, sent.elapsed());
     }
     Ok(())
+}
+
+/// Sends one request and waits for the last byte of its answer; gives the status.
+pub(crate) async fn exchange(
+    stream: &mut TcpStream,
+    request: &[u8],
+    room: &mut [u8],
+) -> io::Result<u16> {
+    stream.write_all(request).await?;
+    answer(stream, room).await
 }
 
 /// Reads one answer to its last byte. One request is on its way at a time, so nothing follows it.

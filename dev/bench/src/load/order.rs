@@ -9,12 +9,13 @@ const USERS: usize = 16;
 /// The requests of connection `number`.
 pub(super) fn of_connection(addr: SocketAddr, number: usize) -> Vec<Vec<u8>> {
     (0..USERS)
-        .map(|user| request(addr, number * USERS + user))
+        .map(|user| request(addr, &format!("user_{:05}", number * USERS + user)))
         .collect()
 }
 
-fn request(addr: SocketAddr, user: usize) -> Vec<u8> {
-    let body = format!(r#"{{"username":"customer_{user:05}","user_id":"user_{user:05}"}}"#);
+/// One purchase of this user.
+pub(crate) fn request(addr: SocketAddr, user_id: &str) -> Vec<u8> {
+    let body = format!(r#"{{"username":"customer {user_id}","user_id":"{user_id}"}}"#);
     let length = body.len();
     format!(
         "POST /buy HTTP/1.1\r\nHost: {addr}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
