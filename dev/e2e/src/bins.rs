@@ -29,5 +29,7 @@ fn dir() -> PathBuf {
     }
     let own = std::env::current_exe().expect("a program knows its own place");
     let profile = own.parent().and_then(Path::parent);
-    profile.expect("test programs stand two levels deep").to_owned()
+    profile
+        .expect("test programs stand two levels deep")
+        .to_owned()
 }

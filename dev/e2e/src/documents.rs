@@ -40,11 +40,15 @@ impl Documents {
     /// # Panics
     /// If the address is none.
     pub async fn of(uri: &str, database: &str) -> Self {
-        let mut options = ClientOptions::parse(uri).await.unwrap_or_else(|error| panic!("{uri}: {error}"));
+        let mut options = ClientOptions::parse(uri)
+            .await
+            .unwrap_or_else(|error| panic!("{uri}: {error}"));
         options.app_name = Some("witness".to_owned());
         options.server_selection_timeout = Some(Duration::from_secs(30));
         let client = Client::with_options(options).unwrap_or_else(|error| panic!("{uri}: {error}"));
-        Self { collection: client.database(database).collection("purchases") }
+        Self {
+            collection: client.database(database).collection("purchases"),
+        }
     }
 
     /// How many there are; 0 before the collection exists.
@@ -62,11 +66,22 @@ impl Documents {
     /// # Panics
     /// If the database does not answer, or a document is not as the contract says.
     pub async fn all(&self) -> Vec<Stored> {
-        let found = async { self.collection.find(doc! {}).await?.try_collect::<Vec<Document>>().await };
-        let found = found.await.unwrap_or_else(|error| panic!("the database does not answer: {error}"));
-        found.iter().map(|document| {
-            stored(document).unwrap_or_else(|error| panic!("{error} in {document}"))
-        }).collect()
+        let found = async {
+            self.collection
+                .find(doc! {})
+                .await?
+                .try_collect::<Vec<Document>>()
+                .await
+        };
+        let found = found
+            .await
+            .unwrap_or_else(|error| panic!("the database does not answer: {error}"));
+        found
+            .iter()
+            .map(|document| {
+                stored(document).unwrap_or_else(|error| panic!("{error} in {document}"))
+            })
+            .collect()
     }
 }
 

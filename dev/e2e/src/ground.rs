@@ -46,7 +46,11 @@ impl Ground {
 
     /// A session timeout that this broker allows.
     pub fn session(&self) -> Duration {
-        if self.broker(0).is_ours() { SHORT_SESSION } else { LONG_SESSION }
+        if self.broker(0).is_ours() {
+            SHORT_SESSION
+        } else {
+            LONG_SESSION
+        }
     }
 }
 

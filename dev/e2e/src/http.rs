@@ -30,7 +30,10 @@ pub struct Answer {
 impl Answer {
     /// A header's text; empty without.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The body as text.
@@ -43,13 +46,19 @@ impl Answer {
     /// # Panics
     /// If it is none.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{} answered no JSON ({error}): {}", self.status, self.text()))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!(
+                "{} answered no JSON ({error}): {}",
+                self.status,
+                self.text()
+            )
+        })
     }
 
     /// Whether the server closes the connection behind this answer.
     pub fn closes(&self) -> bool {
-        self.header(header::CONNECTION.as_str()).eq_ignore_ascii_case("close")
+        self.header(header::CONNECTION.as_str())
+            .eq_ignore_ascii_case("close")
     }
 }
 
@@ -78,18 +87,19 @@ impl Connection {
     /// [`Unanswered::NotConnected`].
     pub async fn open(addr: SocketAddr) -> Result<Self, Unanswered> {
         let refused = |error: &dyn std::fmt::Display| Unanswered::NotConnected(error.to_string());
-        let stream = TcpStream::connect(addr).await.map_err(|error| refused(&error))?;
+        let stream = TcpStream::connect(addr)
+            .await
+            .map_err(|error| refused(&error))?;
         stream.set_nodelay(true).map_err(|error| refused(&error))?;
-        let (sender, connection) =
-            handshake(TokioIo::new(stream)).await.map_err(|error| refused(&error))?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| refused(&error))?;
         // Its error is told to whoever waits for an answer.
         drop(tokio::spawn(connection));
-        Ok(Self { sender, authority: addr.to_string() })
-    }
-
-    /// Whether the server has not closed it yet, as far as is known.
-    pub async fn is_open(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+        Ok(Self {
+            sender,
+            authority: addr.to_string(),
+        })
     }
 
     /// Sends a request and waits for the whole answer.
@@ -97,7 +107,10 @@ impl Connection {
     /// # Errors
     /// [`Unanswered::NotSent`] or [`Unanswered::Silence`].
     pub async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Result<Answer, Unanswered> {
-        let host = self.authority.parse().expect("an address is a header value");
+        let host = self
+            .authority
+            .parse()
+            .expect("an address is a header value");
         request.headers_mut().insert(header::HOST, host);
         let sender = &mut self.sender;
         let exchange = async {
@@ -116,12 +129,21 @@ impl Connection {
                     });
                 }
             };
-            let body = body.collect().await.map_err(|error| Unanswered::Silence(error.to_string()))?;
-            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+            let body = body
+                .collect()
+                .await
+                .map_err(|error| Unanswered::Silence(error.to_string()))?;
+            Ok(Answer {
+                status: head.status.as_u16(),
+                headers: head.headers,
+                body: body.to_bytes(),
+            })
         };
         match tokio::time::timeout(PATIENCE, exchange).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Unanswered::Silence(format!("no answer within {PATIENCE:?}"))),
+            Err(_) => Err(Unanswered::Silence(format!(
+                "no answer within {PATIENCE:?}"
+            ))),
         }
     }
 }
@@ -131,7 +153,9 @@ impl Connection {
 /// # Errors
 /// As [`Connection`].
 pub async fn get(addr: SocketAddr, path: &str) -> Result<Answer, Unanswered> {
-    let request = Request::get(path).body(Full::default()).expect("a path of the proofs is valid");
+    let request = Request::get(path)
+        .body(Full::default())
+        .expect("a path of the proofs is valid");
     Connection::open(addr).await?.send(request).await
 }
 
@@ -139,7 +163,11 @@ pub async fn get(addr: SocketAddr, path: &str) -> Result<Answer, Unanswered> {
 ///
 /// # Errors
 /// As [`Connection`].
-pub async fn post(addr: SocketAddr, path: &str, json: &serde_json::Value) -> Result<Answer, Unanswered> {
+pub async fn post(
+    addr: SocketAddr,
+    path: &str,
+    json: &serde_json::Value,
+) -> Result<Answer, Unanswered> {
     let request = Request::post(path)
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(json.to_string())))

@@ -4,6 +4,8 @@
 //! became of it. Bounded: each connection has one request under way, and the memory is that of the
 //! outcomes. The load can be held back (`allow`), so that a proof decides what happens when.
 
+mod customer;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,12 +15,12 @@ use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::Full;
 use purchases::{IdempotencyKey, PurchaseId, UserId};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-use crate::answer::{self, Accepted, Refused};
-use crate::http::{Connection, Unanswered};
+use self::customer::{Pace, Shared, buy_until_done};
+use crate::answer::{Accepted, Refused};
+use crate::http::Unanswered;
 
 /// A wish to buy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +51,9 @@ impl Order {
         if let Some(key) = &self.key {
             request = request.header("idempotency-key", key);
         }
-        request.body(Full::new(Bytes::from(body.to_string()))).expect("orders of the proofs are valid")
+        request
+            .body(Full::new(Bytes::from(body.to_string())))
+            .expect("orders of the proofs are valid")
     }
 }
 
@@ -138,36 +142,6 @@ impl Load {
     }
 }
 
-/// What all connections share.
-struct Shared {
-    addr: SocketAddr,
-    orders: Vec<Order>,
-    next: AtomicUsize,
-    accepted: AtomicUsize,
-    refused: AtomicUsize,
-    allowed: watch::Receiver<usize>,
-    pace: Option<Pace>,
-}
-
-/// Slots in time, one an order.
-struct Pace {
-    every: Duration,
-    slot: Mutex<Instant>,
-}
-
-impl Pace {
-    async fn wait(&self) {
-        let mine = {
-            let mut slot = self.slot.lock().await;
-            // Time that nobody used is lost, so that a pause is not followed by a flood.
-            let mine = (*slot).max(Instant::now());
-            *slot = mine + self.every;
-            mine
-        };
-        tokio::time::sleep_until(mine).await;
-    }
-}
-
 /// Load under way. Dropping it stops it.
 pub struct Running {
     shared: Arc<Shared>,
@@ -178,10 +152,7 @@ pub struct Running {
 impl Running {
     fn start(load: &Load, orders: Vec<Order>) -> Self {
         let (allowed, receiver) = watch::channel(load.allowed);
-        let pace = load.per_second.map(|rate| Pace {
-            every: Duration::from_secs(1) / rate,
-            slot: Mutex::new(Instant::now()),
-        });
+        let pace = load.per_second.map(Pace::new);
         let shared = Arc::new(Shared {
             addr: load.addr,
             orders,
@@ -195,7 +166,11 @@ impl Running {
         for _ in 0..load.connections {
             customers.spawn(buy_until_done(Arc::clone(&shared)));
         }
-        Self { shared, allowed, customers }
+        Self {
+            shared,
+            allowed,
+            customers,
+        }
     }
 
     /// Lets orders up to this number be sent.
@@ -226,69 +201,10 @@ impl Running {
         };
         if tokio::time::timeout(within, all).await.is_err() {
             let (accepted, refused) = (self.accepted(), self.refused());
-            panic!("the load did not end within {within:?}: {accepted} accepted, {refused} refused");
+            panic!(
+                "the load did not end within {within:?}: {accepted} accepted, {refused} refused"
+            );
         }
         attempts
     }
-}
-
-/// One customer: buys until nothing is left to buy, or until nobody listens any more.
-async fn buy_until_done(shared: Arc<Shared>) -> Vec<Attempt> {
-    let mut allowed = shared.allowed.clone();
-    let (mut attempts, mut connection, mut last) = (Vec::new(), None, Instant::now());
-    loop {
-        let number = shared.next.fetch_add(1, Ordering::Relaxed);
-        let Some(order) = shared.orders.get(number) else { return attempts };
-        if allowed.wait_for(|allowed| number < *allowed).await.is_err() {
-            return attempts;
-        }
-        if let Some(pace) = &shared.pace {
-            pace.wait().await;
-        }
-        let (kept, pause) = (connection.is_some(), last.elapsed());
-        let answered = exchange(shared.addr, &mut connection, order).await;
-        last = Instant::now();
-        let mut patience = Duration::ZERO;
-        let outcome = match answered {
-            Ok(answer) => {
-                if answer.closes() {
-                    connection = None;
-                }
-                match answer::read(&answer) {
-                    Ok(accepted) => {
-                        shared.accepted.fetch_add(1, Ordering::Relaxed);
-                        Outcome::Accepted(accepted)
-                    }
-                    Err(refused) => {
-                        shared.refused.fetch_add(1, Ordering::Relaxed);
-                        patience = Duration::from_secs(refused.retry_after.unwrap_or(0));
-                        Outcome::Refused(refused)
-                    }
-                }
-            }
-            Err(how) => {
-                connection = None;
-                Outcome::Unanswered { how, kept, pause }
-            }
-        };
-        let shut = matches!(&outcome, Outcome::Unanswered { how: Unanswered::NotConnected(_), .. });
-        attempts.push(Attempt { order: order.clone(), outcome });
-        if shut {
-            return attempts;
-        }
-        // A customer does what the answer asks for.
-        tokio::time::sleep(patience).await;
-    }
-}
-
-async fn exchange(
-    addr: SocketAddr,
-    connection: &mut Option<Connection>,
-    order: &Order,
-) -> Result<crate::http::Answer, Unanswered> {
-    let open = match connection {
-        Some(open) => open,
-        None => connection.insert(Connection::open(addr).await?),
-    };
-    open.send(order.request()).await
 }

@@ -42,7 +42,13 @@ impl Plan {
             .env("HTTP_ADDR", http.to_string())
             .env("ADMIN_ADDR", admin.to_string())
             .log(&log);
-        Self { name: name.to_owned(), spawn, log, http, admin }
+        Self {
+            name: name.to_owned(),
+            spawn,
+            log,
+            http,
+            admin,
+        }
     }
 
     /// Sets a variable.
@@ -57,8 +63,15 @@ impl Plan {
     pub(crate) fn at(&self, other: Plan) -> Self {
         let (http, admin) = (other.http, other.admin);
         let spawn = self.spawn.clone().log(other.log.clone());
-        let same = Self { name: other.name, spawn, log: other.log, http, admin };
-        same.env("HTTP_ADDR", http.to_string()).env("ADMIN_ADDR", admin.to_string())
+        let same = Self {
+            name: other.name,
+            spawn,
+            log: other.log,
+            http,
+            admin,
+        };
+        same.env("HTTP_ADDR", http.to_string())
+            .env("ADMIN_ADDR", admin.to_string())
     }
 
     /// Adds an argument.
@@ -74,7 +87,10 @@ impl Plan {
     /// If the binary cannot be started at all.
     pub fn start(&self) -> Service {
         let process = self.spawn.start().unwrap_or_else(|error| panic!("{error}"));
-        Service { plan: self.clone(), process }
+        Service {
+            plan: self.clone(),
+            process,
+        }
     }
 
     /// Starts it and waits until it is ready.
@@ -122,7 +138,12 @@ impl Service {
     /// If it ends or does not.
     pub async fn becomes_ready(&self) {
         until_text(&format!("{} is ready", self.plan.name), READY, async || {
-            assert!(self.process.is_running(), "{} ended:\n{}", self.plan.name, self.process.log_tail(20));
+            assert!(
+                self.process.is_running(),
+                "{} ended:\n{}",
+                self.plan.name,
+                self.process.log_tail(20)
+            );
             match http::get(self.plan.admin, "/readyz").await {
                 Ok(answer) if answer.status == 200 => Ok(()),
                 other => Err(format!("{other:?}")),
@@ -160,9 +181,12 @@ impl Service {
         let text = self.admin("/metrics").await.text();
         let lines = text.lines().filter(|line| {
             let rest = line.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|label| line.contains(label))
         });
-        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+        lines
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
     }
 
     /// Sends it a signal.
@@ -176,7 +200,11 @@ impl Service {
     /// If it does not end.
     pub async fn kill(self) {
         self.process.signal(Signal::Kill);
-        assert!(self.process.wait_exit(READY).await.is_some(), "{} survived SIGKILL", self.plan.name);
+        assert!(
+            self.process.wait_exit(READY).await.is_some(),
+            "{} survived SIGKILL",
+            self.plan.name
+        );
     }
 
     /// Waits for its end and tells its exit code.
@@ -185,8 +213,11 @@ impl Service {
     /// If it does not end in time, or by a signal.
     pub async fn exit_code(&self, within: Duration) -> i32 {
         let ended = self.process.wait_exit(within).await;
-        let status = ended.unwrap_or_else(|| panic!("{} still runs after {within:?}", self.plan.name));
-        status.code().unwrap_or_else(|| panic!("{} ended by a signal: {status}", self.plan.name))
+        let status =
+            ended.unwrap_or_else(|| panic!("{} still runs after {within:?}", self.plan.name));
+        status
+            .code()
+            .unwrap_or_else(|| panic!("{} ended by a signal: {status}", self.plan.name))
     }
 
     /// SIGTERM; it must drain and end with 0 in time. Tells what its log said.
@@ -194,9 +225,23 @@ impl Service {
     /// # Panics
     /// If it does not.
     pub async fn drains(&self, within: Duration) -> Vec<String> {
-        self.process.signal(Signal::Term);
+        self.drains_on(Signal::Term, within).await
+    }
+
+    /// The same on another signal.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn drains_on(&self, signal: Signal, within: Duration) -> Vec<String> {
+        self.process.signal(signal);
         let code = self.exit_code(within).await;
-        assert_eq!(code, 0, "{} after SIGTERM:\n{}", self.plan.name, self.process.log_tail(20));
+        let name = &self.plan.name;
+        assert_eq!(
+            code,
+            0,
+            "{name} after {signal:?}:\n{}",
+            self.process.log_tail(20)
+        );
         self.process.log_lines().read()
     }
 }
@@ -204,7 +249,11 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the end of {}'s log:\n{}\n---", self.plan.name, self.process.log_tail(40));
+            eprintln!(
+                "--- the end of {}'s log:\n{}\n---",
+                self.plan.name,
+                self.process.log_tail(40)
+            );
         }
     }
 }

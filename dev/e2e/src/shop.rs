@@ -43,7 +43,10 @@ impl Shop {
     /// If the topics cannot be made.
     pub async fn on(ground: Ground) -> Self {
         let shop = Self::without_topics(ground).await;
-        for (topic, partitions) in [(shop.witness.topic.clone(), PARTITIONS), (shop.dead_letters(), 1)] {
+        for (topic, partitions) in [
+            (shop.witness.topic.clone(), PARTITIONS),
+            (shop.dead_letters(), 1),
+        ] {
             let made = shop.ground.create_topic(&topic, partitions).await;
             made.unwrap_or_else(|error| panic!("{error}"));
         }
@@ -55,11 +58,18 @@ impl Shop {
     /// # Panics
     /// If its directory for logs cannot be made.
     pub async fn without_topics(ground: Ground) -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         // The time, because a broker that was given keeps the topics of earlier runs.
-        let name = format!("e2e-{:x}-{}", since.as_millis(), SHOPS.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "e2e-{:x}-{}",
+            since.as_millis(),
+            SHOPS.fetch_add(1, Ordering::Relaxed)
+        );
         let logs = ground.dir().join(format!("services-{name}"));
-        std::fs::create_dir_all(&logs).unwrap_or_else(|error| panic!("{}: {error}", logs.display()));
+        std::fs::create_dir_all(&logs)
+            .unwrap_or_else(|error| panic!("{}: {error}", logs.display()));
         let witness = Witness {
             servers: ground.bootstrap_servers(),
             topic: format!("{name}-purchases"),
@@ -67,17 +77,31 @@ impl Shop {
         };
         let documents = Documents::of(&ground.mongodb_uri(), &name).await;
         let wired = |plan: Plan| {
-            plan.env("KAFKA_BOOTSTRAP_SERVERS", &witness.servers).env("KAFKA_TOPIC", &witness.topic)
+            plan.env("KAFKA_BOOTSTRAP_SERVERS", &witness.servers)
+                .env("KAFKA_TOPIC", &witness.topic)
         };
         let consumer = wired(Plan::new("consumer", "consumer-svc", &logs))
             .env("KAFKA_GROUP_ID", &witness.group)
             .env("KAFKA_DLQ_TOPIC", format!("{name}-dead"))
-            .env("KAFKA_SESSION_TIMEOUT", format!("{}s", ground.session().as_secs()))
+            .env(
+                "KAFKA_SESSION_TIMEOUT",
+                format!("{}s", ground.session().as_secs()),
+            )
             .env("MONGODB_URI", ground.mongodb_uri())
             .env("MONGODB_DATABASE", &name);
-        let producer = wired(Plan::new("producer", "producer-svc", &logs))
-            .env("CUSTOMER_MANAGEMENT_API_URL", format!("http://{}", consumer.http));
-        Self { name, ground, witness, documents, logs, producer, consumer }
+        let producer = wired(Plan::new("producer", "producer-svc", &logs)).env(
+            "CUSTOMER_MANAGEMENT_API_URL",
+            format!("http://{}", consumer.http),
+        );
+        Self {
+            name,
+            ground,
+            witness,
+            documents,
+            logs,
+            producer,
+            consumer,
+        }
     }
 
     /// The dead-letter topic.
@@ -97,7 +121,17 @@ impl Shop {
 
     /// How to start another consumer of the same group, on other ports.
     pub fn second_consumer(&self) -> Plan {
-        self.consumer.at(Plan::new("second-consumer", "consumer-svc", &self.logs))
+        self.consumer
+            .at(Plan::new("second-consumer", "consumer-svc", &self.logs))
+    }
+
+    /// What a service said so far, over all its runs.
+    ///
+    /// # Panics
+    /// If it was never started.
+    pub fn log(&self, name: &str) -> String {
+        let path = self.logs.join(format!("{name}.log"));
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
     /// Starts both and waits until both are ready.
@@ -116,12 +150,22 @@ impl Shop {
     /// # Panics
     /// If that does not come.
     pub async fn settles(&self, within: Duration) {
-        until_text("every partition is committed to its end", within, async || {
-            let (committed, ends) = tokio::join!(self.witness.committed(), self.witness.ends());
-            let behind: Vec<_> =
-                ends.iter().filter(|(partition, end)| committed.get(partition) != Some(&Some(**end))).collect();
-            if behind.is_empty() { Ok(()) } else { Err(format!("ends {behind:?}, committed {committed:?}")) }
-        })
+        until_text(
+            "every partition is committed to its end",
+            within,
+            async || {
+                let (committed, ends) = tokio::join!(self.witness.committed(), self.witness.ends());
+                let behind: Vec<_> = ends
+                    .iter()
+                    .filter(|(partition, end)| committed.get(partition) != Some(&Some(**end)))
+                    .collect();
+                if behind.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("ends {behind:?}, committed {committed:?}"))
+                }
+            },
+        )
         .await;
     }
 }

@@ -54,7 +54,10 @@ impl Record {
         let value = self.value.as_deref().unwrap_or_default();
         serde_json::from_slice(value).unwrap_or_else(|error| {
             let text = String::from_utf8_lossy(value);
-            panic!("{}/{} is not the five fields ({error}): {text}", self.partition, self.offset)
+            panic!(
+                "{}/{} is not the five fields ({error}): {text}",
+                self.partition, self.offset
+            )
         })
     }
 }
@@ -100,7 +103,10 @@ impl Witness {
         let topic = self.topic.clone();
         self.ask(move |consumer| {
             let marks = watermarks(consumer, &topic)?;
-            Ok(marks.into_iter().map(|(partition, (_, end))| (partition, end)).collect())
+            Ok(marks
+                .into_iter()
+                .map(|(partition, (_, end))| (partition, end))
+                .collect())
         })
         .await
     }
@@ -134,7 +140,8 @@ impl Witness {
         self.ask(move |consumer| {
             let mut list = TopicPartitionList::new();
             for partition in watermarks(consumer, &topic)?.into_keys() {
-                list.add_partition_offset(&topic, partition, Offset::Offset(offset)).map_err(words)?;
+                list.add_partition_offset(&topic, partition, Offset::Offset(offset))
+                    .map_err(words)?;
             }
             consumer.commit(&list, CommitMode::Sync).map_err(words)
         })
@@ -153,9 +160,16 @@ impl Witness {
             .create()
             .expect("the properties of the proofs are valid");
         let writes = records.iter().map(async |record| {
-            let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header { key, value: value.as_deref() })
-            });
+            let headers =
+                record
+                    .headers
+                    .iter()
+                    .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                        headers.insert(Header {
+                            key,
+                            value: value.as_deref(),
+                        })
+                    });
             let mut new = FutureRecord::<[u8], [u8]>::to(&self.topic).partition(record.partition);
             (new.key, new.payload) = (record.key.as_deref(), record.value.as_deref());
             if !record.headers.is_empty() {
@@ -175,7 +189,9 @@ impl Witness {
         question: impl Fn(&BaseConsumer) -> Result<T, String> + Send + 'static,
     ) -> T {
         let mut client = self.client();
-        client.set("group.id", &self.group).set("enable.auto.commit", "false");
+        client
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false");
         let work = move || {
             let consumer: BaseConsumer = client.create().map_err(words)?;
             let deadline = Instant::now() + PATIENCE;
@@ -189,7 +205,9 @@ impl Witness {
         };
         let answer = tokio::task::spawn_blocking(work).await;
         let answer = answer.unwrap_or_else(|error| Err(error.to_string()));
-        answer.unwrap_or_else(|error| panic!("the broker does not testify about {}: {error}", self.topic))
+        answer.unwrap_or_else(|error| {
+            panic!("the broker does not testify about {}: {error}", self.topic)
+        })
     }
 
     fn client(&self) -> ClientConfig {
@@ -210,14 +228,18 @@ fn words(error: impl std::fmt::Display) -> String {
 
 /// First and end offset of each partition.
 fn watermarks(consumer: &BaseConsumer, topic: &str) -> Result<BTreeMap<i32, (i64, i64)>, String> {
-    let metadata = consumer.fetch_metadata(Some(topic), REQUEST).map_err(words)?;
+    let metadata = consumer
+        .fetch_metadata(Some(topic), REQUEST)
+        .map_err(words)?;
     let found = metadata.topics().first().ok_or("no such topic")?;
     if found.error().is_some() || found.partitions().is_empty() {
         return Err(format!("no topic {topic}"));
     }
     let mut marks = BTreeMap::new();
     for partition in found.partitions() {
-        let both = consumer.fetch_watermarks(topic, partition.id(), REQUEST).map_err(words)?;
+        let both = consumer
+            .fetch_watermarks(topic, partition.id(), REQUEST)
+            .map_err(words)?;
         marks.insert(partition.id(), both);
     }
     Ok(marks)
@@ -227,7 +249,8 @@ fn read(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Record>, String> {
     let marks = watermarks(consumer, topic)?;
     let mut list = TopicPartitionList::new();
     for partition in marks.keys() {
-        list.add_partition_offset(topic, *partition, Offset::Beginning).map_err(words)?;
+        list.add_partition_offset(topic, *partition, Offset::Beginning)
+            .map_err(words)?;
     }
     consumer.assign(&list).map_err(words)?;
     let mut left: BTreeMap<i32, i64> = marks
@@ -239,12 +262,19 @@ fn read(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Record>, String> {
     let deadline = Instant::now() + PATIENCE;
     while !left.is_empty() {
         if Instant::now() >= deadline {
-            return Err(format!("{} records read, and no more come; open ends: {left:?}", records.len()));
+            return Err(format!(
+                "{} records read, and no more come; open ends: {left:?}",
+                records.len()
+            ));
         }
-        let Some(polled) = consumer.poll(Duration::from_millis(200)) else { continue };
+        let Some(polled) = consumer.poll(Duration::from_millis(200)) else {
+            continue;
+        };
         // What was written after the ends were asked for belongs to the next reading.
         let message = polled.map_err(words)?;
-        let Some(end) = left.get(&message.partition()) else { continue };
+        let Some(end) = left.get(&message.partition()) else {
+            continue;
+        };
         if message.offset() < *end {
             records.push(record(&message));
         }
@@ -258,7 +288,9 @@ fn read(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Record>, String> {
 
 fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map(|headers| {
-        let each = headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
+        let each = headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
         each.collect()
     });
     Record {

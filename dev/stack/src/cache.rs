@@ -32,12 +32,20 @@ pub fn exclusively(
     progress: &Progress,
     fill: impl FnOnce(&Path) -> Result<(), StackError>,
 ) -> Result<PathBuf, StackError> {
-    let cache = cache_dir();
+    exclusively_in(&cache_dir(), name, progress, fill)
+}
+
+fn exclusively_in(
+    cache: &Path,
+    name: &str,
+    progress: &Progress,
+    fill: impl FnOnce(&Path) -> Result<(), StackError>,
+) -> Result<PathBuf, StackError> {
     let done = cache.join(name);
     if done.is_dir() {
         return Ok(done);
     }
-    fs::create_dir_all(&cache).map_err(StackError::io("create", &cache))?;
+    fs::create_dir_all(cache).map_err(StackError::io("create", cache))?;
     let lock_path = cache.join(format!("{name}.lock"));
     let lock = File::options()
         .create(true)
@@ -61,4 +69,50 @@ pub fn exclusively(
     fill(&unfinished)?;
     fs::rename(&unfinished, &done).map_err(StackError::io("rename", &unfinished))?;
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::exclusively_in;
+    use crate::StackError;
+    use crate::progress::Progress;
+
+    #[test]
+    fn of_many_at_once_one_installs_and_the_others_find_it() {
+        let cache = tempfile::tempdir().unwrap();
+        let fills = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let home = exclusively_in(cache.path(), "tool", &Progress::quiet(), |dir| {
+                        fills.fetch_add(1, Ordering::SeqCst);
+                        fs::write(dir.join("binary"), "whole").map_err(StackError::io("write", dir))
+                    });
+                    assert_eq!(
+                        fs::read_to_string(home.unwrap().join("binary")).unwrap(),
+                        "whole"
+                    );
+                });
+            }
+        });
+        assert_eq!(fills.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_failed_installation_counts_as_none_and_is_begun_anew() {
+        let cache = tempfile::tempdir().unwrap();
+        let failed = exclusively_in(cache.path(), "tool", &Progress::quiet(), |dir| {
+            fs::write(dir.join("half"), "").map_err(StackError::io("write", dir))?;
+            Err(StackError::NotRunning("the installer".to_owned()))
+        });
+        assert!(failed.is_err());
+        let home = exclusively_in(cache.path(), "tool", &Progress::quiet(), |dir| {
+            fs::write(dir.join("binary"), "").map_err(StackError::io("write", dir))
+        });
+        let home = home.unwrap();
+        assert!(home.join("binary").exists() && !home.join("half").exists());
+    }
 }

@@ -128,10 +128,10 @@ impl Part {
         Ok(())
     }
 
-    /// SIGSTOP: it keeps its connections and answers nothing.
+    /// SIGSTOP: it keeps its connections and answers nothing from the moment this returns.
     pub fn freeze(&self) -> Result<(), StackError> {
         self.recipe()?;
-        self.running()?.signal(Signal::Stop);
+        self.running()?.freeze();
         Ok(())
     }
 

@@ -149,6 +149,23 @@ impl Process {
         sent.is_ok()
     }
 
+    /// SIGSTOP, and returns when all its threads have stopped; false if it had ended.
+    pub fn freeze(&self) -> bool {
+        if !self.signal(Signal::Stop) {
+            return false;
+        }
+        // The kernel tells the parent of a stop when the last thread has stopped. The signal alone
+        // leaves a busy thread on another core running for a while.
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        loop {
+            match rustix::process::waitid(WaitId::Pid(self.shared.pid), stopped) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(Some(status)) => return status.stopped(),
+                Ok(None) | Err(_) => return false,
+            }
+        }
+    }
+
     /// Waits for its end; `None` if it still runs after `patience`.
     pub async fn wait_exit(&self, patience: Duration) -> Option<ExitStatus> {
         let mut exit = self.shared.exit.subscribe();

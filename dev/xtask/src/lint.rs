@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use crate::place;
 use crate::tidy;
 
 /// Pinned, so that a new release cannot turn a passing tree into a failing one.
@@ -98,11 +99,8 @@ impl Lint<'_> {
     }
 
     fn cargo(&self, arguments: &[&str], variables: &[(&str, &str)]) -> io::Result<bool> {
-        let mut command = cargo();
-        command
-            .args(arguments)
-            .envs(variables.iter().copied())
-            .current_dir(self.root);
+        let mut command = place::cargo(self.root);
+        command.args(arguments).envs(variables.iter().copied());
         succeeds(command)
     }
 
@@ -126,7 +124,7 @@ impl Lint<'_> {
         // Built beside, not below, the workspace: its toolchain file and target directory are ours.
         let build = home.join("build");
         std::fs::create_dir_all(&build)?;
-        let mut install = cargo();
+        let mut install = place::cargo(self.root);
         install
             .args(["install", "--quiet", "--locked", "cargo-deny", "--version"])
             .args([CARGO_DENY, "--root"])
@@ -143,11 +141,6 @@ impl Lint<'_> {
         std::fs::remove_dir_all(&build)?;
         Ok(program)
     }
-}
-
-/// The cargo that runs us, so that one toolchain does it all.
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 fn succeeds(mut command: Command) -> io::Result<bool> {

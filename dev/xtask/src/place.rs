@@ -22,9 +22,27 @@ pub(crate) fn binaries(root: &Path, profile: &str) -> PathBuf {
     root.join(target).join(profile)
 }
 
-/// The Cargo that runs us, in the checkout.
+/// The Cargo that runs us, in the checkout, as if it were called from a terminal.
+///
+/// What Cargo told this program about its own package is taken away: build scripts that watch such
+/// variables (ring's does) would build again at every change between `cargo test` and us.
 pub(crate) fn cargo(root: &Path) -> Command {
+    const OURS: [&str; 5] = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "CARGO_PRIMARY_",
+    ];
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
+    for (name, _) in std::env::vars_os() {
+        if OURS
+            .iter()
+            .any(|ours| name.to_string_lossy().starts_with(ours))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }

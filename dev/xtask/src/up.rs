@@ -233,7 +233,7 @@ fn announce(
     };
     say("");
     say(&format!(
-        "Purchase Management System is up ({:.1} s, of which {:.1} s building)",
+        "Purchase Management System is up ({:.1} s, of which {:.1} s installing and building)",
         began.elapsed().as_secs_f64(),
         built_at.duration_since(began).as_secs_f64()
     ));

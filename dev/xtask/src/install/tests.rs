@@ -15,6 +15,10 @@ use crate::exit::Failure;
 /// The frontend's tests use what Node has since this version.
 const NODE_AT_LEAST: u32 = 20;
 
+/// Where npm puts what it was asked for.
+const NODE_FROM_NPM: &str = "node_modules/node/bin/node";
+const PLAYWRIGHT: &str = "node_modules/playwright-core";
+
 /// Where the tests' tools are.
 #[derive(Debug)]
 pub(crate) struct Tools {
@@ -64,9 +68,10 @@ fn node() -> Result<PathBuf, Failure> {
             &install,
             &cache_dir().join("logs/install-node.log"),
             &progress(),
-        )
+        )?;
+        present(&dir.join(NODE_FROM_NPM))
     })?;
-    Ok(home.join("node_modules/node/bin/node"))
+    Ok(home.join(NODE_FROM_NPM))
 }
 
 /// The browser driver in the version the frontend asks for; a changed `package.json` is another
@@ -93,9 +98,10 @@ fn playwright(root: &Path) -> Result<PathBuf, Failure> {
             &install,
             &cache_dir().join("logs/install-playwright.log"),
             &progress(),
-        )
+        )?;
+        present(&dir.join(PLAYWRIGHT))
     })?;
-    Ok(home.join("node_modules/playwright-core"))
+    Ok(home.join(PLAYWRIGHT))
 }
 
 fn npm_install(dir: &Path) -> Spawn {
@@ -156,6 +162,11 @@ fn promtool() -> Result<PathBuf, Failure> {
         fs::remove_file(&package).map_err(io("remove", &package))
     })?;
     Ok(home.join("usr/bin/promtool"))
+}
+
+/// npm is content with less than was asked of it, for instance without an install script.
+fn present(path: &Path) -> Result<(), StackError> {
+    fs::metadata(path).map(drop).map_err(io("find", path))
 }
 
 fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StackError {
