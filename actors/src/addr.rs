@@ -5,13 +5,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, MessagingErr};
 use thiserror::Error;
 
+use crate::bell::Bell;
 use crate::reply::Reply;
 use crate::stage_actor::StageMsg;
 
@@ -44,10 +45,45 @@ pub enum AskError {
 /// One actor behind an address, from its start to its end.
 pub(crate) struct Incarnation<M> {
     pub(crate) actor: ActorRef<StageMsg<M>>,
-    /// Messages sent and not yet begun.
-    pub(crate) depth: AtomicUsize,
+    pub(crate) depth: Depth,
     /// Whether a wake-up for finished owned work is in the mailbox already.
-    pub(crate) poked: AtomicBool,
+    pub(crate) bell: Bell,
+}
+
+/// Messages sent and not yet begun. Senders and the receiver count each for themselves, on cache
+/// lines of their own: one shared counter would travel between their cores with every message.
+#[derive(Default)]
+pub(crate) struct Depth {
+    sent: Apart<AtomicUsize>,
+    begun: Apart<AtomicUsize>,
+}
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+impl Depth {
+    pub(crate) fn sent(&self) {
+        self.sent.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was not taken after all.
+    pub(crate) fn unsent(&self) {
+        self.sent.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Called by the receiver only.
+    pub(crate) fn begun(&self) {
+        self.begun.0.store(
+            self.begun.0.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+    }
+
+    fn get(&self) -> usize {
+        let begun = self.begun.0.load(Ordering::Relaxed);
+        self.sent.0.load(Ordering::Relaxed).saturating_sub(begun)
+    }
 }
 
 struct Cell<M> {
@@ -98,9 +134,9 @@ impl<M: Send + 'static> Addr<M> {
         let Some(live) = live.as_ref() else {
             return Err(Undelivered(msg));
         };
-        live.depth.fetch_add(1, Ordering::Relaxed);
+        live.depth.sent();
         live.actor.cast(StageMsg::User(msg)).map_err(|refused| {
-            live.depth.fetch_sub(1, Ordering::Relaxed);
+            live.depth.unsent();
             match refused {
                 MessagingErr::SendErr(StageMsg::User(msg)) => Undelivered(msg),
                 other => unreachable!("a typed local send is taken or given back: {other}"),
@@ -132,7 +168,7 @@ impl<M: Send + 'static> Addr<M> {
             .live
             .load()
             .as_ref()
-            .map_or(0, |live| live.depth.load(Ordering::Relaxed))
+            .map_or(0, |live| live.depth.get())
     }
 
     /// The name given at the start.

@@ -16,6 +16,18 @@ pub struct BatchLimits {
 }
 
 /// Collects items into batches that keep the order and stay within [`BatchLimits`].
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use actors::{BatchLimits, Batcher};
+///
+/// let limits = BatchLimits { count: 2, bytes: 100, age: Duration::from_millis(20) };
+/// let (mut batcher, now) = (Batcher::new(limits), Instant::now());
+/// assert_eq!(batcher.push("a", 1, now), None);
+/// assert_eq!(batcher.push("b", 1, now), Some(vec!["a", "b"]));
+/// batcher.push("c", 1, now);
+/// assert_eq!(batcher.take_due(now + limits.age), Some(vec!["c"]));
+/// ```
 #[derive(Debug)]
 pub struct Batcher<T> {
     limits: BatchLimits,

@@ -72,8 +72,18 @@ impl<T: Send + 'static, S: BatchSink<T>> BatchStage<T, S> {
         }
     }
 
+    /// Age seals a batch only where it can be written at once. While every writer is busy it grows
+    /// instead: a slow sink gets full batches, not a queue of the small ones that age would cut.
+    fn can_write(&self, cx: &Cx<BatchMsg<T>>) -> bool {
+        self.ready.is_empty() && cx.in_flight() < self.in_flight
+    }
+
     /// The timer that runs is kept if it is early enough: looking in vain is cheaper than a new one.
     fn watch_deadline(&mut self, cx: &mut Cx<BatchMsg<T>>) {
+        if !self.can_write(cx) {
+            // The end of a write looks at the age again.
+            return;
+        }
         let Some(deadline) = self.batcher.deadline().map(Instant::from_std) else {
             return;
         };
@@ -94,16 +104,16 @@ impl<T: Send + 'static, S: BatchSink<T>> Stage for BatchStage<T, S> {
                 for (item, bytes) in items {
                     self.ready.extend(self.batcher.push(item, bytes, now));
                 }
-                self.ready.extend(self.batcher.take_due(now));
             }
             BatchMsg::Flush => self.ready.extend(self.batcher.flush()),
-            BatchMsg::Due => {
-                self.timer = None;
-                self.ready.extend(self.batcher.take_due(now));
-            }
+            BatchMsg::Due => self.timer = None,
             BatchMsg::Written => {}
         }
         self.write_ready(cx);
+        if self.can_write(cx) {
+            self.ready.extend(self.batcher.take_due(now));
+            self.write_ready(cx);
+        }
         self.watch_deadline(cx);
         Ok(())
     }

@@ -75,6 +75,29 @@ struct Shared {
 }
 
 /// Handle to the children of a [dynamic supervisor](crate::SupervisorSpec::dynamic).
+///
+/// ```
+/// use std::time::Duration;
+/// use actors::testkit::Probe;
+/// use actors::{Addr, Children, StartError, StopOutcome, SupervisorSpec, System};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), actors::Failure> {
+/// let readers = Children::new();
+/// let system = System::start("readers", SupervisorSpec::dynamic(&readers)).await?;
+/// let (probe, addr) = (Probe::<u8>::new(), Addr::new("reader-7"));
+///
+/// let first = readers.start(probe.child("reader-7", &addr)).await?;
+/// let twice = readers.start(probe.child("reader-7", &addr)).await;
+/// assert_eq!(twice, Err(StartError::AlreadyThere("reader-7".to_owned())));
+///
+/// let outcome = readers.stop("reader-7", Duration::from_secs(1)).await?;
+/// assert_eq!(outcome, StopOutcome::Drained);
+/// let again = readers.start(probe.child("reader-7", &addr)).await?;
+/// assert!(again > first);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct Children {
     shared: Arc<Shared>,
@@ -136,6 +159,15 @@ impl Children {
     fn tell(&self, msg: SupMsg) -> Option<()> {
         let supervisor = self.shared.supervisor.load();
         supervisor.as_ref()?.cast(msg).ok()
+    }
+
+    #[cfg(feature = "testkit")]
+    pub(crate) fn kill_supervisor(&self) -> bool {
+        let supervisor = self.shared.supervisor.load();
+        supervisor
+            .as_ref()
+            .map(|supervisor| supervisor.kill())
+            .is_some()
     }
 
     /// A supervisor takes the handle. Refused while another one has it.

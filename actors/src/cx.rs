@@ -99,9 +99,9 @@ impl<M: Send + 'static> Cx<M> {
         let me = Arc::clone(&self.me);
         let task = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            me.depth.fetch_add(1, Ordering::Relaxed);
+            me.depth.sent();
             if me.actor.cast(StageMsg::User(msg)).is_err() {
-                me.depth.fetch_sub(1, Ordering::Relaxed);
+                me.depth.unsent();
             }
         });
         Timer {
@@ -156,7 +156,7 @@ fn deliver<M: Send + 'static>(
     done: Done<M>,
 ) {
     let taken = done_in.send(done).is_ok();
-    if taken && !me.poked.swap(true, Ordering::AcqRel) && me.actor.cast(StageMsg::Poke).is_err() {
+    if taken && me.bell.ring() && me.actor.cast(StageMsg::Poke).is_err() {
         // Draining: the end of the actor waits on the channel itself.
         tracing::trace!("a result arrived at a closed mailbox");
     }

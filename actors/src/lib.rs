@@ -2,11 +2,50 @@
 //!
 //! In: stages, written as plain async functions, and a specification of who supervises whom. Out: a
 //! running tree that restarts what fails and drains what is asked to end. It knows no domain, no
-//! broker and no database.
+//! broker and no database, and shows no ractor type.
+//!
+//! - [`Stage`] is the work of one actor; it lives at an [`Addr`] and has its hands in a [`Cx`].
+//! - [`ChildSpec`] and [`SupervisorSpec`] say how it is started, restarted and stopped; [`System`] runs
+//!   them, [`Children`] come and go, [`Watch`] looks after progress.
+//! - [`Credits`] bound what is under way, a [`Receipt`] settles each [`Delivery`] exactly once, a
+//!   [`Tracker`] says how far a lane is settled without a hole.
+//! - [`BatchStage`] batches; a [`Flow`] plans a whole [`Pipeline`] from [`Source`] to [`Sink`].
+//! - [`SystemHandle`] shows the live [`Tree`] and the stream of [`Event`]s.
+//!
+//! The words, the promises and a picture are in the crate's README.
+//!
+//! ```
+//! use std::time::Duration;
+//! use actors::{Addr, ChildSpec, Cx, Failure, Reply, Stage, Strategy, SupervisorSpec, System};
+//!
+//! struct Greeter;
+//!
+//! impl Stage for Greeter {
+//!     type Msg = (&'static str, Reply<String>);
+//!
+//!     async fn handle(&mut self, (name, reply): Self::Msg, _cx: &mut Cx<Self::Msg>) -> Result<(), Failure> {
+//!         reply.send(format!("hello {name}")).ok();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Failure> {
+//! let greeter = Addr::new("greeter");
+//! let spec = SupervisorSpec::new(Strategy::OneForOne)
+//!     .child(ChildSpec::stage("greeter", &greeter, |_epoch| Greeter));
+//! let system = System::start("demo", spec).await?;
+//! let second = Duration::from_secs(1);
+//! assert_eq!(greeter.ask(second, |reply| ("you", reply)).await?, "hello you");
+//! assert!(system.drain(second).await.is_clean());
+//! # Ok(())
+//! # }
+//! ```
 
 mod addr;
 mod batch;
 mod batch_stage;
+mod bell;
 mod children;
 mod credits;
 mod cx;
@@ -46,7 +85,7 @@ pub use pipeline::{
     Failed, Fate, Flow, Passed, Pipeline, Pulled, Sink, Source, Step, Unusable, Verdict,
 };
 pub use rate::Rate;
-pub use receipt::{Delivery, Outcome, Outlet, Position, Receipt, Settle, Settled};
+pub use receipt::{Delivery, Origin, Outcome, Outlet, Position, Receipt, Settle, Settled};
 pub use reply::{Dropped, Reply};
 pub use restart::{Backoff, Intensity};
 pub use spec::{ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec};

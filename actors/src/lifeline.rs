@@ -5,6 +5,8 @@
 //! the end when the last of them is gone. [`Guard`] is held by the supervisor and kills when dropped,
 //! so no child outlives it.
 
+mod control;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -13,10 +15,11 @@ use ractor::{ActorCell, ActorRef};
 use tokio::sync::mpsc;
 
 use crate::supervisor::SupMsg;
-use crate::sync::{Mutex, lock};
+use crate::sync::{self, Mutex, lock};
 use crate::system::Shared;
 use crate::tree::Node;
 use crate::{Epoch, Exit, Laggard};
+use control::Reachable;
 
 /// What a child tells.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ impl Notice {
     pub(crate) fn abandon(&self) {
         if !self.told.swap(true, Ordering::AcqRel) {
             let exit = lock(&self.exit).take().unwrap_or_else(|| {
-                if self.control.killed.load(Ordering::Acquire) {
+                if self.control.is_killed() {
                     Exit::Killed
                 } else {
                     Exit::KilledByOthers
@@ -120,7 +123,9 @@ pub(crate) enum Target {
     Supervisor(ActorRef<SupMsg>),
 }
 
-impl Target {
+impl Reachable for Target {
+    type Order = DrainOrder;
+
     fn kill(&self) {
         match self {
             Self::Stage(cell) => cell.kill(),
@@ -146,56 +151,8 @@ pub(crate) struct DrainOrder {
     pub(crate) laggards: Laggards,
 }
 
-#[derive(Default)]
-struct Reach {
-    target: Option<Target>,
-    up: bool,
-    /// Asked for before it was up.
-    drain: Option<DrainOrder>,
-}
-
-/// The supervisor's hand on one incarnation; orders given before it can be reached are kept.
-#[derive(Default)]
-pub(crate) struct Control {
-    killed: AtomicBool,
-    reach: Mutex<Reach>,
-}
-
-impl Control {
-    /// The incarnation can be killed from now on.
-    pub(crate) fn reached(&self, target: Target) {
-        let mut reach = lock(&self.reach);
-        if self.killed.load(Ordering::Acquire) {
-            target.kill();
-        }
-        reach.target = Some(target);
-    }
-
-    /// The incarnation can be drained from now on: it has started.
-    pub(crate) fn up(&self) {
-        let mut reach = lock(&self.reach);
-        reach.up = true;
-        if let (Some(order), Some(target)) = (reach.drain.take(), &reach.target) {
-            target.drain(order);
-        }
-    }
-
-    pub(crate) fn drain(&self, order: DrainOrder) {
-        let mut reach = lock(&self.reach);
-        match &reach.target {
-            Some(target) if reach.up => target.drain(order),
-            _ => reach.drain = Some(order),
-        }
-    }
-
-    pub(crate) fn kill(&self) {
-        let reach = lock(&self.reach);
-        self.killed.store(true, Ordering::Release);
-        if let Some(target) = &reach.target {
-            target.kill();
-        }
-    }
-}
+/// The supervisor's hand on one incarnation.
+pub(crate) type Control = control::Control<Target>;
 
 /// Kills when dropped.
 pub(crate) struct Guard(pub(crate) Arc<Control>);

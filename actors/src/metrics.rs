@@ -35,9 +35,13 @@ const CREDITS_IN_USE: &str = "credits_in_use";
 const CREDITS_LIMIT: &str = "credits_limit";
 const SETTLED: &str = "receipts_settled_total";
 
-static STORED: AtomicU64 = AtomicU64::new(0);
-static DEAD_LETTERED: AtomicU64 = AtomicU64::new(0);
-static SETTLED_FAILED: AtomicU64 = AtomicU64::new(0);
+/// In the order of [`OUTCOMES`], which is that of the variants of [`Outcome`].
+static SETTLED_TOTALS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+const OUTCOMES: [(Outcome, &str); 3] = [
+    (Outcome::Stored, "stored"),
+    (Outcome::DeadLettered, "dead_lettered"),
+    (Outcome::Failed, "failed"),
+];
 static CREDITS: Mutex<Vec<WeakCredits>> = Mutex::new(Vec::new());
 
 /// Makes an account known to the gauges.
@@ -52,18 +56,11 @@ pub(crate) fn watch_credits(credits: &WeakCredits) {
 
 /// Counts settlements.
 pub(crate) fn settled<C>(batch: &[Settled<C>]) {
-    let count = |outcome| {
-        batch
-            .iter()
-            .filter(|settled| settled.outcome == outcome)
-            .count() as u64
-    };
-    for (total, outcome) in [
-        (&STORED, Outcome::Stored),
-        (&DEAD_LETTERED, Outcome::DeadLettered),
-        (&SETTLED_FAILED, Outcome::Failed),
-    ] {
-        let new = count(outcome);
+    let mut new = [0; 3];
+    for settled in batch {
+        new[settled.outcome as usize] += 1;
+    }
+    for (total, new) in SETTLED_TOTALS.iter().zip(new) {
         if new > 0 {
             total.fetch_add(new, Ordering::Relaxed);
         }
@@ -213,7 +210,8 @@ fn publish_credits() {
 /// Settlements are counted for the whole process, not for one system: told as absolute totals, so
 /// that several systems in one process agree.
 fn publish_settled() {
-    counter!(SETTLED, "outcome" => "stored").absolute(STORED.load(Ordering::Relaxed));
-    counter!(SETTLED, "outcome" => "dead_lettered").absolute(DEAD_LETTERED.load(Ordering::Relaxed));
-    counter!(SETTLED, "outcome" => "failed").absolute(SETTLED_FAILED.load(Ordering::Relaxed));
+    for (outcome, name) in OUTCOMES {
+        let total = SETTLED_TOTALS[outcome as usize].load(Ordering::Relaxed);
+        counter!(SETTLED, "outcome" => name).absolute(total);
+    }
 }

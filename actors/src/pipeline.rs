@@ -3,13 +3,16 @@
 //!
 //! Records of one key go through one worker and one writer, and no two batches of a key are written
 //! at once, so their order is kept. A record that fails fails its lane, which begins again at its
-//! last commit; an unusable one goes to the failed handler.
+//! last commit; what was behind it is not written before that. An unusable record goes to the failed
+//! handler, and those behind it go on meanwhile.
 
 mod book;
+mod build;
 mod flow;
 mod lane;
 mod ports;
 mod shelf;
+mod turns;
 mod work;
 mod write;
 
@@ -30,6 +33,7 @@ use crate::{
     Addr, ChildSpec, Children, Credits, Delivery, Epoch, Outcome, Pulse, Rate, Restart, StartError,
     StopError, StopOutcome, Watch,
 };
+use book::Book;
 use lane::Lane;
 use work::WorkMsg;
 
@@ -37,6 +41,8 @@ use work::WorkMsg;
 struct Work<V, N: 'static> {
     key: u64,
     bytes: usize,
+    /// Where it is settled.
+    book: Arc<Book<N>>,
     delivery: Delivery<V, N>,
 }
 

@@ -57,25 +57,83 @@ pub trait Settle<C>: Send + Sync + 'static {
 /// A shared [`Settle`].
 pub type Outlet<C> = Arc<dyn Settle<C>>;
 
+/// What the receipts of one chunk have in common: where they are settled and the credit they share.
+///
+/// Receipts made from one origin cost a counter each; [`Receipt::new`] makes an origin for one alone.
+///
+/// ```
+/// use std::sync::Arc;
+/// use actors::testkit::Settlements;
+/// use actors::{Cost, Credits, Epoch, Origin, Outcome, Position, Receipt};
+///
+/// let (book, room) = (Settlements::<()>::new(), Credits::new("room", Cost { count: 10, bytes: 10 }));
+/// let permit = room.try_take(Cost { count: 2, bytes: 2 })?;
+/// let origin = Origin::new(book.outlet(), Some(Arc::new(permit)));
+/// let epoch = Epoch::next();
+/// let receipts = [0, 1].map(|seq| origin.receipt(Position { lane: 0, epoch, seq }));
+/// drop(origin);
+/// Receipt::settle_all(receipts.map(|receipt| (receipt, Outcome::Stored, None)));
+/// assert_eq!((book.with(Outcome::Stored), room.in_use().count), (vec![0, 1], 0));
+/// # Ok::<(), actors::Refused>(())
+/// ```
+pub struct Origin<C: 'static = ()> {
+    shared: Arc<Shared<C>>,
+}
+
+struct Shared<C: 'static> {
+    outlet: Outlet<C>,
+    /// Held for its drop only: the credit comes back when all the work is settled.
+    permit: Option<Arc<Permit>>,
+}
+
+/// Settlements for one outlet.
+type Call<C> = (Arc<Shared<C>>, Vec<Settled<C>>);
+
+impl<C: 'static> Origin<C> {
+    /// An origin. The permit is given back when the origin is dropped and its last receipt settled.
+    pub fn new(outlet: Outlet<C>, permit: Option<Arc<Permit>>) -> Self {
+        Self {
+            shared: Arc::new(Shared { outlet, permit }),
+        }
+    }
+
+    /// A receipt for the delivery at `position`.
+    pub fn receipt(&self, position: Position) -> Receipt<C> {
+        Receipt {
+            position,
+            origin: Some(Arc::clone(&self.shared)),
+        }
+    }
+}
+
 /// Must be settled exactly once; dropping it settles it as [`Outcome::Failed`].
 ///
 /// It may carry a share of the sender's permit, which it gives back after the settlement is told.
+///
+/// ```
+/// use actors::testkit::Settlements;
+/// use actors::{Epoch, Outcome, Position};
+///
+/// let book = Settlements::<()>::new();
+/// let at = |seq| Position { lane: 0, epoch: Epoch::next(), seq };
+/// book.receipt(at(1), None).settle(Outcome::Stored, None);
+/// drop(book.receipt(at(2), None));
+/// assert_eq!((book.with(Outcome::Stored), book.with(Outcome::Failed)), (vec![1], vec![2]));
+/// ```
 #[must_use = "a dropped receipt is a failed delivery"]
 pub struct Receipt<C: 'static = ()> {
     position: Position,
     /// Absent once settled.
-    outlet: Option<Outlet<C>>,
-    /// Held for its drop only: the credit comes back when the work is settled.
-    permit: Option<Arc<Permit>>,
+    origin: Option<Arc<Shared<C>>>,
 }
 
 impl<C: 'static> Receipt<C> {
-    /// A receipt for the delivery at `position`; `permit` is shared by the deliveries it was taken for.
+    /// A receipt for the delivery at `position`; `permit` is shared by the deliveries it was taken
+    /// for. For many with the same outlet and permit, an [`Origin`] is cheaper.
     pub fn new(position: Position, outlet: Outlet<C>, permit: Option<Arc<Permit>>) -> Self {
         Self {
             position,
-            outlet: Some(outlet),
-            permit,
+            origin: Some(Arc::new(Shared { outlet, permit })),
         }
     }
 
@@ -86,32 +144,39 @@ impl<C: 'static> Receipt<C> {
 
     /// Settles many with one call per outlet. The order within an outlet is kept.
     pub fn settle_all(batch: impl IntoIterator<Item = (Self, Outcome, Option<C>)>) {
-        let mut calls: Vec<(Outlet<C>, Vec<Settled<C>>)> = Vec::new();
-        let mut permits = Vec::new();
+        let batch = batch.into_iter();
+        let mut room = batch.size_hint().0;
+        let mut calls: Vec<Call<C>> = Vec::new();
+        // Kept until their settlements are told: with the last of them the credit comes back.
+        let mut others = Vec::new();
         for (mut receipt, outcome, note) in batch {
-            let Some(outlet) = receipt.outlet.take() else {
+            let Some(origin) = receipt.origin.take() else {
                 continue;
             };
-            permits.extend(receipt.permit.take());
             let settled = Settled {
                 position: receipt.position,
                 outcome,
                 note,
             };
-            // Nearly always the outlet of the record before.
-            match calls
+            // Nearly always the one before.
+            let known = calls
                 .iter_mut()
                 .rev()
-                .find(|(known, _)| Arc::ptr_eq(known, &outlet))
-            {
-                Some((_, call)) => call.push(settled),
-                None => calls.push((outlet, vec![settled])),
+                .find(|(known, _)| known.settles_with(&origin));
+            if let Some((known, call)) = known {
+                call.push(settled);
+                if !Arc::ptr_eq(known, &origin) {
+                    others.push(origin);
+                }
+            } else {
+                let mut call = Vec::with_capacity(std::mem::take(&mut room).max(1));
+                call.push(settled);
+                calls.push((origin, call));
             }
         }
-        for (outlet, call) in calls {
-            hand_over(&outlet, call);
+        for (origin, call) in calls {
+            hand_over(&origin.outlet, call);
         }
-        drop(permits);
     }
 
     /// Which delivery it stands for.
@@ -120,14 +185,22 @@ impl<C: 'static> Receipt<C> {
     }
 
     fn tell(&mut self, outcome: Outcome, note: Option<C>) {
-        if let Some(outlet) = self.outlet.take() {
-            let call = vec![Settled {
-                position: self.position,
-                outcome,
-                note,
-            }];
-            hand_over(&outlet, call);
+        if let Some(origin) = self.origin.take() {
+            hand_over(
+                &origin.outlet,
+                vec![Settled {
+                    position: self.position,
+                    outcome,
+                    note,
+                }],
+            );
         }
+    }
+}
+
+impl<C: 'static> Shared<C> {
+    fn settles_with(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        Arc::ptr_eq(self, other) || Arc::ptr_eq(&self.outlet, &other.outlet)
     }
 }
 
@@ -150,7 +223,13 @@ impl<C: 'static> fmt::Debug for Receipt<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receipt")
             .field("position", &self.position)
-            .field("holds_credit", &self.permit.is_some())
+            .field(
+                "holds_credit",
+                &self
+                    .origin
+                    .as_ref()
+                    .is_some_and(|origin| origin.permit.is_some()),
+            )
             .finish()
     }
 }
@@ -175,82 +254,4 @@ impl<T, C: 'static> Delivery<T, C> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sync::{Mutex, lock};
-    use crate::{Cost, Credits};
-
-    #[derive(Default)]
-    struct Log(Mutex<Vec<Vec<Settled<u8>>>>);
-
-    impl Settle<u8> for Log {
-        fn settled(&self, batch: Vec<Settled<u8>>) {
-            lock(&self.0).push(batch);
-        }
-    }
-
-    impl Log {
-        fn outcomes(&self) -> Vec<Vec<(u64, Outcome)>> {
-            lock(&self.0)
-                .iter()
-                .map(|call| call.iter().map(|s| (s.position.seq, s.outcome)).collect())
-                .collect()
-        }
-    }
-
-    fn receipt(seq: u64, log: &Arc<Log>, permit: Option<Arc<Permit>>) -> Receipt<u8> {
-        Receipt::new(
-            Position {
-                lane: 0,
-                epoch: Epoch::next(),
-                seq,
-            },
-            Arc::clone(log) as Outlet<u8>,
-            permit,
-        )
-    }
-
-    #[test]
-    fn a_dropped_receipt_is_settled_as_failed_once() {
-        let log = Arc::new(Log::default());
-        drop(receipt(1, &log, None));
-        receipt(2, &log, None).settle(Outcome::Stored, Some(7));
-        assert_eq!(
-            log.outcomes(),
-            [vec![(1, Outcome::Failed)], vec![(2, Outcome::Stored)]]
-        );
-        assert_eq!(lock(&log.0)[1][0].note, Some(7));
-    }
-
-    #[test]
-    fn many_are_settled_with_one_call_per_outlet_in_order() {
-        let (left, right) = (Arc::new(Log::default()), Arc::new(Log::default()));
-        let batch = [(1, &left), (2, &right), (3, &left), (4, &right)];
-        Receipt::settle_all(
-            batch.map(|(seq, log)| (receipt(seq, log, None), Outcome::Stored, None)),
-        );
-        assert_eq!(
-            left.outcomes(),
-            [vec![(1, Outcome::Stored), (3, Outcome::Stored)]]
-        );
-        assert_eq!(
-            right.outcomes(),
-            [vec![(2, Outcome::Stored), (4, Outcome::Stored)]]
-        );
-    }
-
-    #[test]
-    fn the_credit_comes_back_with_the_last_receipt_that_shares_it() {
-        let credits = Credits::new("t", Cost { count: 2, bytes: 2 });
-        let permit = Arc::new(credits.try_take(Cost { count: 2, bytes: 2 }).unwrap());
-        let log = Arc::new(Log::default());
-        let (first, second) = (
-            receipt(1, &log, Some(Arc::clone(&permit))),
-            receipt(2, &log, Some(permit)),
-        );
-        first.settle(Outcome::Stored, None);
-        assert_eq!(credits.in_use().count, 2);
-        drop(second);
-        assert_eq!(credits.in_use().count, 0);
-    }
-}
+mod tests;

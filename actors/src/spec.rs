@@ -1,21 +1,22 @@
 //! What is to be supervised, and how. In: ids, recipes, rules. Out: specifications a supervisor can
 //! start from again and again.
 
-use std::collections::HashSet;
+mod group;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::children::Children;
 use crate::guard::catch_now;
 use crate::lifeline::Launch;
 use crate::stage_actor;
 use crate::supervisor::machine::Policy;
 use crate::tree::Kind;
 use crate::watch::Watch;
-use crate::{Addr, Backoff, Epoch, Exit, Intensity, Stage, StartError, supervisor};
+use crate::{Addr, Epoch, Exit, Stage, StartError, supervisor};
+pub use group::SupervisorSpec;
 
 /// Who is restarted together with a failed child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,7 @@ pub struct ChildSpec {
     restart: Restart,
     shutdown: Shutdown,
     start_within: Option<Duration>,
+    vital: bool,
     pub(crate) watch: Option<Watch>,
 }
 
@@ -109,6 +111,7 @@ impl ChildSpec {
             restart: Restart::Permanent,
             shutdown: Shutdown::Drain(PATIENCE),
             start_within: None,
+            vital: false,
             watch: None,
         }
     }
@@ -123,6 +126,7 @@ impl ChildSpec {
             restart: Restart::Permanent,
             shutdown: Shutdown::Infinity,
             start_within: None,
+            vital: false,
             watch: None,
         }
     }
@@ -146,6 +150,14 @@ impl ChildSpec {
         self
     }
 
+    /// Makes its failure its supervisor's: it is not restarted, the supervisor gives up with the cause.
+    /// For a child whose state cannot be made again by a restart, such as a dynamic supervisor,
+    /// which would come back without its children.
+    pub fn vital(mut self) -> Self {
+        self.vital = true;
+        self
+    }
+
     /// Has its supervisor watch over its progress; see [`Watch`].
     pub fn watch(mut self, watch: Watch) -> Self {
         self.watch = Some(watch);
@@ -163,6 +175,7 @@ impl ChildSpec {
             restart: self.restart,
             shutdown: self.shutdown,
             start_within: self.start_within,
+            vital: self.vital,
             keeps_deadlines,
         }
     }
@@ -218,79 +231,5 @@ impl fmt::Debug for ChildSpec {
             .field("restart", &self.restart)
             .field("shutdown", &self.shutdown)
             .finish()
-    }
-}
-
-/// A supervisor: its children, in the order of their start, and its rules.
-#[derive(Clone, Debug)]
-pub struct SupervisorSpec {
-    pub(crate) strategy: Strategy,
-    pub(crate) intensity: Intensity,
-    pub(crate) backoff: Backoff,
-    pub(crate) children: Vec<ChildSpec>,
-    pub(crate) dynamic: Option<Children>,
-}
-
-impl SupervisorSpec {
-    /// A supervisor without children so far.
-    pub fn new(strategy: Strategy) -> Self {
-        Self {
-            strategy,
-            intensity: Intensity::default(),
-            backoff: Backoff::default(),
-            children: Vec::new(),
-            dynamic: None,
-        }
-    }
-
-    /// A one-for-one supervisor whose children come and go at run time through `children`, keyed by
-    /// their id. It starts empty, also after a restart of its own. When it stops, its children drain
-    /// all at once: there is no order among them.
-    pub fn dynamic(children: &Children) -> Self {
-        Self {
-            dynamic: Some(children.clone()),
-            ..Self::new(Strategy::OneForOne)
-        }
-    }
-
-    /// How many restarts are allowed; they are counted over all its children.
-    pub fn intensity(mut self, intensity: Intensity) -> Self {
-        self.intensity = intensity;
-        self
-    }
-
-    /// How long it waits before a restart; counted for each child alone.
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.backoff = backoff;
-        self
-    }
-
-    /// Adds a child after those that are there.
-    pub fn child(mut self, child: ChildSpec) -> Self {
-        self.children.push(child);
-        self
-    }
-
-    pub(crate) fn check(&self, path: &str) -> Result<(), StartError> {
-        let invalid = |flaw: &str| StartError::Invalid {
-            path: path.to_owned(),
-            flaw: flaw.to_owned(),
-        };
-        if let Some(flaw) = self.backoff.flaw() {
-            return Err(invalid(flaw));
-        }
-        if self.dynamic.is_some() && !self.children.is_empty() {
-            return Err(invalid(
-                "a dynamic supervisor takes its children at run time only",
-            ));
-        }
-        let mut ids = HashSet::new();
-        for child in &self.children {
-            if !ids.insert(child.id.as_str()) {
-                return Err(StartError::DuplicateId(format!("{path}/{}", child.id)));
-            }
-            child.check(path)?;
-        }
-        Ok(())
     }
 }

@@ -6,13 +6,14 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use ::metrics::Histogram;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
-use crate::addr::Incarnation;
+use crate::addr::{Depth, Incarnation};
+use crate::bell::Bell;
 use crate::cx::Done;
 use crate::exit::chain;
 use crate::guard::{catch, catch_now};
@@ -148,8 +149,8 @@ impl<S: Stage> Actor for StageActor<S> {
         } = args;
         let me = Arc::new(Incarnation {
             actor: myself.clone(),
-            depth: AtomicUsize::new(0),
-            poked: AtomicBool::new(false),
+            depth: Depth::default(),
+            bell: Bell::new(),
         });
         let mut state = State {
             stage: Some(stage),
@@ -194,12 +195,11 @@ impl<S: Stage> Actor for StageActor<S> {
         state: &mut State<S>,
     ) -> Result<(), ActorProcessingErr> {
         if let StageMsg::Poke = message {
-            // Before looking, so that a result that comes right after is announced again.
-            state.cx.me.poked.store(false, Ordering::Release);
+            state.cx.me.bell.heard();
         }
         state.take_done().await?;
         if let StageMsg::User(msg) = message {
-            state.cx.me.depth.fetch_sub(1, Ordering::Relaxed);
+            state.cx.me.depth.begun();
             if !state.cx.finishing {
                 state.call(msg).await?;
             }

@@ -30,10 +30,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn emit(&self, event: Event) {
-        // Without subscribers there is nobody to miss it.
-        if self.events.send(event).is_err() {
-            tracing::trace!("an event without subscribers");
+    /// Without subscribers nothing is made.
+    pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
+        if self.events.receiver_count() > 0 && self.events.send(event()).is_err() {
+            tracing::trace!("the last subscriber left");
         }
     }
 }
@@ -175,7 +175,7 @@ impl System {
             exit,
             took: began.elapsed(),
         };
-        self.handle.shared.emit(Event::Drained {
+        self.handle.shared.emit(|| Event::Drained {
             path: self.handle.node.path.clone(),
             took: report.took,
         });

@@ -16,7 +16,7 @@ pub use memory::{MemoryLane, MemorySink, MemorySource, Ran, run_pipeline};
 pub use probe::{Probe, ProbeStage};
 pub use settlements::Settlements;
 
-use crate::Addr;
+use crate::{Addr, Children};
 
 /// Kills the actor that lives at the address, as an outsider would: not through its supervisor.
 /// False if nobody lives there.
@@ -26,6 +26,11 @@ pub fn kill<M: Send + 'static>(addr: &Addr<M>) -> bool {
         live.actor.kill();
     }
     live.is_some()
+}
+
+/// Kills a dynamic supervisor as an outsider would. False if it does not run.
+pub fn kill_supervisor(children: &Children) -> bool {
+    children.kill_supervisor()
 }
 
 /// Waits until a condition holds.

@@ -123,7 +123,8 @@ proptest! {
         let mut tracker = Tracker::new(*epochs.last().unwrap(), 0);
         tracker.admit(0).unwrap();
         for epoch in &epochs[..count - 1] {
-            prop_assert!(matches!(tracker.settle(0, *epoch), Err(TrackError::Fenced { .. })));
+            let fenced = matches!(tracker.settle(0, *epoch), Err(TrackError::Fenced { .. }));
+            prop_assert!(fenced);
         }
         prop_assert_eq!(tracker.settle(0, epochs[count - 1]), Ok(()));
     }

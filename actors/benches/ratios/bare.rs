@@ -56,7 +56,7 @@ impl Actor for Last {
     ) -> Result<(), ActorProcessingErr> {
         *left -= 1;
         if *left == 0 {
-            drop(done.take().map(|done| done.send(())));
+            done.take().unwrap().send(()).unwrap();
         }
         Ok(())
     }
@@ -71,7 +71,7 @@ pub(crate) async fn single(messages: u64) -> Duration {
     tokio::spawn(async move {
         for msg in 0..messages {
             first.cast(msg).unwrap();
-            if msg % 128 == 0 {
+            if msg % 100 == 99 {
                 tokio::task::yield_now().await;
             }
         }
@@ -132,7 +132,7 @@ impl Actor for LastBatch {
     ) -> Result<(), ActorProcessingErr> {
         *left -= msg.len() as u64;
         if *left == 0 {
-            drop(done.take().map(|done| done.send(())));
+            done.take().unwrap().send(()).unwrap();
         }
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actors::{
-    Addr, ChildSpec, Cost, Credits, Cx, Delivery, Epoch, Failure, Outcome, Outlet, Position,
-    Receipt, Settle, Settled, Stage, Strategy, SupervisorSpec, System,
+    Addr, ChildSpec, Cost, Credits, Cx, Delivery, Epoch, Failure, Origin, Outcome, Outlet,
+    Position, Receipt, Settle, Settled, Stage, Strategy, SupervisorSpec, System,
 };
 use tokio::sync::oneshot;
 
@@ -14,6 +14,9 @@ use crate::BATCH;
 
 /// Room enough that nobody waits for nothing, small enough that memory stays flat.
 pub(crate) const ROOM: usize = 10_000;
+
+/// What a source would poll at once.
+const POLLED: usize = 100;
 
 pub(crate) struct Done {
     left: AtomicU64,
@@ -42,7 +45,7 @@ impl Settle<()> for Done {
         );
         let count = batch.len() as u64;
         if self.left.fetch_sub(count, Ordering::Relaxed) == count {
-            drop(self.done.lock().unwrap().take().map(|done| done.send(())));
+            self.done.lock().unwrap().take().unwrap().send(()).unwrap();
         }
     }
 }
@@ -101,26 +104,29 @@ pub(crate) async fn single(messages: u64) -> Duration {
     let epoch = Epoch::next();
     let began = Instant::now();
     tokio::spawn(async move {
-        for seq in 0..messages {
-            let permit = credits
-                .take(Cost { count: 1, bytes: 8 }, Duration::MAX)
-                .await
-                .unwrap();
-            let position = Position {
-                lane: 0,
-                epoch,
-                seq,
+        // Credits are drawn for as many messages as a source would poll at once; each message is
+        // sent, and settled, on its own.
+        for chunk in 0..messages / POLLED as u64 {
+            let cost = Cost {
+                count: POLLED,
+                bytes: POLLED * 8,
             };
-            let receipt = Receipt::new(position, Arc::clone(&outlet), Some(Arc::new(permit)));
-            first
-                .send(Delivery {
-                    value: seq,
-                    receipt,
-                })
-                .unwrap();
-            if seq % 128 == 0 {
-                tokio::task::yield_now().await;
+            let permit = credits.take(cost, Duration::MAX).await.unwrap();
+            let origin = Origin::new(Arc::clone(&outlet), Some(Arc::new(permit)));
+            for seq in chunk * POLLED as u64..(chunk + 1) * POLLED as u64 {
+                let receipt = origin.receipt(Position {
+                    lane: 0,
+                    epoch,
+                    seq,
+                });
+                first
+                    .send(Delivery {
+                        value: seq,
+                        receipt,
+                    })
+                    .unwrap();
             }
+            tokio::task::yield_now().await;
         }
     });
     finished.await.unwrap();
@@ -177,16 +183,15 @@ pub(crate) async fn batch(
         )
         .await
         .unwrap();
-    let permit = Arc::new(permit);
+    let origin = Origin::new(Arc::clone(outlet), Some(Arc::new(permit)));
     (0..BATCH as u64)
         .map(|at| {
             let seq = number * BATCH as u64 + at;
-            let position = Position {
+            let receipt = origin.receipt(Position {
                 lane: 0,
                 epoch,
                 seq,
-            };
-            let receipt = Receipt::new(position, Arc::clone(outlet), Some(Arc::clone(&permit)));
+            });
             Delivery {
                 value: seq,
                 receipt,

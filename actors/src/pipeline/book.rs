@@ -2,6 +2,7 @@
 //! come, and whether a record failed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
@@ -22,6 +23,9 @@ pub(super) struct Book<N> {
     pages: Mutex<Pages<N>>,
     news: Notify,
     pulse: Pulse,
+    /// A record failed, or the lane is given up: what is still on its way is not to be written any
+    /// more, or it would overtake what is delivered again.
+    halted: AtomicBool,
 }
 
 /// What was in the book.
@@ -45,6 +49,7 @@ impl<N: Send + 'static> Book<N> {
             pages: Mutex::new(pages),
             news: Notify::new(),
             pulse,
+            halted: AtomicBool::new(false),
         }
     }
 
@@ -75,6 +80,14 @@ impl<N: Send + 'static> Book<N> {
         }
     }
 
+    pub(super) fn halt(&self) {
+        self.halted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire)
+    }
+
     /// Waits for settlements since the last time it was waited for.
     pub(super) async fn news(&self) {
         self.news.notified().await;
@@ -89,6 +102,7 @@ impl<N: Send + 'static> Settle<N> for Book<N> {
         for settled in batch {
             let seq = settled.position.seq;
             if settled.outcome == Outcome::Failed {
+                self.halt();
                 pages.failed = Some(pages.failed.map_or(seq, |first| first.min(seq)));
             } else if pages.tracker.settle(seq, settled.position.epoch).is_ok() {
                 pages.ahead.insert(seq, settled);

@@ -3,20 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::watch;
-
-use super::ports::{Failed, Sink, Step};
-use super::shelf::Shelf;
-use super::work::{WorkMsg, Worker};
-use super::write::Writer;
-use super::{Handler, Key, Pipeline, Shared, Steps};
-use crate::rate::Bucket;
-use crate::sync::Mutex;
-use crate::{
-    Addr, BatchLimits, ChildSpec, Children, Cost, Credits, Outcome, Rate, Strategy, SupervisorSpec,
-};
+use super::ports::{Failed, Step};
+use super::{Handler, Key, Steps};
+use crate::{Backoff, BatchLimits, Cost, Intensity, Outcome, Rate};
 
 /// A plan: what is done to records, how many at once, and in what batches.
 ///
@@ -24,19 +15,21 @@ use crate::{
 /// 10,000 records of 64 MiB.
 #[must_use = "a plan does nothing before it is built"]
 pub struct Flow<I, O> {
-    name: String,
-    steps: Steps<I, O>,
-    key: Option<Key<I>>,
-    on_failed: Option<Handler<I, O>>,
-    batches: BatchLimits,
-    per_key: bool,
-    workers: usize,
-    writers: usize,
-    in_flight: usize,
-    credits: Cost,
-    chunk: usize,
-    rate: Option<Rate>,
-    quiet: Option<Duration>,
+    pub(super) name: String,
+    pub(super) steps: Steps<I, O>,
+    pub(super) key: Option<Key<I>>,
+    pub(super) on_failed: Option<Handler<I, O>>,
+    pub(super) batches: BatchLimits,
+    pub(super) per_key: bool,
+    pub(super) workers: usize,
+    pub(super) writers: usize,
+    pub(super) in_flight: usize,
+    pub(super) credits: Cost,
+    pub(super) chunk: usize,
+    pub(super) rate: Option<Rate>,
+    pub(super) quiet: Option<Duration>,
+    pub(super) intensity: Intensity,
+    pub(super) backoff: Backoff,
 }
 
 impl<I, O> fmt::Debug for Flow<I, O> {
@@ -75,6 +68,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             chunk: 500,
             rate: None,
             quiet: None,
+            intensity: Intensity::default(),
+            backoff: Backoff::default(),
         }
     }
 
@@ -106,6 +101,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             chunk: self.chunk,
             rate: self.rate,
             quiet: self.quiet,
+            intensity: self.intensity,
+            backoff: self.backoff,
         }
     }
 
@@ -224,97 +221,16 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         self
     }
 
-    /// Builds the pipeline: the specification is started as a root or as a child of another
-    /// supervisor, the handle opens and closes lanes once it runs.
-    ///
-    /// # Panics
-    /// If the batch limits or the credits have a zero in them.
-    pub fn build<N: Send + 'static, K: Sink<O, N>>(
-        self,
-        sink: Arc<K>,
-    ) -> (Pipeline<I, N>, SupervisorSpec) {
-        let on_failed = self
-            .on_failed
-            .unwrap_or_else(|| Arc::new(|failed| Box::pin(log(failed))));
-        let addresses = |kind: &str, count: usize| {
-            (0..count)
-                .map(|at| format!("{}/{kind}-{at}", self.name))
-                .collect::<Vec<_>>()
-        };
-        let writers: Arc<[Addr<_>]> = addresses("write", self.writers)
-            .into_iter()
-            .map(Addr::new)
-            .collect();
-        let workers: Vec<Addr<WorkMsg<I, N>>> = addresses("work", self.workers)
-            .into_iter()
-            .map(Addr::new)
-            .collect();
-        let mut spec = SupervisorSpec::new(Strategy::OneForOne);
-        drop(Shelf::<()>::new(self.batches));
-        for (at, addr) in writers.iter().enumerate() {
-            let (sink, on_failed) = (Arc::clone(&sink), Arc::clone(&on_failed));
-            let (limits, per_key, in_flight) = (self.batches, self.per_key, self.in_flight);
-            spec = spec.child(ChildSpec::stage(format!("write-{at}"), addr, move |_| {
-                Writer {
-                    shelf: Shelf::new(limits),
-                    per_key,
-                    in_flight,
-                    sink: Arc::clone(&sink),
-                    on_failed: Arc::clone(&on_failed),
-                    timer: None,
-                }
-            }));
-        }
-        for (at, addr) in workers.iter().enumerate() {
-            let (steps, on_failed, writers) = (
-                Arc::clone(&self.steps),
-                Arc::clone(&on_failed),
-                Arc::clone(&writers),
-            );
-            spec = spec.child(ChildSpec::stage(format!("work-{at}"), addr, move |_| {
-                Worker {
-                    steps: Arc::clone(&steps),
-                    on_failed: Arc::clone(&on_failed),
-                    writers: Arc::clone(&writers),
-                }
-            }));
-        }
-        let lanes = Children::new();
-        spec = spec.child(ChildSpec::supervisor(
-            "lanes",
-            SupervisorSpec::dynamic(&lanes),
-        ));
-        let mut bucket = Bucket::default();
-        bucket.set(self.rate, Instant::now());
-        let shared = Shared {
-            credits: Credits::new(self.name.clone(), self.credits),
-            name: self.name,
-            workers,
-            key: self.key,
-            chunk: self.chunk,
-            paused: watch::Sender::new(false),
-            bucket: Mutex::new(bucket),
-            quiet: self.quiet,
-        };
-        (
-            Pipeline {
-                shared: Arc::new(shared),
-                lanes,
-            },
-            spec,
-        )
+    /// How often a lane, or the workers and writers together, may be restarted before the pipeline
+    /// gives up.
+    pub fn intensity(mut self, intensity: Intensity) -> Self {
+        self.intensity = intensity;
+        self
     }
-}
 
-async fn log<I, O>(failed: Failed<I, O>) -> Outcome {
-    let Failed {
-        position, cause, ..
-    } = failed;
-    tracing::error!(
-        lane = position.lane,
-        seq = position.seq,
-        cause,
-        "a record cannot be used"
-    );
-    Outcome::Failed
+    /// How long a lane, a worker or a writer stays down before a restart.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::book::Book;
 use super::{Pulled, Shared, Source, Work, WorkMsg};
 use crate::{
-    Cost, Credits, Cx, Delivery, Epoch, Failure, Outlet, Permit, Position, Pulse, Receipt, Stage,
+    Cost, Credits, Cx, Delivery, Epoch, Failure, Origin, Outlet, Permit, Position, Pulse, Stage,
 };
 
 /// What the stage wants of the task. A closed channel means that the stage is gone.
@@ -111,15 +111,16 @@ struct Driver<S: Source> {
 impl<S: Source> Driver<S> {
     async fn run(mut self) -> Result<(), Failure> {
         loop {
+            if self.wish.has_changed().is_err() {
+                // Given up: the lane may have a new driver already, and what is committed is its business.
+                return Ok(());
+            }
             let page = self.book.read();
             if !page.passed.settled.is_empty() {
                 self.source.commit(page.passed).await?;
             }
             if let Some(seq) = page.failed {
                 return Err(format!("record {seq} of lane {} failed", self.number).into());
-            }
-            if self.wish.has_changed().is_err() {
-                return Ok(());
             }
             let ending = self.at_end && self.held.is_empty() || *self.wish.borrow() == Wish::Drain;
             if ending && page.pending == 0 {
@@ -192,8 +193,10 @@ impl<S: Source> Driver<S> {
         };
         let chunk: Vec<_> = self.held.drain(..count).collect();
         self.book.admit(chunk.iter().map(|pulled| pulled.seq))?;
-        let permit = Arc::new(permit);
-        let outlet: Outlet<S::Note> = Arc::clone(&self.book) as Outlet<S::Note>;
+        let origin = Origin::new(
+            Arc::clone(&self.book) as Outlet<S::Note>,
+            Some(Arc::new(permit)),
+        );
         let work = chunk.into_iter().map(|Pulled { seq, bytes, value }| {
             let position = Position {
                 lane: self.number,
@@ -201,10 +204,11 @@ impl<S: Source> Driver<S> {
                 seq,
             };
             let key = self.shared.key_of(&value, self.number);
-            let receipt = Receipt::new(position, Arc::clone(&outlet), Some(Arc::clone(&permit)));
+            let receipt = origin.receipt(position);
             Work {
                 key,
                 bytes,
+                book: Arc::clone(&self.book),
                 delivery: Delivery { value, receipt },
             }
         });
@@ -224,6 +228,13 @@ impl<S: Source> Driver<S> {
             }
         }
         Ok(())
+    }
+}
+
+impl<S: Source> Drop for Driver<S> {
+    fn drop(&mut self) {
+        // Whoever drives the lane next delivers again what is still on its way.
+        self.book.halt();
     }
 }
 

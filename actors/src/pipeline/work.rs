@@ -34,6 +34,7 @@ where
         for Work {
             key,
             bytes,
+            book,
             delivery: Delivery { value, receipt },
         } in batch
         {
@@ -44,6 +45,7 @@ where
                     routed[to].push(Work {
                         key,
                         bytes,
+                        book,
                         delivery: Delivery { value, receipt },
                     });
                     continue;

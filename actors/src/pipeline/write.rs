@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::ports::{Failed, Fate, Sink, Unusable};
 use super::shelf::Shelf;
+use super::turns::Turns;
 use super::{Handler, Work};
 use crate::{Cx, Delivery, Failure, Outcome, Receipt, Stage, Timer};
 
@@ -23,6 +24,7 @@ pub(super) struct Writer<I, O, N: 'static, K> {
     /// Whether batches hold records of one key only.
     pub(super) per_key: bool,
     pub(super) in_flight: usize,
+    pub(super) turns: Arc<Turns>,
     pub(super) sink: Arc<K>,
     pub(super) on_failed: Handler<I, O>,
     pub(super) timer: Option<(Instant, Timer)>,
@@ -40,7 +42,9 @@ where
             && let Some((slot, batch)) = self.shelf.take()
         {
             let (sink, on_failed) = (Arc::clone(&self.sink), Arc::clone(&self.on_failed));
+            let turns = Arc::clone(&self.turns);
             cx.spawn(async move {
+                let _turn = turns.take(slot).await;
                 write(batch, sink.as_ref(), on_failed.as_ref()).await;
                 WriteMsg::Written(slot)
             });
@@ -59,13 +63,14 @@ where
 }
 
 /// Writes a batch and settles every record of it.
-async fn write<I, O, N: 'static>(
+async fn write<I, O, N: Send + 'static>(
     batch: Vec<Work<O, N>>,
     sink: &impl Sink<O, N>,
     on_failed: &super::HandlerFn<I, O>,
 ) {
     let (values, receipts): (Vec<O>, Vec<Receipt<N>>) = batch
         .into_iter()
+        .filter(|work| !work.book.is_halted())
         .map(
             |Work {
                  delivery: Delivery { value, receipt },
@@ -73,6 +78,9 @@ async fn write<I, O, N: 'static>(
              }| (value, receipt),
         )
         .unzip();
+    if values.is_empty() {
+        return;
+    }
     let mut fates = sink.write(&values).await.into_iter();
     let mut settled = Vec::with_capacity(receipts.len());
     for (value, receipt) in values.into_iter().zip(receipts) {

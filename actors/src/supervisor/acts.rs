@@ -90,7 +90,7 @@ impl State {
             in_flight: child.node.in_flight(),
         };
         tracing::warn!(actor = %laggard.path, mailbox = laggard.mailbox, in_flight = laggard.in_flight, %overrun, "killed");
-        self.launch.shared.emit(Event::Overran {
+        self.launch.shared.emit(|| Event::Overran {
             path: laggard.path.clone(),
         });
         lock(&self.laggards).push(laggard);
@@ -116,7 +116,7 @@ impl State {
     pub(super) fn wait(&mut self, key: Key, delay: Duration) {
         self.enter(key, tree::State::Backoff);
         if let Some(child) = self.children.get(&key) {
-            self.launch.shared.emit(Event::Waiting {
+            self.launch.shared.emit(|| Event::Waiting {
                 path: child.node.path.clone(),
                 delay,
             });
@@ -149,7 +149,7 @@ impl State {
         if let Exit::MeltedDown(cause) = &exit {
             let path = self.launch.node.path.clone();
             tracing::error!(actor = %path, cause, "supervisor gives up");
-            self.launch.shared.emit(Event::GaveUp {
+            self.launch.shared.emit(|| Event::GaveUp {
                 path,
                 cause: cause.clone(),
             });
@@ -175,16 +175,17 @@ impl State {
         if let Some(reply) = child.start.take() {
             answer(reply, Ok(epoch));
         }
-        let (path, restarts) = (child.node.path.clone(), child.node.restarts());
-        self.launch.shared.emit(if restarts == 0 {
-            Event::Started { path, epoch }
-        } else {
-            Event::Restarted {
-                path,
-                epoch,
-                restarts,
-            }
-        });
+        let node = &child.node;
+        self.launch
+            .shared
+            .emit(|| match (node.path.clone(), node.restarts()) {
+                (path, 0) => Event::Started { path, epoch },
+                (path, restarts) => Event::Restarted {
+                    path,
+                    epoch,
+                    restarts,
+                },
+            });
     }
 
     pub(super) fn child_gone(&mut self, key: Key, epoch: Epoch, exit: &Exit) {
@@ -198,18 +199,18 @@ impl State {
         child.guard = None;
         child.node.ended(exit);
         child.exit = Some(exit.clone());
-        let path = child.node.path.clone();
+        let path = &child.node.path;
         if exit.is_failure() {
             child.node.stats.failed.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(actor = %path, %epoch, %exit, "actor ended");
-            self.launch.shared.emit(Event::Failed {
-                path,
+            self.launch.shared.emit(|| Event::Failed {
+                path: path.clone(),
                 exit: exit.clone(),
             });
         } else {
             tracing::debug!(actor = %path, %epoch, %exit, "actor ended");
-            self.launch.shared.emit(Event::Ended {
-                path,
+            self.launch.shared.emit(|| Event::Ended {
+                path: path.clone(),
                 exit: exit.clone(),
             });
         }

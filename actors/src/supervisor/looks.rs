@@ -51,7 +51,7 @@ impl State {
         }
         for (key, epoch, quiet, path) in stalled {
             tracing::warn!(actor = %path, ?quiet, "work is pending and nothing moves");
-            self.launch.shared.emit(Event::Stalled { path, quiet });
+            self.launch.shared.emit(|| Event::Stalled { path, quiet });
             let why = Exit::Failed(format!("made no progress for {quiet:?}"));
             let acts = self.machine.stalled(key, epoch, why, now);
             self.perform(acts);

@@ -4,6 +4,7 @@
 //! Pure: imports neither tokio nor ractor; time and chance are passed in. At most one group round
 //! (stop, wait, start) runs at a time and later triggers are merged into it.
 
+mod life;
 mod rounds;
 mod slot;
 mod stops;
@@ -83,6 +84,8 @@ pub(crate) struct Machine {
     strategy: Strategy,
     dynamic: bool,
     backoff: Backoff,
+    /// Restarts of all static children; a dynamic child has a window of its own, since its siblings
+    /// have nothing to do with it but a cause they may share.
     window: Window,
     chance: fn() -> f64,
     slots: BTreeMap<Key, Slot>,
@@ -122,7 +125,8 @@ impl Machine {
     pub(crate) fn add(&mut self, name: &str, policy: Policy) -> Key {
         let key = self.next_key;
         self.next_key += 1;
-        self.slots.insert(key, Slot::new(name, policy));
+        self.slots
+            .insert(key, Slot::new(name, policy, self.window.clone()));
         key
     }
 
@@ -249,89 +253,5 @@ impl Machine {
     /// When [`tick`](Self::tick) is to be called next.
     pub(crate) fn next_tick(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
-    }
-
-    fn due(&mut self, key: Key, now: Instant) {
-        let Some(slot) = self.slots.get_mut(&key) else {
-            return;
-        };
-        slot.armed = None;
-        match slot.phase {
-            Phase::Draining => {
-                self.acts.push(Act::Overran { key });
-                self.kill(key, now);
-            }
-            Phase::Killed => {
-                // It will never be seen again; what is left of it is the process's problem.
-                slot.phase = Phase::Done;
-                self.alive -= 1;
-                self.stuck = true;
-                self.acts.push(Act::Stuck { key });
-                if !self.mode.is_stopping() {
-                    let cause = Exit::Failed(
-                        "was killed and is still there: it blocks its thread".to_owned(),
-                    );
-                    self.begin_stop(Exit::MeltedDown(self.cause(key, &cause)), None, now);
-                }
-            }
-            Phase::Backoff => {
-                slot.phase = Phase::Down;
-                self.start(key, now);
-            }
-            Phase::Starting => {
-                let within = slot.policy.start_within.unwrap_or_default();
-                self.condemn(
-                    key,
-                    Exit::StartFailed(format!("not up within {within:?}")),
-                    now,
-                );
-            }
-            Phase::Down | Phase::Running | Phase::Done => {}
-        }
-    }
-
-    fn start(&mut self, key: Key, now: Instant) {
-        let Some(slot) = self.slots.get_mut(&key) else {
-            return;
-        };
-        let epoch = Epoch::next();
-        let again = slot.epoch.replace(epoch).is_some();
-        let within = slot.policy.start_within;
-        slot.phase = Phase::Starting;
-        self.alive += 1;
-        self.acts.push(Act::Start { key, epoch, again });
-        if let Some(until) = within.and_then(|within| now.checked_add(within)) {
-            self.arm(key, until);
-        }
-    }
-
-    /// Kills a child for a reason of its own.
-    fn condemn(&mut self, key: Key, why: Exit, now: Instant) {
-        stops::slot_mut(self, key, |slot| slot.verdict = Some(why));
-        self.kill(key, now);
-    }
-
-    fn forget(&mut self, key: Key) {
-        self.disarm(key);
-        self.slots.remove(&key);
-        self.acts.push(Act::Forget { key });
-    }
-
-    fn arm(&mut self, key: Key, at: Instant) {
-        self.disarm(key);
-        if let Some(slot) = self.slots.get_mut(&key) {
-            slot.armed = Some(at);
-        }
-        self.timers.insert((at, key));
-    }
-
-    fn disarm(&mut self, key: Key) {
-        if let Some(at) = self.slots.get_mut(&key).and_then(|slot| slot.armed.take()) {
-            self.timers.remove(&(at, key));
-        }
-    }
-
-    fn done(&mut self) -> Vec<Act> {
-        std::mem::take(&mut self.acts)
     }
 }

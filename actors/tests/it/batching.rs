@@ -172,3 +172,18 @@ async fn a_panicking_sink_fails_its_stage_and_every_receipt_is_settled() {
 async fn zero_writes_at_once_are_refused() {
     BatchStage::<Delivery<u64>, Store>::new(LIMITS, 0, Arc::default());
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_every_writer_is_busy_age_does_not_cut_batches_small() {
+    let bench = Bench::new(Faults::default()).await;
+    bench.push(1..=6);
+    for late in [7, 8] {
+        tokio::time::sleep(LIMITS.age * 3).await;
+        bench.push([late]);
+    }
+    let report = bench.system.drain(SECOND * 10).await;
+    assert!(report.is_clean(), "{report:?}");
+    let mut batches = bench.store.batches.lock().unwrap().clone();
+    batches.sort();
+    assert_eq!(batches, [vec![1, 2, 3], vec![4, 5, 6], vec![7, 8]]);
+}

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, Probe, Settlements, kill, until};
 use actors::{
-    Addr, ChildSpec, Children, Outcome, Restart, StartError, State, StopError, StopOutcome,
-    Strategy, SupervisorSpec, System,
+    Addr, ChildSpec, Children, Exit, Intensity, Outcome, Restart, StartError, State, StopError,
+    StopOutcome, Strategy, SupervisorSpec, System,
 };
 
 use crate::support::{Do, Doer, Notes, SECOND, eager, receipt};
@@ -183,5 +183,34 @@ async fn one_handle_serves_one_supervisor() {
             .to_string()
             .contains("belongs to another running supervisor"),
         "{second}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarts_of_dynamic_children_are_counted_for_each_alone() {
+    let (children, notes) = (Children::new(), Notes::default());
+    let intensity = Intensity {
+        restarts: 1,
+        within: 3600 * SECOND,
+    };
+    let system = System::start("t", SupervisorSpec::dynamic(&children).intensity(intensity))
+        .await
+        .unwrap();
+    let addrs = ["a", "b", "c"].map(Addr::new);
+    for (name, addr) in ["a", "b", "c"].into_iter().zip(&addrs) {
+        children
+            .start(Doer::child(name, addr, &notes))
+            .await
+            .unwrap();
+        assert!(kill(addr));
+    }
+    until("all are back", || {
+        addrs.iter().all(|addr| addr.send(Do::Note("x")).is_ok())
+    })
+    .await;
+    assert!(kill(&addrs[1]));
+    assert_eq!(
+        system.ended().await,
+        Exit::MeltedDown("b: killed from outside".to_owned())
     );
 }

@@ -4,9 +4,13 @@
 mod batching;
 mod children;
 mod draining;
+mod lanes;
+mod metrics;
+mod models;
 mod panics;
 mod pipelines;
 mod restarting;
 mod stage;
+mod starting;
 mod support;
 mod watching;

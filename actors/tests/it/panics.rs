@@ -1,9 +1,12 @@
 //! A panic in every callback of every role neither deadlocks nor leaks.
 
-use actors::testkit::{Callback, Fault, Faults, Probe, until};
-use actors::{Addr, ChildSpec, Strategy, System};
+use actors::testkit::{Callback, Fault, Faults, Probe, Settlements, kill_supervisor, until};
+use actors::{
+    Addr, ChildSpec, Children, Epoch, Outcome, Position, Receipt, Settle, Settled, Strategy,
+    SupervisorSpec, System,
+};
 
-use crate::support::{SECOND, eager};
+use crate::support::{Do, Doer, Notes, SECOND, eager, receipt};
 
 /// Runs a tree with one fault and then drains it.
 async fn survive(callback: Callback, nth: u64, fault: Fault) {
@@ -80,4 +83,82 @@ async fn a_start_given_up_by_its_caller_leaves_nothing_behind() {
             .is_err()
     );
     until("all are gone", || probe.alive() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_killed_from_outside_takes_its_children_along_and_counts_as_failed() {
+    let (children, a, notes, book) = (
+        Children::new(),
+        Addr::new("a"),
+        Notes::default(),
+        Settlements::new(),
+    );
+    let dynamic = ChildSpec::supervisor("dynamic", SupervisorSpec::dynamic(&children));
+    let system = System::start("t", eager(Strategy::OneForOne).child(dynamic))
+        .await
+        .unwrap();
+    children.start(Doer::child("a", &a, &notes)).await.unwrap();
+    a.send(Do::Keep(receipt(1, &book))).unwrap();
+    a.send(Do::Hang).unwrap();
+    until("it hangs", || a.depth() == 0).await;
+    assert!(kill_supervisor(&children));
+    until("it is restarted", || {
+        system.handle().tree().find("dynamic").unwrap().restarts == 1
+    })
+    .await;
+    assert_eq!(
+        notes.all(),
+        ["a up", "a gone"],
+        "gone before the new supervisor is there"
+    );
+    assert_eq!(book.with(Outcome::Failed), [1]);
+    let cause = system
+        .handle()
+        .tree()
+        .find("dynamic")
+        .unwrap()
+        .last_cause
+        .clone();
+    assert_eq!(cause.as_deref(), Some("killed from outside"));
+    until("it takes children again", || children.ids().is_empty()).await;
+    children.start(Doer::child("a", &a, &notes)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panicking_outlet_tears_nothing_else_down() {
+    struct Panics;
+    impl Settle<()> for Panics {
+        fn settled(&self, _batch: Vec<Settled<()>>) {
+            panic!("planned panic");
+        }
+    }
+    let (a, notes, book) = (Addr::new("a"), Notes::default(), Settlements::new());
+    let system = System::start(
+        "t",
+        eager(Strategy::OneForOne).child(Doer::child("a", &a, &notes)),
+    )
+    .await
+    .unwrap();
+    let position = Position {
+        lane: 0,
+        epoch: Epoch::next(),
+        seq: 0,
+    };
+    a.send(Do::Hang).unwrap();
+    a.send(Do::Keep(Receipt::new(
+        position,
+        std::sync::Arc::new(Panics),
+        None,
+    )))
+    .unwrap();
+    a.send(Do::Keep(receipt(1, &book))).unwrap();
+    system.drain(SECOND).await;
+    assert_eq!(book.with(Outcome::Failed), [1]);
+    let both = [
+        receipt(2, &book),
+        Receipt::new(position, std::sync::Arc::new(Panics), None),
+        receipt(3, &book),
+    ];
+    Receipt::settle_all(both.map(|receipt| (receipt, Outcome::Stored, None)));
+    assert_eq!(book.with(Outcome::Stored), [2, 3]);
 }

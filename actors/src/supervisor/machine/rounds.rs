@@ -69,6 +69,9 @@ impl Machine {
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
+        if slot.policy.vital && exit.is_failure() {
+            return self.begin_stop(Exit::MeltedDown(self.cause(key, exit)), None, now);
+        }
         if !slot.policy.restarts_after(exit) {
             slot.phase = Phase::Done;
             if self.dynamic {
@@ -89,7 +92,12 @@ impl Machine {
             return;
         }
         let delay = slot.streak.down(&backoff, now, chance);
-        if !self.window.allows(now) {
+        let window = if self.dynamic {
+            &mut slot.window
+        } else {
+            &mut self.window
+        };
+        if !window.allows(now) {
             return self.begin_stop(Exit::MeltedDown(self.cause(key, exit)), None, now);
         }
         self.acts.push(Act::Wait { key, delay });

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::restart::Streak;
+use crate::restart::{Streak, Window};
 use crate::{Epoch, Exit, Restart, Shutdown};
 
 /// What the child's specification says that matters to decisions.
@@ -14,6 +14,8 @@ pub(crate) struct Policy {
     pub(crate) shutdown: Shutdown,
     /// How long a start may take; none is for ever.
     pub(crate) start_within: Option<Duration>,
+    /// Its failure is its supervisor's.
+    pub(crate) vital: bool,
     /// A supervisor keeps deadlines itself and is not killed for one that passed.
     pub(crate) keeps_deadlines: bool,
 }
@@ -67,6 +69,8 @@ pub(super) struct Slot {
     pub(super) phase: Phase,
     pub(super) epoch: Option<Epoch>,
     pub(super) streak: Streak,
+    /// Used for dynamic children only.
+    pub(super) window: Window,
     /// Its entry in the timers.
     pub(super) armed: Option<Instant>,
     /// Never up so far.
@@ -78,13 +82,14 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(name: &str, policy: Policy) -> Self {
+    pub(super) fn new(name: &str, policy: Policy, window: Window) -> Self {
         Self {
             name: name.to_owned(),
             policy,
             phase: Phase::Down,
             epoch: None,
             streak: Streak::default(),
+            window,
             armed: None,
             fresh: true,
             leaving: false,

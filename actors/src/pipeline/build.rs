@@ -1,0 +1,116 @@
+//! From a plan to its actors. In: a [`Flow`] and a sink. Out: a specification and a handle.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::ports::{Failed, Sink};
+use super::shelf::Shelf;
+use super::turns::Turns;
+use super::work::{WorkMsg, Worker};
+use super::write::Writer;
+use super::{Flow, Pipeline, Shared};
+use crate::rate::Bucket;
+use crate::sync::Mutex;
+use crate::{Addr, ChildSpec, Children, Credits, Outcome, Strategy, SupervisorSpec};
+
+impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
+    /// Builds the pipeline: the specification is started as a root or as a child of another
+    /// supervisor, the handle opens and closes lanes once it runs.
+    ///
+    /// # Panics
+    /// If the batch limits or the credits have a zero in them.
+    pub fn build<N: Send + 'static, K: Sink<O, N>>(
+        self,
+        sink: Arc<K>,
+    ) -> (Pipeline<I, N>, SupervisorSpec) {
+        let on_failed = self
+            .on_failed
+            .unwrap_or_else(|| Arc::new(|failed| Box::pin(log(failed))));
+        let addresses = |kind: &str, count: usize| {
+            (0..count)
+                .map(|at| format!("{}/{kind}-{at}", self.name))
+                .collect::<Vec<_>>()
+        };
+        let writers: Arc<[Addr<_>]> = addresses("write", self.writers)
+            .into_iter()
+            .map(Addr::new)
+            .collect();
+        let workers: Vec<Addr<WorkMsg<I, N>>> = addresses("work", self.workers)
+            .into_iter()
+            .map(Addr::new)
+            .collect();
+        let mut spec = SupervisorSpec::new(Strategy::OneForOne)
+            .intensity(self.intensity)
+            .backoff(self.backoff);
+        drop(Shelf::<()>::new(self.batches));
+        for (at, addr) in writers.iter().enumerate() {
+            let (sink, on_failed) = (Arc::clone(&sink), Arc::clone(&on_failed));
+            let turns = Arc::<Turns>::default();
+            let (limits, per_key, in_flight) = (self.batches, self.per_key, self.in_flight);
+            spec = spec.child(ChildSpec::stage(format!("write-{at}"), addr, move |_| {
+                Writer {
+                    shelf: Shelf::new(limits),
+                    per_key,
+                    in_flight,
+                    turns: Arc::clone(&turns),
+                    sink: Arc::clone(&sink),
+                    on_failed: Arc::clone(&on_failed),
+                    timer: None,
+                }
+            }));
+        }
+        for (at, addr) in workers.iter().enumerate() {
+            let (steps, on_failed, writers) = (
+                Arc::clone(&self.steps),
+                Arc::clone(&on_failed),
+                Arc::clone(&writers),
+            );
+            spec = spec.child(ChildSpec::stage(format!("work-{at}"), addr, move |_| {
+                Worker {
+                    steps: Arc::clone(&steps),
+                    on_failed: Arc::clone(&on_failed),
+                    writers: Arc::clone(&writers),
+                }
+            }));
+        }
+        let lanes = Children::new();
+        let lanes_spec = SupervisorSpec::dynamic(&lanes)
+            .intensity(self.intensity)
+            .backoff(self.backoff);
+        spec = spec.child(ChildSpec::supervisor("lanes", lanes_spec).vital());
+        let mut bucket = Bucket::default();
+        bucket.set(self.rate, Instant::now());
+        let shared = Shared {
+            credits: Credits::new(self.name.clone(), self.credits),
+            name: self.name,
+            workers,
+            key: self.key,
+            chunk: self.chunk,
+            paused: watch::Sender::new(false),
+            bucket: Mutex::new(bucket),
+            quiet: self.quiet,
+        };
+        (
+            Pipeline {
+                shared: Arc::new(shared),
+                lanes,
+            },
+            spec,
+        )
+    }
+}
+
+async fn log<I, O>(failed: Failed<I, O>) -> Outcome {
+    let Failed {
+        position, cause, ..
+    } = failed;
+    tracing::error!(
+        lane = position.lane,
+        seq = position.seq,
+        cause,
+        "a record cannot be used"
+    );
+    Outcome::Failed
+}

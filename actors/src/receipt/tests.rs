@@ -1,0 +1,77 @@
+//! Each once, one call per outlet, credits back at the end.
+
+use super::*;
+use crate::sync::{Mutex, lock};
+use crate::{Cost, Credits};
+
+#[derive(Default)]
+struct Log(Mutex<Vec<Vec<Settled<u8>>>>);
+
+impl Settle<u8> for Log {
+    fn settled(&self, batch: Vec<Settled<u8>>) {
+        lock(&self.0).push(batch);
+    }
+}
+
+impl Log {
+    fn outcomes(&self) -> Vec<Vec<(u64, Outcome)>> {
+        lock(&self.0)
+            .iter()
+            .map(|call| call.iter().map(|s| (s.position.seq, s.outcome)).collect())
+            .collect()
+    }
+}
+
+fn receipt(seq: u64, log: &Arc<Log>, permit: Option<Arc<Permit>>) -> Receipt<u8> {
+    Receipt::new(
+        Position {
+            lane: 0,
+            epoch: Epoch::next(),
+            seq,
+        },
+        Arc::clone(log) as Outlet<u8>,
+        permit,
+    )
+}
+
+#[test]
+fn a_dropped_receipt_is_settled_as_failed_once() {
+    let log = Arc::new(Log::default());
+    drop(receipt(1, &log, None));
+    receipt(2, &log, None).settle(Outcome::Stored, Some(7));
+    assert_eq!(
+        log.outcomes(),
+        [vec![(1, Outcome::Failed)], vec![(2, Outcome::Stored)]]
+    );
+    assert_eq!(lock(&log.0)[1][0].note, Some(7));
+}
+
+#[test]
+fn many_are_settled_with_one_call_per_outlet_in_order() {
+    let (left, right) = (Arc::new(Log::default()), Arc::new(Log::default()));
+    let batch = [(1, &left), (2, &right), (3, &left), (4, &right)];
+    Receipt::settle_all(batch.map(|(seq, log)| (receipt(seq, log, None), Outcome::Stored, None)));
+    assert_eq!(
+        left.outcomes(),
+        [vec![(1, Outcome::Stored), (3, Outcome::Stored)]]
+    );
+    assert_eq!(
+        right.outcomes(),
+        [vec![(2, Outcome::Stored), (4, Outcome::Stored)]]
+    );
+}
+
+#[test]
+fn the_credit_comes_back_with_the_last_receipt_that_shares_it() {
+    let credits = Credits::new("t", Cost { count: 2, bytes: 2 });
+    let permit = Arc::new(credits.try_take(Cost { count: 2, bytes: 2 }).unwrap());
+    let log = Arc::new(Log::default());
+    let (first, second) = (
+        receipt(1, &log, Some(Arc::clone(&permit))),
+        receipt(2, &log, Some(permit)),
+    );
+    first.settle(Outcome::Stored, None);
+    assert_eq!(credits.in_use().count, 2);
+    drop(second);
+    assert_eq!(credits.in_use().count, 0);
+}

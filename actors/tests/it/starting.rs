@@ -1,0 +1,152 @@
+//! Starts: in order, rolled back, tried again, cancelled, refused.
+
+use std::time::Duration;
+
+use actors::testkit::{Callback, Fault, Faults, Probe, until};
+use actors::{
+    Addr, Backoff, ChildSpec, Exit, Intensity, StartError, State, Strategy, SupervisorSpec, System,
+};
+
+use crate::support::{Do, Doer, Notes, SECOND, eager};
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_start_rolls_back_in_reverse_and_names_the_child() {
+    let (a, b, c, notes) = (
+        Addr::new("a"),
+        Addr::new("b"),
+        Addr::new("c"),
+        Notes::default(),
+    );
+    let faults = Faults::new().always(Callback::Started, Fault::Error);
+    let probe = Probe::<()>::new();
+    let stage = probe.clone();
+    let spec = eager(Strategy::OneForOne)
+        .child(Doer::child("a", &a, &notes))
+        .child(Doer::child("b", &b, &notes))
+        .child(faults.child("c", &c, move |_| stage.stage()));
+    let error = System::start("t", spec).await.unwrap_err();
+    let expected = "t: did not start: c: did not start: planned error".to_owned();
+    assert_eq!(error, StartError::Failed(expected));
+    assert_eq!(
+        notes.all(),
+        ["a up", "b up", "b drained", "b gone", "a drained", "a gone"]
+    );
+    assert_eq!(probe.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_fails_to_start_again_is_tried_with_growing_delays() {
+    let (a, faults) = (Addr::new("a"), Faults::new());
+    let faults = (2..=4).fold(faults, |faults, nth| {
+        faults.at(Callback::Started, nth, Fault::Panic)
+    });
+    let probe = Probe::<()>::new();
+    let stage = probe.clone();
+    let backoff = Backoff {
+        min: SECOND,
+        max: 3 * SECOND,
+        jitter: 0.0,
+        reset_after: 60 * SECOND,
+    };
+    let spec = SupervisorSpec::new(Strategy::OneForOne)
+        .backoff(backoff)
+        .intensity(Intensity {
+            restarts: 10,
+            within: 60 * SECOND,
+        })
+        .child(faults.child("a", &a, move |_| stage.stage()));
+    let system = System::start("t", spec).await.unwrap();
+    let began = tokio::time::Instant::now();
+    assert!(actors::testkit::kill(&a));
+    until("it is up", || probe.epochs().len() == 2).await;
+    assert_eq!(began.elapsed().as_secs(), 1 + 2 + 3 + 3);
+    let tree = system.handle().tree();
+    assert_eq!(tree.find("a").unwrap().restarts, 4);
+    assert_eq!(probe.most_alive(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_restart_is_cancelled_by_a_stop() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let hour = Duration::from_secs(3600);
+    let backoff = Backoff {
+        min: hour,
+        max: hour,
+        jitter: 0.0,
+        reset_after: hour,
+    };
+    let spec = SupervisorSpec::new(Strategy::OneForOne)
+        .backoff(backoff)
+        .child(Doer::child("a", &a, &notes));
+    let system = System::start("t", spec).await.unwrap();
+    a.send(Do::Fail("broken")).unwrap();
+    until("it waits", || {
+        system.handle().tree().children[0].state == State::Backoff
+    })
+    .await;
+    let report = system.drain(SECOND).await;
+    assert!(report.is_clean() && report.took < SECOND, "{report:?}");
+    tokio::time::sleep(2 * hour).await;
+    assert_eq!(notes.all(), ["a up", "a gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn misuse_is_named_before_anything_starts() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let start = |spec| System::start("t", spec);
+    let child = || Doer::child("a", &a, &notes);
+    let twice = eager(Strategy::OneForOne).child(child()).child(child());
+    assert_eq!(
+        start(twice).await.unwrap_err(),
+        StartError::DuplicateId("t/a".to_owned())
+    );
+    let nested = eager(Strategy::OneForOne).child(child()).child(child());
+    let nested = eager(Strategy::OneForOne).child(ChildSpec::supervisor("in", nested));
+    assert_eq!(
+        start(nested).await.unwrap_err(),
+        StartError::DuplicateId("t/in/a".to_owned())
+    );
+    let backoff = Backoff {
+        min: SECOND,
+        max: Duration::ZERO,
+        ..Backoff::default()
+    };
+    let error = start(eager(Strategy::OneForOne).backoff(backoff))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "t: Backoff::min is longer than Backoff::max"
+    );
+    assert!(notes.all().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_children_cannot_live_at_one_address() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let spec = eager(Strategy::OneForOne)
+        .child(Doer::child("a", &a, &notes))
+        .child(Doer::child("b", &a, &notes));
+    let error = System::start("t", spec).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("somebody lives at the address `a` already"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_a_vital_child_is_its_supervisors() {
+    let (a, b, notes) = (Addr::new("a"), Addr::new("b"), Notes::default());
+    let spec = eager(Strategy::OneForOne)
+        .child(Doer::child("a", &a, &notes))
+        .child(Doer::child("b", &b, &notes).vital());
+    let system = System::start("t", spec).await.unwrap();
+    b.send(Do::Fail("broken")).unwrap();
+    assert_eq!(
+        system.ended().await,
+        Exit::MeltedDown("b: failed: broken".to_owned())
+    );
+    assert!(notes.has("a drained"));
+}
