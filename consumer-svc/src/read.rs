@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actors::{Cost, Cx, Epoch, Failure, Outcome, Permit, Position, Receipt, Refused, Stage, Timer};
+use actors::{
+    Cost, Cx, Epoch, Failure, Origin, Outcome, Permit, Position, Receipt, Refused, Stage, Timer,
+};
 use tracing::{debug, warn};
 
 pub use self::args::{ReadLimits, ReaderArgs};
@@ -151,13 +153,13 @@ impl<O: OpenPartition> PartitionReader<O> {
             &mut permit,
             used.ok_or("a turn used more than its credit")?,
         ));
-        self.dispatch(polled, Arc::new(permit));
+        self.dispatch(polled, permit);
         Ok(more)
     }
 
     /// Hands the records on. A stage that is being replaced drops them, which settles them as
     /// failed, which calls this reader back.
-    fn dispatch(&self, polled: Vec<Polled>, permit: Arc<Permit>) {
+    fn dispatch(&self, polled: Vec<Polled>, permit: Permit) {
         let offsets = polled.iter().map(Polled::offset).collect();
         let (partition, epoch) = (self.args.partition, self.epoch);
         if self
@@ -176,17 +178,15 @@ impl<O: OpenPartition> PartitionReader<O> {
         let mut purchases: Vec<(Delivered, usize)> = Vec::with_capacity(polled.len());
         let mut bad: Vec<(Rejected, usize)> = Vec::new();
         let mut passed = Vec::new();
+        // One credit for the turn: it comes back when the last record of it is settled.
+        let origin = Origin::new(Arc::clone(&self.args.outlet), Some(Arc::new(permit)));
         for record in polled {
             let position = Position {
                 lane: partition as u32,
                 epoch,
                 seq: record.offset(),
             };
-            let receipt = Receipt::new(
-                position,
-                Arc::clone(&self.args.outlet),
-                Some(Arc::clone(&permit)),
-            );
+            let receipt = origin.receipt(position);
             match record {
                 Polled::Purchase(value, bytes) => purchases.push((
                     Delivered {
