@@ -110,12 +110,13 @@ impl App {
         let system = System::start("consumer-svc", root)
             .await
             .map_err(|cause| Failure::new(Code::Software, cause))?;
-        let tree = system.handle();
+        let (tree, gauges) = (system.handle(), system.handle());
         let serving = Admin::new(
             process.readiness.clone(),
             process.metrics.clone(),
             move || serde_json::to_value(tree.tree()).unwrap_or_default(),
-        );
+        )
+        .refresh(move || gauges.publish_metrics());
         let serving = serving.spawn(admin);
         info!(http = %http_addr, admin = %admin_addr, "listening");
         Ok(Self {

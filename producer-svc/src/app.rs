@@ -184,10 +184,11 @@ impl App {
         let system = System::start("producer-svc", root)
             .await
             .map_err(|error| Failure::new(Code::Software, error))?;
-        let tree = system.handle();
+        let (tree, gauges) = (system.handle(), system.handle());
         let pages = Admin::new(readiness, exposition, move || {
             serde_json::to_value(tree.tree()).unwrap_or_default()
-        });
+        })
+        .refresh(move || gauges.publish_metrics());
         tracing::info!(%http_addr, %admin_addr, "serving");
         Ok(Self {
             system,
