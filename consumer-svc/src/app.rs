@@ -18,13 +18,19 @@ use host::trace::Ids;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
+use crate::board::Board;
 use crate::config::Config;
 use crate::health::{Health, watch_kafka, watch_mongodb};
+use crate::kafka::Observer;
 use crate::metrics;
 use crate::mongo::connect;
 use crate::query::Query;
 use crate::query::http::Api;
 use crate::query::mongo::MongoHistory;
+use crate::query::stats::StatsApi;
+use crate::stats::kafka::KafkaStandings;
+use crate::stats::{self, Stats};
+use crate::tally::mongo::MongoTallies;
 use crate::write::mongo::MongoStore;
 
 use self::ingest::Ingest;
@@ -77,7 +83,18 @@ impl App {
         let store = MongoStore::new(&client, names.0, names.1, config.mongo.write_timeout);
         let history = MongoHistory::new(&client, names.0, names.1, config.mongo.query_timeout);
         let health = Health::default();
-        let ingest = Ingest::new(&config, store.clone())?;
+        let tallies = Arc::new(MongoTallies::new(
+            &client,
+            names,
+            (&config.kafka.group_id, &config.kafka.topic),
+            config.mongo.write_timeout.min(config.mongo.query_timeout),
+        ));
+        let ingest = Ingest::new(&config, store.clone(), Arc::clone(&tallies))?;
+        let observer = Observer::new(&config.kafka)
+            .map_err(|cause| Failure::new(Code::Usage, format!("kafka consumer: {cause}")))?;
+        let observer = Arc::new(observer);
+        let stats_addr = Addr::new("stats");
+        let board = Board::new(stats::waker(stats_addr.clone()));
 
         let api = Arc::new(Api {
             store: history.clone(),
@@ -90,7 +107,22 @@ impl App {
             ),
             health: health.clone(),
             ids: Ids::new().map_err(|cause| Failure::new(Code::Software, cause.to_string()))?,
+            stats: StatsApi {
+                board: board.clone(),
+                streams: Credits::new(
+                    "stats_streams",
+                    Cost {
+                        count: config.stats_streams,
+                        bytes: config.stats_streams,
+                    },
+                ),
+                wait: config.mongo.query_timeout,
+            },
             version: process.version,
+        });
+        let standings = Arc::new(KafkaStandings::new(Arc::clone(&observer)));
+        let stats = ChildSpec::stage("stats", &stats_addr, move |_| {
+            Stats::new(Arc::clone(&tallies), Arc::clone(&standings), board.clone())
         });
         let query = query(http, api, config.drain_timeout);
         let watches = vec![
@@ -98,6 +130,7 @@ impl App {
             spawn(watch_kafka(
                 health,
                 ingest.slot(),
+                observer,
                 config.kafka.topic.clone(),
                 ingest.held(),
                 kafka,
@@ -106,6 +139,7 @@ impl App {
         ];
         let root = SupervisorSpec::new(Strategy::OneForOne)
             .child(query)
+            .child(stats)
             .child(ingest.child());
         let system = System::start("consumer-svc", root)
             .await

@@ -1,23 +1,31 @@
-//! Commit stage: moves offsets, and nothing else does.
+//! Commit stage: counts what was stored, and moves offsets; nothing else does either.
 //!
-//! In: what was read and what was settled. Out: synchronous commits through [`Committer`], newest
-//! position only, one at a time, on a blocking thread: the client reports no result for
-//! asynchronous ones (<https://github.com/fede1024/rust-rdkafka/issues/856>).
-//! It must not commit for an epoch that is over.
+//! In: what was read and what was settled. Out: statistics through [`TallyStore`], and after them
+//! synchronous commits through [`Committer`], newest position only, one at a time, on a blocking
+//! thread: the client reports no result for asynchronous ones
+//! (<https://github.com/fede1024/rust-rdkafka/issues/856>).
+//! It must not commit beyond what is counted in saved statistics, nor for an epoch that is over;
+//! and its mailbox never waits for the database or the coordinator.
 
 pub mod kafka;
 mod ledger;
+mod opening;
+mod release;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{Addr, Cx, Failure, Reply, Settle, Settled, Stage, Timer};
-use tracing::{debug, info, warn};
+use actors::{Addr, Cx, Failure, Settle, Settled, Stage, Timer};
+use futures_util::future::join_all;
+use tracing::{debug, warn};
 
 use self::ledger::Ledger;
-use crate::flow::{CommitError, CommitMsg, Note, Recall, Released};
+use self::opening::Pending;
+use self::release::Release;
+use crate::flow::{CommitError, CommitMsg, Note, Recall};
 use crate::metrics;
+use crate::tally::{TallyError, TallyStore};
 
 /// The port to the group coordinator.
 pub trait Committer: Send + Sync + 'static {
@@ -38,23 +46,22 @@ impl Settle<Note> for CommitOutlet {
     }
 }
 
-/// A release that waits for unsettled work or for a commit.
-struct Release {
-    partitions: Vec<i32>,
-    until: Instant,
-    lost: bool,
-    reply: Reply<Vec<Released>>,
-}
-
 /// The stage. Its books live and die with it; after a restart every reader opens anew.
-pub struct Commit<C> {
+pub struct Commit<C, T> {
     committer: Arc<C>,
+    tallies: Arc<T>,
     interval: Duration,
     ledger: Ledger,
+    /// Partitions whose statistics are being loaded.
+    openings: BTreeMap<i32, Pending>,
     recalls: HashMap<i32, Recall>,
     releases: Vec<Release>,
+    /// At most one round of saving is under way; the next one takes what is newest then.
+    saving: bool,
     /// At most one commit is under way, so that an older position never overtakes a newer one.
     committing: bool,
+    /// Consecutive rounds of saving that failed, for the backoff.
+    unsaved: u32,
     /// Consecutive refusals, for the backoff.
     refused: u32,
     tick: Option<Timer>,
@@ -64,45 +71,94 @@ pub struct Commit<C> {
 /// A release polls its own deadline at this pace when nothing else wakes it.
 const RELEASE_PACE: Duration = Duration::from_millis(20);
 
-impl<C: Committer> Commit<C> {
-    /// `interval`: how often moved positions are committed.
-    pub fn new(committer: Arc<C>, interval: Duration) -> Self {
+impl<C: Committer, T: TallyStore> Commit<C, T> {
+    /// `interval`: how often moved positions are saved and committed.
+    pub fn new(committer: Arc<C>, tallies: Arc<T>, interval: Duration) -> Self {
         Self {
             committer,
+            tallies,
             interval,
             ledger: Ledger::default(),
+            openings: BTreeMap::new(),
             recalls: HashMap::new(),
             releases: Vec::new(),
+            saving: false,
             committing: false,
+            unsaved: 0,
             refused: 0,
             tick: None,
             draining: false,
         }
     }
 
-    /// Arms the next tick: soon while a release waits, backed off while the coordinator refuses.
+    /// Arms the next tick: soon while a release waits, backed off while saving or committing fails.
     fn arm(&mut self, cx: &mut Cx<CommitMsg>) {
         let pause = if self.releases.is_empty() {
-            self.interval * 2u32.pow(self.refused.min(4))
+            self.interval * 2u32.pow(self.refused.max(self.unsaved).min(4))
         } else {
             RELEASE_PACE
         };
         self.tick = Some(cx.send_after(pause, CommitMsg::Tick));
     }
 
-    /// Starts one commit of everything that moved, unless one is under way.
+    /// Starts whatever is due and not under way: saving first, and committing what is saved.
+    fn advance(&mut self, cx: &mut Cx<CommitMsg>) {
+        self.save(cx);
+        self.commit(cx);
+    }
+
+    /// Starts saving all statistics that grew. In a task of its own: the driver's futures must
+    /// not be dropped half way, and the mailbox must not wait.
+    fn save(&mut self, cx: &mut Cx<CommitMsg>) {
+        if self.saving {
+            return;
+        }
+        let unsaved = self.ledger.unsaved();
+        if unsaved.is_empty() {
+            return;
+        }
+        self.saving = true;
+        let tallies = Arc::clone(&self.tallies);
+        cx.spawn(async move {
+            let started = Instant::now();
+            let saves = unsaved.into_iter().map(async |(partition, tally)| {
+                let result = tallies.save(partition, &tally).await;
+                (partition, tally.upto(), result)
+            });
+            let saved = join_all(saves).await;
+            let all = saved.iter().all(|(_, _, result)| result.is_ok());
+            metrics::statistics_saved(started.elapsed(), all);
+            CommitMsg::Saved(saved)
+        });
+    }
+
+    fn saved(&mut self, saved: Vec<(i32, u64, Result<(), TallyError>)>) {
+        self.saving = false;
+        let mut failed = None;
+        for (partition, upto, result) in saved {
+            match result {
+                Ok(()) => self.ledger.saved(partition, upto),
+                Err(cause) => failed = Some((partition, cause)),
+            }
+        }
+        let Some((partition, cause)) = failed else {
+            self.unsaved = 0;
+            return;
+        };
+        // The first failure and then every tenth: an outage is told, not chanted.
+        if self.unsaved.is_multiple_of(10) {
+            warn!(partition, %cause, attempt = self.unsaved + 1, "statistics not saved; commits wait for them");
+        }
+        self.unsaved = self.unsaved.saturating_add(1);
+    }
+
+    /// Starts one commit of everything that is due, unless one is under way.
     fn commit(&mut self, cx: &mut Cx<CommitMsg>) {
         if self.committing {
             return;
         }
-        let lost: Vec<i32> = self
-            .releases
-            .iter()
-            .filter(|release| release.lost)
-            .flat_map(|release| release.partitions.clone())
-            .collect();
-        let mut positions = self.ledger.due(None);
-        positions.retain(|(partition, _)| !lost.contains(partition));
+        let mut positions = self.ledger.due();
+        positions.retain(|(partition, _)| !self.is_lost(*partition));
         if positions.is_empty() {
             return;
         }
@@ -144,57 +200,30 @@ impl<C: Committer> Commit<C> {
     fn fence(&mut self, partition: i32) {
         self.ledger.fence(partition);
         self.recalls.remove(&partition);
+        self.openings.remove(&partition);
     }
 
-    /// Answers every release whose partitions are settled and committed, or out of time.
-    fn finish_releases(&mut self) {
-        if self.committing {
-            return;
-        }
-        let now = Instant::now();
-        for release in std::mem::take(&mut self.releases) {
-            let overdue = now >= release.until;
-            let done = release
-                .partitions
-                .iter()
-                .all(|partition| self.is_done(*partition, release.lost));
-            if !done && !overdue {
-                self.releases.push(release);
-                continue;
-            }
-            let released: Vec<Released> = release
-                .partitions
-                .iter()
-                .map(|partition| self.close(*partition))
-                .collect();
-            if release.reply.send(released).is_err() {
-                debug!("nobody waits for the release any more");
+    fn settled(&mut self, batch: Vec<Settled<Note>>) {
+        let applied = self.ledger.settle(batch);
+        metrics::fenced(applied.fenced);
+        for partition in applied.recall {
+            warn!(
+                partition,
+                "a record failed, its reader starts over from what is settled"
+            );
+            if let Some(recall) = self.recalls.get(&partition) {
+                recall();
             }
         }
     }
 
-    fn is_done(&self, partition: i32, lost: bool) -> bool {
-        match self.ledger.position(partition) {
-            None => true,
-            Some(_) if self.ledger.is_failed(partition) => true,
-            Some((_, committed)) => self.ledger.pending(partition) == 0 && (committed || lost),
-        }
-    }
-
-    fn close(&mut self, partition: i32) -> Released {
-        let (next, committed) = self.ledger.position(partition).unwrap_or_default();
-        let unsettled = self.ledger.pending(partition);
-        self.fence(partition);
-        Released {
-            partition,
-            next,
-            committed,
-            unsettled,
-        }
+    /// Whether the next step need not wait for the tick's pace.
+    fn is_well(&self) -> bool {
+        self.refused == 0 && self.unsaved == 0
     }
 }
 
-impl<C: Committer> Stage for Commit<C> {
+impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
     type Msg = CommitMsg;
 
     async fn started(&mut self, cx: &mut Cx<CommitMsg>) -> Result<(), Failure> {
@@ -209,16 +238,13 @@ impl<C: Committer> Stage for Commit<C> {
                 epoch,
                 start,
                 recall,
-                reply,
-            } => {
-                let next = self.ledger.open(partition, epoch, start);
-                self.recalls.insert(partition, recall);
-                info!(partition, %epoch, next, "partition opened");
-                if reply.send(next).is_err() {
-                    debug!(partition, "the reader went away while opening");
-                }
-                self.commit(cx);
-            }
+                opened,
+            } => self.open(partition, Pending::new(epoch, start, recall, opened), cx),
+            CommitMsg::Loaded {
+                partition,
+                epoch,
+                found,
+            } => self.loaded(partition, epoch, found, cx),
             CommitMsg::Admit {
                 partition,
                 epoch,
@@ -229,49 +255,38 @@ impl<C: Committer> Stage for Commit<C> {
                     .filter(|offset| !self.ledger.admit(partition, epoch, *offset));
                 metrics::fenced(late.count());
             }
-            CommitMsg::Settled(batch) => {
-                let applied = self.ledger.settle(&batch);
-                metrics::fenced(applied.fenced);
-                for partition in applied.recall {
-                    warn!(
-                        partition,
-                        "a record failed, its reader starts over from what is settled"
-                    );
-                    if let Some(recall) = self.recalls.get(&partition) {
-                        recall();
-                    }
-                }
-            }
+            CommitMsg::Settled(batch) => self.settled(batch),
             CommitMsg::Release {
                 partitions,
                 wait,
                 lost,
                 reply,
             } => {
-                self.releases.push(Release {
-                    partitions,
-                    until: Instant::now() + wait,
-                    lost,
-                    reply,
-                });
+                self.releases
+                    .push(Release::new(partitions, wait, lost, reply));
                 self.arm(cx);
             }
             CommitMsg::Tick => {
-                self.commit(cx);
+                self.load_again(cx);
+                self.advance(cx);
                 self.arm(cx);
+            }
+            CommitMsg::Saved(saved) => {
+                self.saved(saved);
+                self.commit(cx);
             }
             CommitMsg::Committed { positions, result } => {
                 self.committed(&positions, result);
                 // The mailbox is closed: no tick comes any more for what moved meanwhile.
-                if self.draining && self.refused == 0 {
-                    self.commit(cx);
+                if self.draining && self.is_well() {
+                    self.advance(cx);
                 }
             }
         }
         if !self.releases.is_empty() {
-            // After a refusal only the tick tries again, at its pace.
-            if self.refused == 0 {
-                self.commit(cx);
+            // After a failure only the tick tries again, at its pace.
+            if self.is_well() {
+                self.advance(cx);
             }
             self.finish_releases();
         }
@@ -280,11 +295,12 @@ impl<C: Committer> Stage for Commit<C> {
 
     async fn drained(&mut self, cx: &mut Cx<CommitMsg>) -> Result<(), Failure> {
         (self.tick, self.draining) = (None, true);
+        self.openings.clear();
         let open: Vec<i32> = self.ledger.partitions().collect();
         if !open.is_empty() {
             warn!(partitions = ?open, "draining while partitions are still assigned");
         }
-        self.commit(cx);
+        self.advance(cx);
         Ok(())
     }
 }

@@ -80,6 +80,8 @@ pub struct Config {
     pub flow: FlowConfig,
     /// Queries at once.
     pub queries: usize,
+    /// Streams of statistics at once.
+    pub stats_streams: usize,
     /// Deadline of a shutdown.
     pub drain_timeout: Duration,
 }
@@ -93,6 +95,7 @@ impl Config {
         let mongo = MongoConfig::read(reader);
         let flow = FlowConfig::read(reader, kafka.as_ref().map(|kafka| kafka.max_poll_records));
         let queries = reader.get("QUERY_MAX_IN_FLIGHT", count_in(1..=10_000));
+        let stats_streams = reader.get("STATS_MAX_STREAMS", count_in(1..=10_000));
         let drain_timeout = reader.get("DRAIN_TIMEOUT", duration);
         Some(Self {
             http_addr: http_addr?,
@@ -101,6 +104,7 @@ impl Config {
             mongo: mongo?,
             flow: flow?,
             queries: queries?,
+            stats_streams: stats_streams?,
             drain_timeout: drain_timeout?,
         })
     }

@@ -6,12 +6,14 @@ use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc};
 use purchases::{PurchaseId, Timestamp};
 
-use crate::flow::Incoming;
+use crate::flow::{Incoming, Origin};
 
 /// One encoded document. Encoded once, however often it is written.
 #[derive(Clone, Debug)]
 pub struct PurchaseDocument {
     id: PurchaseId,
+    origin: Origin,
+    created_at: Timestamp,
     raw: RawDocumentBuf,
 }
 
@@ -20,6 +22,7 @@ impl PurchaseDocument {
     pub(crate) fn new(incoming: &Incoming) -> Self {
         let purchase = &incoming.purchase;
         let origin = &incoming.origin;
+        let created_at = Timestamp::from(SystemTime::now());
         let raw = rawdoc! {
             "_id": ObjectId::from_bytes(*purchase.id().as_bytes()),
             "username": purchase.username().as_str(),
@@ -27,7 +30,7 @@ impl PurchaseDocument {
             "item_name": purchase.item_name().as_str(),
             "price": purchase.price().as_f64(),
             "timestamp": date(purchase.timestamp()),
-            "created_at": DateTime::from(SystemTime::now()),
+            "created_at": date(created_at),
             "origin": {
                 "topic": &*origin.topic,
                 "partition": origin.partition,
@@ -36,6 +39,8 @@ impl PurchaseDocument {
         };
         Self {
             id: purchase.id(),
+            origin: origin.clone(),
+            created_at,
             raw,
         }
     }
@@ -43,6 +48,16 @@ impl PurchaseDocument {
     /// The document's `_id`.
     pub fn id(&self) -> PurchaseId {
         self.id
+    }
+
+    /// The record it came in.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// When it is stored, if it is the first of its `_id`.
+    pub fn created_at(&self) -> Timestamp {
+        self.created_at
     }
 
     /// The bytes that go to the database.
@@ -71,6 +86,41 @@ pub struct Malformed {
     pub id: String,
     /// The field.
     pub field: &'static str,
+}
+
+/// Who was first: the record that a stored document came in, and when that was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct First {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    created_at: Timestamp,
+}
+
+impl First {
+    /// The fields that [`read`](Self::read) needs.
+    pub(crate) fn projection() -> Document {
+        doc! { "origin": 1, "created_at": 1 }
+    }
+
+    /// `None` where somebody else wrote the document: then no record of ours was first.
+    pub(crate) fn read(document: &Document) -> Option<Self> {
+        let origin = document.get_document("origin").ok()?;
+        Some(Self {
+            topic: origin.get_str("topic").ok()?.to_owned(),
+            partition: origin.get_i32("partition").ok()?,
+            offset: origin.get_i64("offset").ok()?,
+            created_at: moment(document, "created_at").ok()?,
+        })
+    }
+
+    /// The moment of storing, if it was this very record that was stored.
+    pub(crate) fn if_from(&self, origin: &Origin) -> Option<Timestamp> {
+        let same = *self.topic == *origin.topic
+            && self.partition == origin.partition
+            && self.offset == origin.offset;
+        same.then_some(self.created_at)
+    }
 }
 
 /// Reads a text field.

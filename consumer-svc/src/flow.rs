@@ -8,8 +8,11 @@ use std::time::Duration;
 use actors::{BatchMsg, Delivery, Epoch, Reply, Settled};
 use purchases::Purchase;
 
-/// What a stored record contributes beyond having been stored. Statistics will ride here.
-pub type Note = ();
+use crate::tally::{Sale, Tally, TallyError};
+
+/// What a record contributes to the statistics: its sale, if it was the first to store its
+/// purchase. Redelivered, it contributes the same again; commit knows how far it has counted.
+pub type Note = Sale;
 
 /// Where a record came from. Stored with the document and written on a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,30 @@ pub type DeadLetterMsg = BatchMsg<Rejected>;
 
 /// Asks the reader of one partition, in one epoch, to start over from what is settled.
 pub type Recall = Arc<dyn Fn() + Send + Sync>;
+/// Tells the reader of one partition, in one epoch, the offset to read from. May take as long as
+/// the database is away: nobody waits for it with a hand on something else.
+pub type Opened = Box<dyn FnOnce(u64) + Send>;
+
+/// Where the group stands in one partition, as the broker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The partition.
+    pub partition: i32,
+    /// Next offset to read; nothing before the first commit.
+    pub committed: Option<u64>,
+    /// The first offset that is still kept.
+    pub first: u64,
+    /// The offset the next record will get.
+    pub end: u64,
+}
+
+impl Standing {
+    /// Records between what is committed and the end. Without a commit, all that are kept.
+    pub fn lag(&self) -> u64 {
+        let next = self.committed.unwrap_or(0).max(self.first);
+        self.end.saturating_sub(next)
+    }
+}
 
 /// What became of a partition when it was given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +101,9 @@ pub struct Released {
 
 /// Mailbox of the commit stage.
 pub enum CommitMsg {
-    /// A reader begins (again) on a partition. The answer is the offset to read from: `start`, or
-    /// what an earlier epoch of this partition has settled since.
+    /// A reader begins (again) on a partition. It is told the offset to read from once the
+    /// partition's statistics are known: `start`, or what an earlier epoch of this partition has
+    /// settled since.
     Open {
         /// Partition to be read.
         partition: i32,
@@ -86,8 +114,19 @@ pub enum CommitMsg {
         /// Called when a record of this epoch failed and must be read again.
         recall: Recall,
         /// Gets the offset to read from.
-        reply: Reply<u64>,
+        opened: Opened,
     },
+    /// The statistics of a partition that is being opened were asked for.
+    Loaded {
+        /// The partition.
+        partition: i32,
+        /// The epoch they were asked for.
+        epoch: Epoch,
+        /// What is saved of it; nothing before the first time.
+        found: Result<Option<Box<Tally>>, TallyError>,
+    },
+    /// The statistics that were being saved, each with the offset they reach to.
+    Saved(Vec<(i32, u64, Result<(), TallyError>)>),
     /// These offsets were read, in this order, and are on their way.
     Admit {
         /// Partition they were read from.

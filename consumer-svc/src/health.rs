@@ -13,7 +13,7 @@ use host::readiness::Latch;
 use tracing::{info, warn};
 
 use crate::assign::Held;
-use crate::kafka::ConsumerSlot;
+use crate::kafka::{ConsumerSlot, Observer};
 use crate::metrics;
 use crate::query::mongo::MongoHistory;
 
@@ -86,6 +86,7 @@ pub async fn watch_mongodb(health: Health, history: MongoHistory, latch: Latch) 
 pub async fn watch_kafka(
     health: Health,
     slot: ConsumerSlot,
+    observer: Arc<Observer>,
     topic: String,
     held: Held,
     latch: Latch,
@@ -95,12 +96,14 @@ pub async fn watch_kafka(
         tokio::time::sleep(FIRST).await;
     }
     loop {
-        let (look, topic) = (slot.clone(), topic.clone());
+        let (look, observer, topic) = (slot.clone(), Arc::clone(&observer), topic.clone());
         let partitions = held.partitions();
         let seen = tokio::task::spawn_blocking(move || {
             look.probe(&topic, KAFKA_WAIT)?;
-            for (partition, lag) in look.lags(&topic, &partitions, KAFKA_WAIT) {
-                metrics::lag(partition, lag);
+            // The broker answered; that its coordinator does not, is no news about our health.
+            let standings = observer.standings(Some(&partitions), KAFKA_WAIT);
+            for standing in standings.unwrap_or_default() {
+                metrics::lag(standing.partition, standing.lag());
             }
             Ok(())
         });

@@ -1,4 +1,7 @@
 //! The one consumer of this process: its properties, its events, and the slot it is found in.
+//! Beside it an [`Observer`], which reads nothing and only asks.
+
+mod observer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use tracing::{debug, error, info};
 
+pub use self::observer::Observer;
 use crate::config::KafkaConfig;
 
 /// What happens when the group moves partitions. Called on the thread that polls the consumer.
@@ -95,38 +99,27 @@ impl ConsumerSlot {
     /// The reason, in words, why the topic could not be seen.
     pub fn probe(&self, topic: &str, wait: Duration) -> Result<(), String> {
         let consumer = self.get().ok_or("no consumer yet")?;
-        let metadata = consumer
-            .fetch_metadata(Some(topic), wait)
-            .map_err(|error| {
-                format!("no answer from the broker (KAFKA_BOOTSTRAP_SERVERS): {error}")
-            })?;
-        match metadata.topics().first() {
-            Some(found) if found.error().is_none() && !found.partitions().is_empty() => Ok(()),
-            _ => Err(format!(
-                "topic {topic} (KAFKA_TOPIC) does not exist: create it"
-            )),
-        }
+        partitions_of(&consumer, topic, wait).map(|_| ())
     }
+}
 
-    /// Records between the committed offset and the end of the log, asked of the broker, so that
-    /// it is true also while nothing arrives. Blocks for at most `wait` a request. A partition
-    /// whose end or commit cannot be learnt is left out.
-    pub fn lags(&self, topic: &str, partitions: &[i32], wait: Duration) -> Vec<(i32, u64)> {
-        let Some(consumer) = self.get().filter(|_| !partitions.is_empty()) else {
-            return Vec::new();
-        };
-        let Ok(committed) = consumer.committed_offsets(list_of(topic, partitions), wait) else {
-            return Vec::new();
-        };
-        let lag = |partition, next: i64| {
-            let (_, end) = consumer.fetch_watermarks(topic, partition, wait).ok()?;
-            Some((partition, u64::try_from(end - next).unwrap_or(0)))
-        };
-        let elements = committed.elements_for_topic(topic);
-        elements
+fn partitions_of<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    wait: Duration,
+) -> Result<Vec<i32>, String> {
+    let metadata = consumer
+        .fetch_metadata(Some(topic), wait)
+        .map_err(|error| format!("no answer from the broker (KAFKA_BOOTSTRAP_SERVERS): {error}"))?;
+    match metadata.topics().first() {
+        Some(found) if found.error().is_none() && !found.partitions().is_empty() => Ok(found
+            .partitions()
             .iter()
-            .filter_map(|element| lag(element.partition(), element.offset().to_raw()?))
-            .collect()
+            .map(|partition| partition.id())
+            .collect()),
+        _ => Err(format!(
+            "topic {topic} (KAFKA_TOPIC) does not exist: create it"
+        )),
     }
 }
 

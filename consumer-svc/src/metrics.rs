@@ -20,6 +20,11 @@ const BATCH: &str = "purchases_batch_records";
 const BATCH_SECONDS: &str = "purchases_batch_write_seconds";
 const COMMITS: &str = "purchases_commits_total";
 const COMMIT_SECONDS: &str = "purchases_commit_seconds";
+const STATISTICS_SAVES: &str = "purchases_statistics_saves_total";
+const STATISTICS_SAVE_SECONDS: &str = "purchases_statistics_save_seconds";
+const STATISTICS_LOADS_FAILED: &str = "purchases_statistics_load_failures_total";
+const STATISTICS_READS: &str = "purchases_statistics_reads_total";
+const STREAMS: &str = "purchases_statistics_streams_open";
 const REBALANCES: &str = "purchases_rebalances_total";
 const ASSIGNED: &str = "purchases_partitions_assigned";
 const ERRORS: &str = "purchases_consumer_errors_total";
@@ -55,6 +60,23 @@ pub fn describe() {
     );
     describe_counter!(COMMITS, "Offset commits by result: ok, refused.");
     describe_histogram!(COMMIT_SECONDS, "Time of one offset commit.");
+    describe_counter!(
+        STATISTICS_SAVES,
+        "Rounds of saving the statistics by result: ok, failed. Commits wait for them."
+    );
+    describe_histogram!(
+        STATISTICS_SAVE_SECONDS,
+        "Time of one round of saving the statistics."
+    );
+    describe_counter!(
+        STATISTICS_LOADS_FAILED,
+        "Statistics of a partition that could not be loaded; it is not read until they are."
+    );
+    describe_counter!(
+        STATISTICS_READS,
+        "Readings of the whole shop's statistics by result: ok, failed."
+    );
+    describe_gauge!(STREAMS, "Streams of statistics being sent.");
     describe_counter!(
         REBALANCES,
         "Assignments and revocations this member took part in."
@@ -126,6 +148,23 @@ pub(crate) fn batch(records: usize, took: Duration) {
 pub(crate) fn commit(took: Duration, accepted: bool) {
     counter!(COMMITS, "result" => if accepted { "ok" } else { "refused" }).increment(1);
     histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn statistics_saved(took: Duration, all: bool) {
+    counter!(STATISTICS_SAVES, "result" => if all { "ok" } else { "failed" }).increment(1);
+    histogram!(STATISTICS_SAVE_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn statistics_not_loaded() {
+    counter!(STATISTICS_LOADS_FAILED).increment(1);
+}
+
+pub(crate) fn statistics_read(good: bool) {
+    counter!(STATISTICS_READS, "result" => if good { "ok" } else { "failed" }).increment(1);
+}
+
+pub(crate) fn streams(open: usize) {
+    gauge!(STREAMS).set(open as f64);
 }
 
 pub(crate) fn rebalance() {

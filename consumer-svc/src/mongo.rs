@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::Client;
 use mongodb::error::Error;
-use mongodb::options::ClientOptions;
+use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, WriteConcern};
 use tokio::task::JoinHandle;
 
 use crate::config::MongoConfig;
@@ -26,6 +26,15 @@ pub(crate) async fn connect(config: &MongoConfig) -> Result<Client, Error> {
         .server_selection_timeout
         .get_or_insert(SERVER_SELECTION);
     Client::with_options(options)
+}
+
+/// Writes with majority and journal: what is acknowledged survives a crash of the primary.
+pub(crate) fn durable() -> CollectionOptions {
+    let concern = WriteConcern::builder()
+        .w(Acknowledgment::Majority)
+        .journal(true)
+        .build();
+    CollectionOptions::builder().write_concern(concern).build()
 }
 
 /// Runs a driver operation in a task of its own, so that whoever waits may be dropped.

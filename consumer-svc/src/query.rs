@@ -1,11 +1,12 @@
-//! Query API: the HTTP server for histories.
+//! Query API: the HTTP server for histories and statistics.
 //!
-//! In: HTTP requests. Out: pages and totals from the database, or the truth that they cannot be
-//! had. It reads what the batch writer wrote and knows nothing of Kafka.
+//! In: HTTP requests. Out: pages and totals from the database, figures from the board, or the
+//! truth that they cannot be had. It reads what the batch writer wrote and knows nothing of Kafka.
 
 pub mod cursor;
 pub mod http;
 pub mod mongo;
+pub mod stats;
 pub mod view;
 
 use std::sync::Arc;
@@ -90,7 +91,8 @@ impl<S: HistoryStore> Stage for Query<S> {
     async fn started(&mut self, cx: &mut Cx<QueryMsg>) -> Result<(), Failure> {
         let server = self.door.server().await?;
         info!(addr = %server.local_addr(), "query API listens");
-        let service = warp::service(http::routes(Arc::clone(&self.api)));
+        let routes = http::routes(Arc::clone(&self.api), self.stop.clone());
+        let service = warp::service(routes);
         let (stop, drain) = (self.stop.clone(), self.drain);
         cx.spawn(async move { QueryMsg::Served(server.run(service, stop, drain).await) });
         Ok(())

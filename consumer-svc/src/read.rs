@@ -22,11 +22,13 @@ use tracing::{debug, warn};
 pub use self::args::{ReadLimits, ReaderArgs};
 pub(crate) use self::decode::{Decoded, decode};
 pub use self::source::{OpenPartition, PartitionSource, Polled};
-use crate::flow::{CommitMsg, DeadLetterMsg, Delivered, Recall, Rejected, WriteMsg};
+use crate::flow::{CommitMsg, DeadLetterMsg, Delivered, Opened, Recall, Rejected, WriteMsg};
 use crate::metrics;
 
 /// Mailbox of a reader.
 pub enum ReaderMsg {
+    /// The books of this partition are open for this epoch: read from this offset.
+    Opened(Epoch, u64),
     /// There may be records.
     Poll,
     /// An answer to the wish for a credit.
@@ -46,8 +48,6 @@ pub struct PartitionReader<O: OpenPartition> {
     safety_tick: Option<Timer>,
 }
 
-/// The commit stage answers from its mailbox; longer than this and something is wrong with it.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one wish for a credit waits before it is renewed. Short, so that a reader that must
 /// go is not held up by it.
 const CREDIT_WAIT: Duration = Duration::from_millis(250);
@@ -76,6 +76,29 @@ impl<O: OpenPartition> PartitionReader<O> {
         })
     }
 
+    /// Told by the commit stage, which first needs the database. This reader does not wait for it
+    /// with anything in its hands, so it can be stopped meanwhile, and so can the process.
+    fn opened(&self, cx: &Cx<ReaderMsg>) -> Opened {
+        let (addr, epoch) = (cx.addr().clone(), self.epoch);
+        Box::new(move |next| {
+            if addr.send(ReaderMsg::Opened(epoch, next)).is_err() {
+                debug!(%epoch, "the reader went away while its partition was opened");
+            }
+        })
+    }
+
+    /// Takes hold of the partition's records, from `next` on.
+    async fn begin(&mut self, next: u64, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
+        let again = self.args.opened_before.swap(true, Ordering::AcqRel);
+        let source = self.args.open.open(self.wake(cx))?;
+        if again || next != self.args.start {
+            let open = Arc::clone(&self.args.open);
+            tokio::task::spawn_blocking(move || open.seek(next)).await??;
+        }
+        self.source = Some(source);
+        self.pump(None, cx)
+    }
+
     fn wake(&self, cx: &Cx<ReaderMsg>) -> Arc<dyn Fn() + Send + Sync> {
         let (addr, woken) = (cx.addr().clone(), Arc::clone(&self.woken));
         Arc::new(move || {
@@ -89,7 +112,7 @@ impl<O: OpenPartition> PartitionReader<O> {
     /// Reads until the queue is empty, the turn is over, or no credit is left.
     fn pump(&mut self, permit: Option<Permit>, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
         self.woken.store(false, Ordering::Release);
-        if self.args.closing.load(Ordering::Acquire) {
+        if self.source.is_none() || self.args.closing.load(Ordering::Acquire) {
             return Ok(());
         }
         let turn = Cost {
@@ -231,32 +254,24 @@ impl<O: OpenPartition> Stage for PartitionReader<O> {
     type Msg = ReaderMsg;
 
     async fn started(&mut self, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
-        let (partition, epoch, start) = (self.args.partition, self.epoch, self.args.start);
-        let recall = self.recall(cx);
-        let next = self
-            .args
-            .commit
-            .ask(OPEN_TIMEOUT, |reply| CommitMsg::Open {
-                partition,
-                epoch,
-                start,
-                recall,
-                reply,
-            })
-            .await?;
-        let again = self.args.opened_before.swap(true, Ordering::AcqRel);
-        let source = self.args.open.open(self.wake(cx))?;
-        if again || next != start {
-            let open = Arc::clone(&self.args.open);
-            tokio::task::spawn_blocking(move || open.seek(next)).await??;
+        let open = CommitMsg::Open {
+            partition: self.args.partition,
+            epoch: self.epoch,
+            start: self.args.start,
+            recall: self.recall(cx),
+            opened: self.opened(cx),
+        };
+        if self.args.commit.send(open).is_err() {
+            return Err("the commit stage is being replaced".into());
         }
-        self.source = Some(source);
         self.safety_tick = Some(cx.send_after(SAFETY_TICK, ReaderMsg::Poll));
-        self.pump(None, cx)
+        Ok(())
     }
 
     async fn handle(&mut self, msg: ReaderMsg, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
         match msg {
+            ReaderMsg::Opened(epoch, next) if epoch == self.epoch => self.begin(next, cx).await,
+            ReaderMsg::Opened(..) => Ok(()),
             ReaderMsg::Poll => {
                 if !self.waiting_for_credit {
                     self.pump(None, cx)?;

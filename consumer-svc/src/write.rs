@@ -1,8 +1,8 @@
 //! Batch writer: the sink behind the batching stage.
 //!
 //! In: batches of deliveries. Out: documents, and every receipt settled: stored (also when the
-//! document was known already), dead-lettered by the next stage, or retried here until the
-//! database takes it. Several batches are written at once; settling is per record, so commit
+//! document was known already) with what it contributes to the statistics, dead-lettered by the
+//! next stage, or retried here until the database takes it. Several batches are written at once; settling is per record, so commit
 //! does not mind in which order they end.
 //! It must not give up a good record: only what the database refuses for its content leaves.
 
@@ -14,17 +14,21 @@ use actors::{Addr, BatchSink, Outcome, Receipt};
 use tracing::{debug, info, warn};
 
 use crate::document::PurchaseDocument;
-use crate::flow::{BadRecord, DeadLetterMsg, Delivered, Incoming, Rejected};
+use crate::flow::{BadRecord, DeadLetterMsg, Delivered, Incoming, Note, Rejected};
 use crate::metrics;
-use purchases::wire;
+use crate::tally::Sale;
+use purchases::{Timestamp, wire};
 
 /// What became of one document of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
     /// It is in the collection, durably.
     Stored,
-    /// A document with this `_id` was there before: a redelivery, or a retried purchase.
-    Known,
+    /// This very record was stored before, then: a redelivery.
+    Redelivered(Timestamp),
+    /// Another record of the same purchase was stored before: a retry of the customer's. The
+    /// first stands.
+    Repeated,
     /// Not now: the reason passes.
     Retry(String),
     /// Never: the database refuses this content.
@@ -105,10 +109,16 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
             for ((delivery, document), outcome) in pending.into_iter().zip(documents).zip(outcomes)
             {
                 match outcome {
-                    WriteOutcome::Stored => settled.push((delivery.receipt, Outcome::Stored, None)),
-                    WriteOutcome::Known => {
+                    WriteOutcome::Stored => {
+                        settled.push(stored(delivery, Some(document.created_at())));
+                    }
+                    WriteOutcome::Redelivered(at) => {
                         known += 1;
-                        settled.push((delivery.receipt, Outcome::Stored, None));
+                        settled.push(stored(delivery, Some(at)));
+                    }
+                    WriteOutcome::Repeated => {
+                        known += 1;
+                        settled.push(stored(delivery, None));
                     }
                     WriteOutcome::Retry(reason) => {
                         cause = Some(reason);
@@ -136,6 +146,17 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
         }
         metrics::batch(size, started.elapsed());
     }
+}
+
+/// Settles a record whose purchase is in the collection; with its sale if it is the record that
+/// brought it there.
+fn stored(
+    delivery: Delivered,
+    created_at: Option<Timestamp>,
+) -> (Receipt<Note>, Outcome, Option<Note>) {
+    let Delivered { value, receipt } = delivery;
+    let sale = created_at.map(|at| Sale::of(&value.purchase, at));
+    (receipt, Outcome::Stored, sale)
 }
 
 /// Doubles from `min` to `max`, between half and all of it, so that writers do not return to a

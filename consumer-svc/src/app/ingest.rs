@@ -20,6 +20,7 @@ use crate::flow::{CommitMsg, DeadLetterMsg, Note, WriteMsg};
 use crate::kafka::ConsumerSlot;
 use crate::read::kafka::KafkaPartition;
 use crate::read::{PartitionReader, ReadLimits, ReaderArgs};
+use crate::tally::mongo::MongoTallies;
 use crate::write::mongo::MongoStore;
 use crate::write::{BatchWriter, RetryPace};
 
@@ -58,7 +59,11 @@ pub(super) struct Ingest {
 
 impl Ingest {
     /// Connects stages and adapters. Nothing runs yet.
-    pub(super) fn new(config: &Config, store: MongoStore) -> Result<Self, Failure> {
+    pub(super) fn new(
+        config: &Config,
+        store: MongoStore,
+        tallies: Arc<MongoTallies>,
+    ) -> Result<Self, Failure> {
         let slot = ConsumerSlot::default();
         let held = Held::default();
         let addrs = Addrs {
@@ -74,7 +79,7 @@ impl Ingest {
         // back, which needs every stage above; the books of commit close last.
         let spec = SupervisorSpec::new(Strategy::RestForOne)
             .intensity(INGEST_RESTARTS)
-            .child(commit(config, &addrs, &slot))
+            .child(commit(config, &addrs, &slot, tallies))
             .child(dead_letter(&addrs, letters))
             .child(write(&config.flow, &addrs, store))
             .child(ChildSpec::supervisor(
@@ -105,14 +110,19 @@ struct Addrs {
     dead_letter: Addr<DeadLetterMsg>,
 }
 
-fn commit(config: &Config, addrs: &Addrs, slot: &ConsumerSlot) -> ChildSpec {
+fn commit(
+    config: &Config,
+    addrs: &Addrs,
+    slot: &ConsumerSlot,
+    tallies: Arc<MongoTallies>,
+) -> ChildSpec {
     let committer = Arc::new(KafkaCommitter::new(
         slot.clone(),
         config.kafka.topic.clone(),
     ));
     let interval = config.flow.commit_interval;
     ChildSpec::stage("commit", &addrs.commit, move |_| {
-        Commit::new(Arc::clone(&committer), interval)
+        Commit::new(Arc::clone(&committer), Arc::clone(&tallies), interval)
     })
     .shutdown(Shutdown::Infinity)
 }

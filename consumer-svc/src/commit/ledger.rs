@@ -1,13 +1,15 @@
-//! Pure: per partition, what is settled and what of it is committed.
+//! Pure: per partition, what is settled, what of it is counted, and what of that is saved and
+//! committed.
 //!
-//! In: openings, admissions, settlements, commit results. Out: positions to commit.
-//! No clock, no actor, no client.
+//! In: openings, admissions, settlements, results of saving and committing. Out: statistics to
+//! save and positions to commit, never beyond what is saved. No clock, no actor, no client.
 
 use std::collections::BTreeMap;
 
 use actors::{Epoch, Outcome, Settled, Tracker};
 
 use crate::flow::Note;
+use crate::tally::{Sale, Tally};
 
 /// One assigned partition.
 struct Lane {
@@ -17,6 +19,37 @@ struct Lane {
     committed: Option<u64>,
     /// A record of this epoch failed; the prefix cannot pass it before it is read again.
     failed: bool,
+    /// The statistics of everything before the settled prefix's end.
+    tally: Tally,
+    /// Sales beyond the prefix, which are counted when it passes them.
+    ahead: BTreeMap<u64, Sale>,
+    /// How far the saved statistics reach.
+    saved: Option<u64>,
+}
+
+impl Lane {
+    /// Notes a settled record and counts what the prefix has passed by it. Most records settle in
+    /// order and never wait.
+    fn settled(&mut self, offset: u64, sale: Option<Sale>) {
+        let next = self.tracker.next();
+        match sale {
+            Some(sale) if self.ahead.is_empty() && offset < next => self.tally.fold(offset, &sale),
+            Some(sale) => {
+                self.ahead.insert(offset, sale);
+            }
+            None => {}
+        }
+        while let Some(first) = self.ahead.first_entry().filter(|sale| *sale.key() < next) {
+            let (offset, sale) = first.remove_entry();
+            self.tally.fold(offset, &sale);
+        }
+        self.tally.pass(next);
+    }
+
+    /// What may be committed: settled, and counted in saved statistics.
+    fn committable(&self) -> Option<u64> {
+        self.saved.map(|saved| saved.min(self.tracker.next()))
+    }
 }
 
 /// What one batch of settlements did.
@@ -28,6 +61,15 @@ pub(crate) struct Applied {
     pub(crate) recall: Vec<i32>,
 }
 
+/// Where a partition's reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    /// Next offset to read.
+    pub(crate) next: u64,
+    /// Offsets that nobody counted and nobody will, because the group's offset was moved.
+    pub(crate) skipped: u64,
+}
+
 /// The books of the commit stage.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -35,19 +77,41 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Begins an epoch. Everything settled in an older epoch of the same assignment stands.
-    pub(crate) fn open(&mut self, partition: i32, epoch: Epoch, start: u64) -> u64 {
-        let (next, committed) = match self.lanes.get(&partition) {
-            Some(lane) => (start.max(lane.tracker.next()), lane.committed),
-            None => (start, None),
-        };
+    /// Begins an assignment with the statistics that were found saved.
+    pub(crate) fn open(
+        &mut self,
+        partition: i32,
+        epoch: Epoch,
+        start: u64,
+        found: Option<Tally>,
+    ) -> Opening {
+        let saved = found.as_ref().map(Tally::upto);
+        let mut tally = found.unwrap_or_else(|| Tally::starting_at(start));
+        let skipped = tally.resume(start);
         let lane = Lane {
-            tracker: Tracker::new(epoch, next),
-            committed,
+            tracker: Tracker::new(epoch, start),
+            committed: None,
             failed: false,
+            tally,
+            ahead: BTreeMap::new(),
+            saved,
         };
         self.lanes.insert(partition, lane);
-        next
+        let next = start;
+        Opening { next, skipped }
+    }
+
+    /// Begins another epoch of the same assignment. Everything settled in an older one stands, and
+    /// so do its statistics: nobody else has read on since. `None` if there was no assignment.
+    pub(crate) fn reopen(&mut self, partition: i32, epoch: Epoch, start: u64) -> Option<u64> {
+        let lane = self.lanes.get_mut(&partition)?;
+        let next = start.max(lane.tracker.next());
+        lane.tracker = Tracker::new(epoch, next);
+        lane.failed = false;
+        // They will be read and settled again.
+        lane.ahead.clear();
+        lane.tally.resume(next);
+        Some(next)
     }
 
     /// Notes that an offset was read. Answers whether it counts: not in an epoch that is over.
@@ -60,7 +124,7 @@ impl Ledger {
     }
 
     /// Applies settlements; those of lost epochs change nothing.
-    pub(crate) fn settle(&mut self, batch: &[Settled<Note>]) -> Applied {
+    pub(crate) fn settle(&mut self, batch: Vec<Settled<Note>>) -> Applied {
         let mut applied = Applied::default();
         for settled in batch {
             let position = settled.position;
@@ -72,8 +136,9 @@ impl Ledger {
             };
             match settled.outcome {
                 Outcome::Stored | Outcome::DeadLettered => {
-                    if lane.tracker.settle(position.seq, position.epoch).is_err() {
-                        applied.fenced += 1;
+                    match lane.tracker.settle(position.seq, position.epoch) {
+                        Ok(()) => lane.settled(position.seq, settled.note),
+                        Err(_) => applied.fenced += 1,
                     }
                 }
                 Outcome::Failed if !lane.failed => {
@@ -86,21 +151,36 @@ impl Ledger {
         applied
     }
 
-    /// Positions that moved since the last accepted commit, of all partitions or of these.
-    pub(crate) fn due(&self, only: Option<&[i32]>) -> Vec<(i32, u64)> {
+    /// Statistics that grew since they were last saved, or never were.
+    pub(crate) fn unsaved(&self) -> Vec<(i32, Tally)> {
         self.lanes
             .iter()
-            .filter(|(partition, _)| only.is_none_or(|only| only.contains(partition)))
-            .filter(|(_, lane)| lane.committed != Some(lane.tracker.next()))
-            .map(|(partition, lane)| (*partition, lane.tracker.next()))
+            .filter(|(_, lane)| lane.saved.is_none_or(|saved| saved < lane.tally.upto()))
+            .map(|(partition, lane)| (*partition, lane.tally.clone()))
             .collect()
+    }
+
+    /// Notes saved statistics.
+    pub(crate) fn saved(&mut self, partition: i32, upto: u64) {
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.saved = lane.saved.max(Some(upto));
+        }
+    }
+
+    /// Positions that may be committed and are not.
+    pub(crate) fn due(&self) -> Vec<(i32, u64)> {
+        let due = self.lanes.iter().filter_map(|(partition, lane)| {
+            let position = lane.committable()?;
+            (lane.committed < Some(position)).then_some((*partition, position))
+        });
+        due.collect()
     }
 
     /// Notes an accepted commit. A position never moves back.
     pub(crate) fn committed(&mut self, positions: &[(i32, u64)]) {
         for (partition, next) in positions {
             if let Some(lane) = self.lanes.get_mut(partition) {
-                lane.committed = Some(lane.committed.map_or(*next, |old| old.max(*next)));
+                lane.committed = lane.committed.max(Some(*next));
             }
         }
     }
@@ -119,7 +199,7 @@ impl Ledger {
         Some((next, lane.committed == Some(next)))
     }
 
-    /// Ends the epoch: nothing of it is committed or counted any more.
+    /// Ends the epoch: nothing of it is saved, committed or counted any more.
     pub(crate) fn fence(&mut self, partition: i32) {
         self.lanes.remove(&partition);
     }

@@ -1,23 +1,38 @@
 //! The commit stage against a coordinator that can refuse.
 
+mod statistics;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actors::{ChildSpec, Epoch, Outcome, Position, Strategy, SupervisorSpec, System};
+use tokio::sync::oneshot;
 
 use super::*;
+use crate::flow::Released;
+use crate::tally::memory::MemoryTallies;
+use crate::tally::tests::sale;
 
 /// Remembers what was committed; answers from a script, then accepts.
 #[derive(Default)]
 struct Coordinator {
     script: Mutex<Vec<CommitError>>,
     accepted: Mutex<Vec<(i32, u64)>>,
+    /// Looked at with every commit: what it must not be ahead of.
+    tallies: Arc<MemoryTallies>,
 }
 
 impl Committer for Coordinator {
     fn commit(&self, positions: &[(i32, u64)]) -> Result<(), CommitError> {
         if let Some(error) = self.script.lock().unwrap().pop() {
             return Err(error);
+        }
+        for (partition, next) in positions {
+            let saved = self.tallies.get(*partition).map(|tally| tally.upto());
+            assert!(
+                saved >= Some(*next),
+                "{next} committed, statistics saved up to {saved:?}"
+            );
         }
         self.accepted.lock().unwrap().extend_from_slice(positions);
         Ok(())
@@ -28,19 +43,31 @@ struct Bench {
     system: System,
     commit: Addr<CommitMsg>,
     coordinator: Arc<Coordinator>,
+    tallies: Arc<MemoryTallies>,
     recalls: Arc<AtomicUsize>,
 }
 
 impl Bench {
     async fn start(script: Vec<CommitError>) -> Self {
+        Self::on(Arc::default(), script).await
+    }
+
+    /// A process of its own on a database that others know too.
+    async fn on(tallies: Arc<MemoryTallies>, script: Vec<CommitError>) -> Self {
         let coordinator = Arc::new(Coordinator {
             script: Mutex::new(script),
+            tallies: Arc::clone(&tallies),
             ..Coordinator::default()
         });
+        let database = Arc::clone(&tallies);
         let commit = Addr::new("commit");
         let shared = Arc::clone(&coordinator);
         let child = ChildSpec::stage("commit", &commit, move |_| {
-            Commit::new(Arc::clone(&shared), Duration::from_millis(5))
+            Commit::new(
+                Arc::clone(&shared),
+                Arc::clone(&database),
+                Duration::from_millis(5),
+            )
         });
         let system = System::start(
             "test",
@@ -52,23 +79,37 @@ impl Bench {
             system,
             commit,
             coordinator,
+            tallies,
             recalls: Arc::default(),
         }
     }
 
     async fn open(&self, partition: i32, start: u64) -> (Epoch, u64) {
+        let (epoch, opened) = self.begin_to_open(partition, start);
+        let next = tokio::time::timeout(SOON, opened).await;
+        (epoch, next.unwrap().unwrap())
+    }
+
+    fn begin_to_open(&self, partition: i32, start: u64) -> (Epoch, oneshot::Receiver<u64>) {
         let (epoch, recalls) = (Epoch::next(), Arc::clone(&self.recalls));
         let recall: Recall = Arc::new(move || {
             recalls.fetch_add(1, Ordering::SeqCst);
         });
-        let opened = self.commit.ask(SOON, |reply| CommitMsg::Open {
+        let (told, hears) = oneshot::channel();
+        let opened = Box::new(move |next| {
+            if told.send(next).is_err() {
+                debug!("the test does not listen");
+            }
+        });
+        let open = CommitMsg::Open {
             partition,
             epoch,
             start,
             recall,
-            reply,
-        });
-        (epoch, opened.await.unwrap())
+            opened,
+        };
+        self.commit.send(open).ok().unwrap();
+        (epoch, hears)
     }
 
     fn admit(&self, partition: i32, epoch: Epoch, offsets: &[u64]) {
@@ -93,6 +134,44 @@ impl Bench {
             outcome,
             note: None,
         }]);
+    }
+
+    /// Settles a record that was the first of its purchase, for 0.10.
+    fn sell(&self, partition: i32, epoch: Epoch, seq: u64) {
+        let position = Position {
+            lane: partition as u32,
+            epoch,
+            seq,
+        };
+        CommitOutlet(self.commit.clone()).settled(vec![Settled {
+            position,
+            outcome: Outcome::Stored,
+            note: Some(sale(seq as u32, "Pen", 10, 0)),
+        }]);
+    }
+
+    /// Reads and sells these offsets.
+    fn serve(&self, partition: i32, epoch: Epoch, offsets: std::ops::Range<u64>) {
+        self.admit(partition, epoch, &offsets.clone().collect::<Vec<_>>());
+        for offset in offsets {
+            self.sell(partition, epoch, offset);
+        }
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = tokio::time::Instant::now() + SOON;
+        while !holds(self) {
+            assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Purchases in the saved statistics, and how far they reach.
+    fn counted(&self, partition: i32) -> (u64, u64) {
+        let tally = self.tallies.get(partition).unwrap();
+        let total = tally.counts().total;
+        assert_eq!(total.revenue.get() as u64, total.purchases * 10);
+        (total.purchases, tally.upto())
     }
 
     async fn release(&self, partition: i32, wait: Duration, lost: bool) -> Released {

@@ -86,13 +86,18 @@ const OWN: &[Var] = &[
     Var::with_default(
         "COMMIT_INTERVAL",
         "500ms",
-        "how often moved offsets are committed",
+        "how often statistics are saved and moved offsets committed",
     ),
     Var::with_default("QUERY_TIMEOUT", "5s", "how long one query may take"),
     Var::with_default(
         "QUERY_MAX_IN_FLIGHT",
         "64",
         "queries at the same time; more get a 503, 1 to 10000",
+    ),
+    Var::with_default(
+        "STATS_MAX_STREAMS",
+        "256",
+        "clients of /stats/stream at the same time; more get a 503, 1 to 10000",
     ),
     Var::with_default(
         "DRAIN_TIMEOUT",

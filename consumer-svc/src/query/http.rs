@@ -14,12 +14,14 @@ use host::trace::{Ids, RequestId, X_REQUEST_ID};
 use percent_encoding::percent_decode_str;
 use purchases::{Timestamp, UserId};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::cursor::Cursor;
+use super::stats::StatsApi;
 use super::view::History;
 use super::{HistoryStore, PageRequest, StoreError};
 use crate::health::Health;
@@ -42,6 +44,8 @@ pub struct Api<S> {
     pub health: Health,
     /// Request ids.
     pub ids: Ids,
+    /// Statistics.
+    pub stats: StatsApi,
     /// This service's version.
     pub version: &'static str,
 }
@@ -51,7 +55,7 @@ struct Root {
     service: &'static str,
     version: &'static str,
     description: &'static str,
-    endpoints: [&'static str; 3],
+    endpoints: [&'static str; 5],
 }
 
 #[derive(Serialize)]
@@ -63,8 +67,11 @@ struct HealthView {
     timestamp: Timestamp,
 }
 
-/// All routes.
-pub fn routes<S: HistoryStore>(api: Arc<Api<S>>) -> BoxedFilter<(Response,)> {
+/// All routes. Answers that would go on for ever end with `stop`.
+pub fn routes<S: HistoryStore>(
+    api: Arc<Api<S>>,
+    stop: CancellationToken,
+) -> BoxedFilter<(Response,)> {
     let with_api = warp::any().map(move || Arc::clone(&api));
     let request = warp::method()
         .and(warp::header::headers_cloned())
@@ -98,6 +105,30 @@ pub fn routes<S: HistoryStore>(api: Arc<Api<S>>) -> BoxedFilter<(Response,)> {
                 .await
             },
         );
+    let figures = warp::path!("stats").and(request.clone()).then(
+        async |method, headers, api: Arc<Api<S>>| {
+            api.answer("/stats", method, headers, async |_: &_| {
+                let figures = api.stats.figures().await?;
+                let mut response = json_bytes(StatusCode::OK, figures.json.clone());
+                let no_store = HeaderValue::from_static("no-store");
+                response.headers_mut().insert(CACHE_CONTROL, no_store);
+                Ok(response)
+            })
+            .await
+        },
+    );
+    let stream = warp::path!("stats" / "stream").and(request.clone()).then(
+        move |method, headers: HeaderMap, api: Arc<Api<S>>| {
+            let stop = stop.clone();
+            async move {
+                let wishes = headers.clone();
+                api.answer("/stats/stream", method, headers, async |_: &_| {
+                    api.stats.stream(&wishes, stop).await
+                })
+                .await
+            }
+        },
+    );
     let rest = request.then(async |_, headers: HeaderMap, api: Arc<Api<S>>| {
         api.answer("unmatched", Method::GET, headers, async |_: &_| {
             Err(Problem::not_found())
@@ -107,6 +138,10 @@ pub fn routes<S: HistoryStore>(api: Arc<Api<S>>) -> BoxedFilter<(Response,)> {
     root.or(health)
         .unify()
         .or(history)
+        .unify()
+        .or(figures)
+        .unify()
+        .or(stream)
         .unify()
         .or(rest)
         .unify()
@@ -247,26 +282,34 @@ fn root(version: &'static str) -> Root {
     Root {
         service: "consumer-svc",
         version,
-        description: "Customer management API: purchase histories",
-        endpoints: ["/", "/health", "/purchases/{user_id}"],
+        description: "Customer management API: purchase histories and statistics",
+        endpoints: [
+            "/",
+            "/health",
+            "/purchases/{user_id}",
+            "/stats",
+            "/stats/stream",
+        ],
     }
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
-        Ok(bytes) => {
-            let mut response: Response = ::http::Response::new(Bytes::from(bytes).into());
-            *response.status_mut() = status;
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        }
+        Ok(bytes) => json_bytes(status, Bytes::from(bytes)),
         Err(cause) => {
             error!(%cause, "an answer could not be written as JSON");
             Problem::internal().into_response()
         }
     }
+}
+
+fn json_bytes(status: StatusCode, json: Bytes) -> Response {
+    let mut response: Response = ::http::Response::new(json.into());
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 #[cfg(test)]

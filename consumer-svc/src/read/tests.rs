@@ -13,6 +13,7 @@ use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId,
 use super::*;
 use crate::commit::{Commit, CommitOutlet, Committer};
 use crate::flow::{BadRecord, CommitError, Incoming, Origin};
+use crate::tally::memory::MemoryTallies;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -176,6 +177,7 @@ impl Bench {
             Addr::new("dead_letter"),
         );
         let (books, shared, readers) = (Arc::clone(&committed), Arc::clone(&sink), Children::new());
+        let tallies = Arc::new(MemoryTallies::default());
         let limits = BatchLimits {
             count: 10,
             bytes: 1 << 20,
@@ -183,7 +185,11 @@ impl Bench {
         };
         let root = SupervisorSpec::new(Strategy::RestForOne)
             .child(ChildSpec::stage("commit", &commit, move |_| {
-                Commit::new(Arc::clone(&books), Duration::from_millis(2))
+                Commit::new(
+                    Arc::clone(&books),
+                    Arc::clone(&tallies),
+                    Duration::from_millis(2),
+                )
             }))
             .child(ChildSpec::stage("dead_letter", &dead_letter, move |_| {
                 BatchStage::new(limits, 1, Arc::new(Letters))

@@ -1,17 +1,21 @@
 //! The collection in MongoDB: inserts, and what its answers mean.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Document, RawDocumentBuf};
+use bson::oid::ObjectId;
+use bson::{Document, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
 use mongodb::error::{Error, ErrorKind, InsertManyError};
-use mongodb::options::{Acknowledgment, CollectionOptions, IndexOptions, WriteConcern};
+use mongodb::options::{IndexOptions, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection, IndexModel};
+use purchases::PurchaseId;
 use tracing::info;
 
 use super::{PurchaseStore, WriteOutcome};
-use crate::document::{PurchaseDocument, history_index};
-use crate::mongo::owned;
+use crate::document::{First, PurchaseDocument, history_index, id};
+use crate::mongo::{durable, owned};
 
 /// Writes to one collection.
 #[derive(Clone)]
@@ -38,14 +42,9 @@ impl MongoStore {
     /// Writes with majority and journal: an acknowledged document survives a crash of the primary.
     /// `deadline` bounds the wait for one answer, not the write itself.
     pub fn new(client: &Client, database: &str, collection: &str, deadline: Duration) -> Self {
-        let concern = WriteConcern::builder()
-            .w(Acknowledgment::Majority)
-            .journal(true)
-            .build();
-        let options = CollectionOptions::builder().write_concern(concern).build();
         let collection = client
             .database(database)
-            .collection_with_options(collection, options);
+            .collection_with_options(collection, durable());
         Self {
             collection,
             deadline,
@@ -73,23 +72,56 @@ impl MongoStore {
         Ok(())
     }
 
-    /// Inserts and waits for at most the deadline. The driver's future lives in a task of its own
-    /// and is never dropped half way, which the driver forbids; an answer that comes too late is
-    /// of no use and does no harm, because the retry carries the same ids.
     async fn insert(&self, documents: Vec<RawDocumentBuf>) -> Result<(), Failed> {
+        let collection = self.collection.clone();
+        let insert = async move { collection.insert_many(documents).ordered(false).await };
+        self.answer(insert).await.map(|_| ())
+    }
+
+    /// Which records brought the documents of these ids, in one query. Asked of the primary, where
+    /// the duplicates were met: a secondary may not know them yet.
+    async fn firsts(
+        &self,
+        ids: Vec<ObjectId>,
+    ) -> Result<HashMap<PurchaseId, Option<First>>, Failed> {
+        let (collection, deadline) = (self.collection.clone(), self.deadline);
+        let find = async move {
+            let documents = collection
+                .clone_with_type::<Document>()
+                .find(doc! { "_id": { "$in": ids } })
+                .projection(First::projection())
+                .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+                .max_time(deadline)
+                .await?;
+            documents.try_collect::<Vec<_>>().await
+        };
+        let found = self.answer(find).await?;
+        let firsts = found.iter().filter_map(|document| {
+            let first = First::read(document);
+            id(document).ok().map(|id| (id, first))
+        });
+        Ok(firsts.collect())
+    }
+
+    /// Waits for at most the deadline. The driver's future lives in a task of its own and is never
+    /// dropped half way, which the driver forbids; an answer that comes too late is of no use and
+    /// does no harm, because a repeated insert carries the same ids.
+    async fn answer<T: Send + 'static>(
+        &self,
+        operation: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Failed> {
         let Ok(slot) = Arc::clone(&self.overdue).try_acquire_owned() else {
             return Err(Failed::Unknown(format!(
-                "{MAX_OVERDUE} earlier writes are still without an answer"
+                "{MAX_OVERDUE} earlier operations are still without an answer"
             )));
         };
-        let collection = self.collection.clone();
         let mut task = tokio::spawn(async move {
-            let result = collection.insert_many(documents).ordered(false).await;
+            let result = operation.await;
             drop(slot);
             result
         });
         match tokio::time::timeout(self.deadline, &mut task).await {
-            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(error))) => Err(Failed::Answered(error)),
             Ok(Err(join)) => Err(Failed::Unknown(format!(
                 "the write ended without an answer: {join}"
@@ -102,8 +134,11 @@ impl MongoStore {
     }
 }
 
+#[derive(Debug, thiserror::Error)]
 enum Failed {
+    #[error("{0}")]
     Answered(Error),
+    #[error("{0}")]
     Unknown(String),
 }
 
@@ -113,16 +148,61 @@ impl PurchaseStore for MongoStore {
             .iter()
             .map(|document| document.raw().clone())
             .collect();
-        match self.insert(raw).await {
-            Ok(()) => vec![WriteOutcome::Stored; documents.len()],
-            Err(Failed::Unknown(reason)) => vec![WriteOutcome::Retry(reason); documents.len()],
-            Err(Failed::Answered(error)) => outcomes(&error, documents.len()),
-        }
+        let verdicts = match self.insert(raw).await {
+            Ok(()) => return vec![WriteOutcome::Stored; documents.len()],
+            Err(Failed::Unknown(reason)) => {
+                return vec![WriteOutcome::Retry(reason); documents.len()];
+            }
+            Err(Failed::Answered(error)) => verdicts(&error, documents.len()),
+        };
+        let known = documents
+            .iter()
+            .zip(&verdicts)
+            .filter_map(|(document, verdict)| {
+                let id = ObjectId::from_bytes(*document.id().as_bytes());
+                matches!(verdict, Verdict::Known).then_some(id)
+            });
+        let known: Vec<ObjectId> = known.collect();
+        let firsts = match known.is_empty() {
+            true => Ok(HashMap::new()),
+            false => self.firsts(known).await,
+        };
+        let pairs = documents.iter().zip(verdicts);
+        pairs
+            .map(|(document, verdict)| match verdict {
+                Verdict::Known => outcome_of_known(document, &firsts),
+                Verdict::Clear(outcome) => outcome,
+            })
+            .collect()
     }
 }
 
-/// One outcome a document, from the error of an unordered insert.
-fn outcomes(error: &Error, count: usize) -> Vec<WriteOutcome> {
+/// What the answer to an insert says of one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Clear(WriteOutcome),
+    /// A document with this `_id` was there before. Whether by this very record has to be asked.
+    Known,
+}
+
+fn outcome_of_known(
+    document: &PurchaseDocument,
+    firsts: &Result<HashMap<PurchaseId, Option<First>>, Failed>,
+) -> WriteOutcome {
+    match firsts {
+        Ok(firsts) => match firsts.get(&document.id()) {
+            Some(Some(first)) => first
+                .if_from(document.origin())
+                .map_or(WriteOutcome::Repeated, WriteOutcome::Redelivered),
+            Some(None) => WriteOutcome::Repeated,
+            None => WriteOutcome::Retry("it was known, and is not there any more".to_owned()),
+        },
+        Err(failed) => WriteOutcome::Retry(format!("it is known, its origin is not: {failed}")),
+    }
+}
+
+/// One verdict a document, from the error of an unordered insert.
+fn verdicts(error: &Error, count: usize) -> Vec<Verdict> {
     let ErrorKind::InsertMany(InsertManyError {
         write_errors,
         write_concern_error,
@@ -130,7 +210,7 @@ fn outcomes(error: &Error, count: usize) -> Vec<WriteOutcome> {
     }) = error.kind.as_ref()
     else {
         // An error of the whole command speaks of the moment, not of a document.
-        return vec![WriteOutcome::Retry(error.to_string()); count];
+        return vec![Verdict::Clear(WriteOutcome::Retry(error.to_string())); count];
     };
     let others = match write_concern_error {
         // Written but perhaps not durable: nothing is stored until a retry is confirmed.
@@ -143,28 +223,27 @@ fn outcomes(error: &Error, count: usize) -> Vec<WriteOutcome> {
         }
         None => WriteOutcome::Stored,
     };
-    let mut outcomes = vec![others.clone(); count];
+    let others = Verdict::Clear(others);
+    let mut verdicts = vec![others.clone(); count];
     for failed in write_errors.iter().flatten() {
-        let outcome = match failed.code {
+        let bad = |code| {
+            let reason = reason(code, &failed.message, failed.details.as_ref());
+            Verdict::Clear(WriteOutcome::Bad(reason))
+        };
+        let verdict = match failed.code {
             DUPLICATE_KEY if is_primary_key(&failed.message) && write_concern_error.is_none() => {
-                WriteOutcome::Known
+                Verdict::Known
             }
             DUPLICATE_KEY if is_primary_key(&failed.message) => others.clone(),
-            DUPLICATE_KEY | VALIDATION_FAILED => WriteOutcome::Bad(reason(
-                failed.code,
-                &failed.message,
-                failed.details.as_ref(),
-            )),
-            code if REFUSED.contains(&code) => {
-                WriteOutcome::Bad(reason(code, &failed.message, failed.details.as_ref()))
-            }
-            code => WriteOutcome::Retry(reason(code, &failed.message, None)),
+            code @ (DUPLICATE_KEY | VALIDATION_FAILED) => bad(code),
+            code if REFUSED.contains(&code) => bad(code),
+            code => Verdict::Clear(WriteOutcome::Retry(reason(code, &failed.message, None))),
         };
-        if let Some(place) = outcomes.get_mut(failed.index) {
-            *place = outcome;
+        if let Some(place) = verdicts.get_mut(failed.index) {
+            *place = verdict;
         }
     }
-    outcomes
+    verdicts
 }
 
 /// A duplicate key is benign on `_id` alone. The server names the index in the message; the

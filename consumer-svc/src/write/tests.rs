@@ -26,15 +26,17 @@ impl PurchaseStore for Arc<Script> {
 }
 
 #[derive(Default)]
-struct Books(Mutex<Vec<(u64, Outcome)>>);
+struct Books(Mutex<Vec<(u64, Outcome)>>, Mutex<Vec<Option<Sale>>>);
 
 impl Settle<Note> for Books {
     fn settled(&self, batch: Vec<Settled<Note>>) {
-        self.0.lock().unwrap().extend(
-            batch
-                .into_iter()
-                .map(|settled| (settled.position.seq, settled.outcome)),
-        );
+        for settled in batch {
+            self.0
+                .lock()
+                .unwrap()
+                .push((settled.position.seq, settled.outcome));
+            self.1.lock().unwrap().push(settled.note);
+        }
     }
 }
 
@@ -65,6 +67,12 @@ fn delivery(offset: u64, books: &Arc<Books>) -> Delivered {
 }
 
 async fn written(answers: Vec<Vec<WriteOutcome>>, count: u64) -> (Vec<(u64, Outcome)>, Vec<usize>) {
+    let (books, calls) = written_to_books(answers, count).await;
+    let settled = books.0.lock().unwrap().clone();
+    (settled, calls)
+}
+
+async fn written_to_books(answers: Vec<Vec<WriteOutcome>>, count: u64) -> (Arc<Books>, Vec<usize>) {
     let script = Arc::new(Script {
         answers: Mutex::new(answers.into()),
         calls: Mutex::default(),
@@ -78,15 +86,43 @@ async fn written(answers: Vec<Vec<WriteOutcome>>, count: u64) -> (Vec<(u64, Outc
     writer
         .write((0..count).map(|offset| delivery(offset, &books)).collect())
         .await;
-    let settled = books.0.lock().unwrap().clone();
     let calls = script.calls.lock().unwrap().iter().map(Vec::len).collect();
-    (settled, calls)
+    (books, calls)
 }
 
 #[tokio::test(start_paused = true)]
 async fn stored_and_known_records_are_settled_as_stored() {
-    let (settled, _) = written(vec![vec![WriteOutcome::Stored, WriteOutcome::Known]], 2).await;
-    assert_eq!(settled, vec![(0, Outcome::Stored), (1, Outcome::Stored)]);
+    let known = vec![WriteOutcome::Stored, redelivered(0), WriteOutcome::Repeated];
+    let (settled, _) = written(vec![known], 3).await;
+    assert_eq!(
+        settled,
+        (0..3)
+            .map(|offset| (offset, Outcome::Stored))
+            .collect::<Vec<_>>()
+    );
+}
+
+fn redelivered(millis: i64) -> WriteOutcome {
+    WriteOutcome::Redelivered(Timestamp::from_millis(millis).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sale_is_contributed_by_the_record_that_was_stored_first_and_by_no_other() {
+    let answers = vec![vec![
+        WriteOutcome::Stored,
+        redelivered(-7),
+        WriteOutcome::Repeated,
+    ]];
+    let (books, _) = written_to_books(answers, 3).await;
+    let sales = books.1.lock().unwrap();
+    let stored = sales[0].as_ref().expect("the first contributes");
+    assert_eq!((stored.price.get(), stored.at.as_millis()), (99_999, 0));
+    // The moment is never later than that of the first storing, which is what every fold finds.
+    let again = sales[1]
+        .as_ref()
+        .expect("redelivered, it contributes again");
+    assert_eq!(again.at.as_millis(), -7);
+    assert_eq!(sales[2], None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +130,7 @@ async fn only_the_records_that_were_not_taken_are_written_again() {
     let retry = || WriteOutcome::Retry("busy".into());
     let answers = vec![
         vec![retry(), WriteOutcome::Stored, retry()],
-        vec![WriteOutcome::Known, retry()],
+        vec![redelivered(0), retry()],
         vec![WriteOutcome::Stored],
     ];
     let (settled, calls) = written(answers, 3).await;

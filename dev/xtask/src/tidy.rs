@@ -63,6 +63,10 @@ fn collect(folder: &Path, below: &str, files: &mut Vec<File>) -> io::Result<()> 
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        // In a second worktree this is a file, which holds a path of the machine.
+        if name == ".git" {
+            continue;
+        }
         let path = match below {
             "" => name.clone(),
             _ => format!("{below}/{name}"),

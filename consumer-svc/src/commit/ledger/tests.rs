@@ -20,16 +20,111 @@ fn settled(partition: i32, epoch: Epoch, seq: u64, outcome: Outcome) -> Settled<
 fn opened(partition: i32, start: u64) -> (Ledger, Epoch) {
     let mut ledger = Ledger::default();
     let epoch = Epoch::next();
-    assert_eq!(ledger.open(partition, epoch, start), start);
+    let opening = ledger.open(partition, epoch, start, None);
+    assert_eq!((opening.next, opening.skipped), (start, 0));
     (ledger, epoch)
+}
+
+/// Saves everything there is, as a database that is well does.
+fn saved(ledger: &mut Ledger) {
+    for (partition, tally) in ledger.unsaved() {
+        ledger.saved(partition, tally.upto());
+    }
+}
+
+fn sold(partition: i32, epoch: Epoch, seq: u64) -> Settled<Note> {
+    let note = Some(crate::tally::tests::sale(1, "Pen", 10, 0));
+    Settled {
+        note,
+        ..settled(partition, epoch, seq, Outcome::Stored)
+    }
+}
+
+fn counted(ledger: &Ledger, partition: i32) -> u64 {
+    ledger.lanes[&partition].tally.counts().total.purchases
+}
+
+/// Offsets are committed after the statistics that count them, and not beyond.
+#[test]
+fn nothing_is_due_for_commit_before_its_statistics_are_saved() {
+    let (mut ledger, epoch) = opened(0, 5);
+    assert_eq!(ledger.due(), vec![]);
+    saved(&mut ledger);
+    assert_eq!(ledger.due(), vec![(0, 5)]);
+    ledger.committed(&[(0, 5)]);
+    assert!(ledger.admit(0, epoch, 5) && ledger.admit(0, epoch, 6));
+    ledger.settle(vec![sold(0, epoch, 5)]);
+    let unsaved = ledger.unsaved();
+    ledger.settle(vec![sold(0, epoch, 6)]);
+    assert_eq!(ledger.due(), vec![]);
+    // What was saved is older than what is settled by now.
+    ledger.saved(0, unsaved[0].1.upto());
+    assert_eq!(ledger.due(), vec![(0, 6)]);
+    saved(&mut ledger);
+    assert_eq!(ledger.due(), vec![(0, 7)]);
+}
+
+#[test]
+fn sales_are_counted_as_the_prefix_passes_them_and_lost_with_their_epoch_before() {
+    let (mut ledger, old) = opened(0, 0);
+    for offset in 0..4 {
+        assert!(ledger.admit(0, old, offset));
+    }
+    ledger.settle(vec![sold(0, old, 0), sold(0, old, 2), sold(0, old, 3)]);
+    assert_eq!(counted(&ledger, 0), 1);
+    let new = Epoch::next();
+    assert_eq!(ledger.reopen(0, new, 0), Some(1));
+    for offset in 1..4 {
+        assert!(ledger.admit(0, new, offset));
+    }
+    ledger.settle(vec![
+        settled(0, new, 1, Outcome::DeadLettered),
+        sold(0, new, 2),
+        settled(0, new, 3, Outcome::Stored),
+    ]);
+    // What the last epoch said of the fourth is not remembered.
+    assert_eq!(counted(&ledger, 0), 2);
+}
+
+#[test]
+fn records_that_the_saved_statistics_count_are_not_counted_again() {
+    let (mut ledger, epoch) = opened(0, 0);
+    for offset in 0..6 {
+        assert!(ledger.admit(0, epoch, offset));
+        ledger.settle(vec![sold(0, epoch, offset)]);
+    }
+    let (_, tally) = ledger.unsaved().remove(0);
+    // The successor starts where the last commit was, before what is saved.
+    let (mut successor, epoch) = (Ledger::default(), Epoch::next());
+    assert_eq!(successor.open(0, epoch, 2, Some(tally)).next, 2);
+    for offset in 2..8 {
+        assert!(successor.admit(0, epoch, offset));
+    }
+    for offset in [7, 3, 2, 4, 6, 5] {
+        successor.settle(vec![sold(0, epoch, offset)]);
+    }
+    assert_eq!(counted(&successor, 0), 8);
+    // Up to what is saved it may commit at once; beyond, only once that is saved too.
+    assert_eq!(successor.due(), vec![(0, 6)]);
+}
+
+#[test]
+fn an_offset_moved_ahead_is_a_gap_and_not_a_commit_beyond_the_statistics() {
+    let (mut ledger, epoch) = (Ledger::default(), Epoch::next());
+    let opening = ledger.open(0, epoch, 9, Some(Tally::starting_at(4)));
+    assert_eq!((opening.next, opening.skipped), (9, 5));
+    assert_eq!(ledger.due(), vec![(0, 4)]);
+    saved(&mut ledger);
+    assert_eq!(ledger.due(), vec![(0, 9)]);
 }
 
 #[test]
 fn an_assigned_partition_is_due_for_commit_before_its_first_record() {
     let (mut ledger, _) = opened(2, 17);
-    assert_eq!(ledger.due(None), vec![(2, 17)]);
+    saved(&mut ledger);
+    assert_eq!(ledger.due(), vec![(2, 17)]);
     ledger.committed(&[(2, 17)]);
-    assert_eq!(ledger.due(None), vec![]);
+    assert_eq!(ledger.due(), vec![]);
 }
 
 #[test]
@@ -38,13 +133,15 @@ fn the_position_stops_before_the_first_unsettled_record() {
     for offset in 0..3 {
         assert!(ledger.admit(0, epoch, offset));
     }
-    ledger.settle(&[
+    ledger.settle(vec![
         settled(0, epoch, 0, Outcome::Stored),
         settled(0, epoch, 2, Outcome::DeadLettered),
     ]);
-    assert_eq!(ledger.due(None), vec![(0, 1)]);
-    ledger.settle(&[settled(0, epoch, 1, Outcome::Stored)]);
-    assert_eq!(ledger.due(None), vec![(0, 3)]);
+    saved(&mut ledger);
+    assert_eq!(ledger.due(), vec![(0, 1)]);
+    ledger.settle(vec![settled(0, epoch, 1, Outcome::Stored)]);
+    saved(&mut ledger);
+    assert_eq!(ledger.due(), vec![(0, 3)]);
 }
 
 #[test]
@@ -52,7 +149,7 @@ fn a_failed_record_holds_the_prefix_and_calls_the_reader_back_once() {
     let (mut ledger, epoch) = opened(0, 0);
     assert!(ledger.admit(0, epoch, 0));
     assert!(ledger.admit(0, epoch, 1));
-    let applied = ledger.settle(&[
+    let applied = ledger.settle(vec![
         settled(0, epoch, 0, Outcome::Failed),
         settled(0, epoch, 1, Outcome::Failed),
     ]);
@@ -66,10 +163,10 @@ fn a_new_epoch_begins_at_what_the_old_one_settled_and_fences_it() {
     let (mut ledger, old) = opened(0, 10);
     assert!(ledger.admit(0, old, 10));
     assert!(ledger.admit(0, old, 11));
-    ledger.settle(&[settled(0, old, 10, Outcome::Stored)]);
+    ledger.settle(vec![settled(0, old, 10, Outcome::Stored)]);
     let new = Epoch::next();
-    assert_eq!(ledger.open(0, new, 10), 11);
-    let applied = ledger.settle(&[settled(0, old, 11, Outcome::Stored)]);
+    assert_eq!(ledger.reopen(0, new, 10), Some(11));
+    let applied = ledger.settle(vec![settled(0, old, 11, Outcome::Stored)]);
     assert_eq!(applied.fenced, 1);
     assert_eq!(ledger.position(0), Some((11, false)));
     assert!(!ledger.admit(0, old, 12));
@@ -82,11 +179,11 @@ fn a_fenced_partition_is_not_committed() {
     ledger.fence(0);
     assert_eq!(
         ledger
-            .settle(&[settled(0, epoch, 0, Outcome::Stored)])
+            .settle(vec![settled(0, epoch, 0, Outcome::Stored)])
             .fenced,
         1
     );
-    assert_eq!(ledger.due(None), vec![]);
+    assert_eq!(ledger.due(), vec![]);
 }
 
 proptest! {
@@ -109,7 +206,7 @@ proptest! {
         let mut open: Vec<bool> = vec![true; offsets.len()];
         for pick in order {
             let place = pick.index(offsets.len());
-            let applied = ledger.settle(&[settled(1, epoch, offsets[place], Outcome::Stored)]);
+            let applied = ledger.settle(vec![settled(1, epoch, offsets[place], Outcome::Stored)]);
             // A second settlement of the same record is refused and counted.
             prop_assert_eq!(applied.fenced, usize::from(!open[place]));
             open[place] = false;

@@ -6,6 +6,7 @@ use purchases::{Cents, PurchaseId};
 use serde_json::Value;
 
 use super::*;
+use crate::board::{Board, Figures, Posted};
 
 struct Script {
     answer: Result<Option<()>, StoreError>,
@@ -48,14 +49,28 @@ fn api(answer: Result<Option<()>, StoreError>) -> Arc<Api<Script>> {
         credits: Credits::new("queries", Cost { count: 1, bytes: 1 }),
         health: Health::default(),
         ids: Ids::new().unwrap(),
+        stats: StatsApi {
+            board: Board::new(Arc::new(nobody_there)),
+            streams: Credits::new("streams", Cost { count: 2, bytes: 2 }),
+            wait: Duration::from_secs(5),
+        },
         version: "1.2.3",
     })
+}
+
+/// The board has no writer in these tests.
+fn nobody_there() -> bool {
+    false
+}
+
+fn all_routes(api: &Arc<Api<Script>>) -> BoxedFilter<(Response,)> {
+    routes(Arc::clone(api), CancellationToken::new())
 }
 
 async fn get(api: &Arc<Api<Script>>, path: &str) -> (u16, HeaderMap, Value) {
     let response = warp::test::request()
         .path(path)
-        .reply(&routes(Arc::clone(api)))
+        .reply(&all_routes(api))
         .await;
     let body = serde_json::from_slice(response.body()).unwrap();
     (response.status().as_u16(), response.headers().clone(), body)
@@ -149,7 +164,7 @@ async fn a_wrong_method_is_405_with_allow_and_an_unknown_path_404() {
     let response = warp::test::request()
         .method("POST")
         .path("/purchases/u1")
-        .reply(&routes(Arc::clone(&api)))
+        .reply(&all_routes(&api))
         .await;
     assert_eq!(
         (
@@ -170,4 +185,36 @@ async fn health_is_503_until_both_dependencies_were_seen() {
         (503, "unhealthy")
     );
     assert_eq!(body["mongodb_connected"], Value::Bool(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_are_answered_as_they_are_put_up_and_not_kept_by_anybody() {
+    let api = api(Ok(None));
+    let json = Bytes::from_static(b"{\"total_purchases\":3}");
+    let figures = Arc::new(Figures { id: 7, json });
+    let now = tokio::time::Instant::now();
+    api.stats.board.post(Posted::Figures(figures, now));
+    let (status, headers, body) = get(&api, "/stats").await;
+    assert_eq!((status, &body["total_purchases"]), (200, &Value::from(3)));
+    assert_eq!(headers["cache-control"], "no-store");
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let routes = routes(Arc::clone(&api), stop);
+    let stream = warp::test::request().path("/stats/stream").reply(&routes);
+    let stream = stream.await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    assert_eq!(
+        stream.body().len(),
+        0,
+        "a server that ends begins no stream"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_that_cannot_be_read_are_503_and_never_zero() {
+    let (status, headers, body) = get(&api(Ok(None)), "/stats").await;
+    assert_eq!((status, &body["retryable"]), (503, &Value::Bool(true)));
+    assert_eq!(body["type"], "/problems/statistics-unavailable");
+    assert!(headers.contains_key("retry-after"));
+    assert_eq!(get(&api(Ok(None)), "/stats/other").await.0, 404);
 }

@@ -20,24 +20,18 @@ fn duplicate(index: i32, name: &str) -> Document {
 
 #[test]
 fn a_known_id_is_success_and_its_neighbours_are_stored() {
-    let outcomes = outcomes(&error(vec![duplicate(1, "_id_")], None), 3);
-    assert_eq!(
-        outcomes,
-        vec![
-            WriteOutcome::Stored,
-            WriteOutcome::Known,
-            WriteOutcome::Stored
-        ]
-    );
+    let verdicts = verdicts(&error(vec![duplicate(1, "_id_")], None), 3);
+    let stored = Verdict::Clear(WriteOutcome::Stored);
+    assert_eq!(verdicts, vec![stored.clone(), Verdict::Known, stored]);
 }
 
 #[test]
 fn a_duplicate_on_another_index_is_not_success() {
     for name in ["email_1", "user_id_1_timestamp_-1__id_-1", "my_id_"] {
-        let outcomes = outcomes(&error(vec![duplicate(0, name)], None), 1);
+        let verdicts = verdicts(&error(vec![duplicate(0, name)], None), 1);
         assert!(
-            matches!(outcomes[0], WriteOutcome::Bad(_)),
-            "{name}: {outcomes:?}"
+            matches!(verdicts[0], Verdict::Clear(WriteOutcome::Bad(_))),
+            "{name}: {verdicts:?}"
         );
     }
 }
@@ -45,32 +39,35 @@ fn a_duplicate_on_another_index_is_not_success() {
 #[test]
 fn without_the_write_concern_nothing_counts_as_stored() {
     let concern = doc! { "code": 64, "codeName": "WriteConcernTimeout", "errmsg": "waiting for replication timed out" };
-    let outcomes = outcomes(&error(vec![duplicate(0, "_id_")], Some(concern)), 2);
+    let verdicts = verdicts(&error(vec![duplicate(0, "_id_")], Some(concern)), 2);
     assert!(
-        outcomes
+        verdicts
             .iter()
-            .all(|outcome| matches!(outcome, WriteOutcome::Retry(_))),
-        "{outcomes:?}"
+            .all(|verdict| matches!(verdict, Verdict::Clear(WriteOutcome::Retry(_)))),
+        "{verdicts:?}"
     );
 }
 
 #[test]
 fn a_document_the_validator_refuses_is_bad_alone() {
     let refused = doc! { "index": 1, "code": VALIDATION_FAILED, "errmsg": "Document failed validation", "errInfo": { "failingDocumentId": 7 } };
-    let outcomes = outcomes(&error(vec![refused], None), 2);
-    assert_eq!(outcomes[0], WriteOutcome::Stored);
+    let verdicts = verdicts(&error(vec![refused], None), 2);
+    assert_eq!(verdicts[0], Verdict::Clear(WriteOutcome::Stored));
     assert!(
-        matches!(&outcomes[1], WriteOutcome::Bad(reason) if reason.contains("failingDocumentId")),
-        "{outcomes:?}"
+        matches!(&verdicts[1], Verdict::Clear(WriteOutcome::Bad(reason)) if reason.contains("failingDocumentId")),
+        "{verdicts:?}"
     );
 }
 
 #[test]
 fn a_passing_error_of_one_document_is_retried_alone() {
     let busy = doc! { "index": 0, "code": 112, "errmsg": "WriteConflict" };
-    let outcomes = outcomes(&error(vec![busy], None), 2);
-    assert!(matches!(outcomes[0], WriteOutcome::Retry(_)));
-    assert_eq!(outcomes[1], WriteOutcome::Stored);
+    let verdicts = verdicts(&error(vec![busy], None), 2);
+    assert!(matches!(
+        verdicts[0],
+        Verdict::Clear(WriteOutcome::Retry(_))
+    ));
+    assert_eq!(verdicts[1], Verdict::Clear(WriteOutcome::Stored));
 }
 
 #[test]
@@ -78,22 +75,71 @@ fn an_error_of_the_whole_command_is_retried_as_a_whole() {
     let error = Error::from(ErrorKind::Io(Arc::new(
         std::io::ErrorKind::ConnectionReset.into(),
     )));
-    let outcomes = outcomes(&error, 2);
+    let verdicts = verdicts(&error, 2);
     assert!(
-        outcomes
+        verdicts
             .iter()
-            .all(|outcome| matches!(outcome, WriteOutcome::Retry(_))),
-        "{outcomes:?}"
+            .all(|verdict| matches!(verdict, Verdict::Clear(WriteOutcome::Retry(_)))),
+        "{verdicts:?}"
     );
 }
 
 #[test]
 fn an_error_without_a_cause_is_not_taken_for_success() {
-    let outcomes = outcomes(&error(vec![], None), 2);
+    let verdicts = verdicts(&error(vec![], None), 2);
     assert!(
-        outcomes
+        verdicts
             .iter()
-            .all(|outcome| matches!(outcome, WriteOutcome::Retry(_))),
-        "{outcomes:?}"
+            .all(|verdict| matches!(verdict, Verdict::Clear(WriteOutcome::Retry(_)))),
+        "{verdicts:?}"
     );
+}
+
+/// A document of the record at this offset, whose purchase is always the same.
+fn document(offset: i64) -> PurchaseDocument {
+    let event = purchases::Event {
+        username: purchases::Username::parse("john").unwrap(),
+        user_id: purchases::UserId::parse("u1").unwrap(),
+        item_name: purchases::ItemName::parse("Laptop").unwrap(),
+        price: purchases::Cents::new(99_999).unwrap(),
+        timestamp: purchases::Timestamp::from_millis(0).unwrap(),
+    };
+    let purchase = purchases::Purchase::new(PurchaseId::from_bytes([7; 12]), event);
+    let origin = crate::flow::Origin {
+        topic: Arc::from("purchases"),
+        partition: 2,
+        offset,
+    };
+    PurchaseDocument::new(&crate::flow::Incoming { purchase, origin })
+}
+
+/// What the database would answer about a document that it has.
+fn first_of(document: &PurchaseDocument) -> Option<First> {
+    First::read(&Document::try_from(document.raw().as_ref()).unwrap())
+}
+
+#[test]
+fn a_known_id_is_a_redelivery_where_the_same_record_brought_it_and_a_repetition_elsewhere() {
+    let (stored, other) = (document(5), document(6));
+    let firsts = |first| Ok(HashMap::from([(stored.id(), first)]));
+    assert_eq!(
+        outcome_of_known(&document(5), &firsts(first_of(&stored))),
+        WriteOutcome::Redelivered(stored.created_at())
+    );
+    assert_eq!(
+        outcome_of_known(&other, &firsts(first_of(&stored))),
+        WriteOutcome::Repeated
+    );
+    assert_eq!(
+        outcome_of_known(&other, &firsts(None)),
+        WriteOutcome::Repeated
+    );
+}
+
+#[test]
+fn without_its_origin_a_known_record_is_written_again_and_not_guessed() {
+    let gone = outcome_of_known(&document(5), &Ok(HashMap::new()));
+    assert!(matches!(gone, WriteOutcome::Retry(_)), "{gone:?}");
+    let unknown = outcome_of_known(&document(5), &Err(Failed::Unknown("late".into())));
+    assert!(matches!(unknown, WriteOutcome::Retry(_)), "{unknown:?}");
 }

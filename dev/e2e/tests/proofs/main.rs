@@ -13,4 +13,5 @@ mod poison;
 mod producer_drain;
 mod producer_killed;
 mod rebalance;
+mod statistics;
 mod twenty_thousand;

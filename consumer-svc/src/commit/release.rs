@@ -1,0 +1,96 @@
+//! How partitions are given back: unsettled work is waited for, then statistics are saved and
+//! offsets committed, until the deadline; then the books of the partition are closed.
+
+use std::time::{Duration, Instant};
+
+use actors::Reply;
+use tracing::debug;
+
+use super::{Commit, Committer};
+use crate::flow::Released;
+use crate::tally::TallyStore;
+
+/// A release that waits for unsettled work, for its statistics, or for a commit.
+pub(super) struct Release {
+    partitions: Vec<i32>,
+    until: Instant,
+    lost: bool,
+    reply: Reply<Vec<Released>>,
+}
+
+impl Release {
+    pub(super) fn new(
+        partitions: Vec<i32>,
+        wait: Duration,
+        lost: bool,
+        reply: Reply<Vec<Released>>,
+    ) -> Self {
+        Self {
+            partitions,
+            until: Instant::now() + wait,
+            lost,
+            reply,
+        }
+    }
+}
+
+impl<C: Committer, T: TallyStore> Commit<C, T> {
+    /// Whether the partition already belongs to somebody else.
+    pub(super) fn is_lost(&self, partition: i32) -> bool {
+        let mut lost = self.releases.iter().filter(|release| release.lost);
+        lost.any(|release| release.partitions.contains(&partition))
+    }
+
+    /// Answers every release whose partitions are settled, saved and committed, or out of time.
+    pub(super) fn finish_releases(&mut self) {
+        if self.committing {
+            return;
+        }
+        let now = Instant::now();
+        for release in std::mem::take(&mut self.releases) {
+            let overdue = now >= release.until;
+            let done = release
+                .partitions
+                .iter()
+                .all(|partition| self.is_done(*partition, release.lost));
+            if !done && !overdue {
+                self.releases.push(release);
+                continue;
+            }
+            let released: Vec<Released> = release
+                .partitions
+                .iter()
+                .map(|partition| self.close(*partition))
+                .collect();
+            if release.reply.send(released).is_err() {
+                debug!("nobody waits for the release any more");
+            }
+        }
+    }
+
+    fn is_done(&self, partition: i32, lost: bool) -> bool {
+        match self.ledger.position(partition) {
+            None => true,
+            Some(_) if self.ledger.is_failed(partition) => true,
+            Some((_, committed)) => self.ledger.pending(partition) == 0 && (committed || lost),
+        }
+    }
+
+    fn close(&mut self, partition: i32) -> Released {
+        // One that was never opened was never read: it stands where it was.
+        let unopened = self.openings.get(&partition);
+        let (next, committed) = match (self.ledger.position(partition), unopened) {
+            (Some(position), _) => position,
+            (None, Some(pending)) => (pending.start, true),
+            (None, None) => (0, false),
+        };
+        let unsettled = self.ledger.pending(partition);
+        self.fence(partition);
+        Released {
+            partition,
+            next,
+            committed,
+            unsettled,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the commit stage counts, on a database that can go away, hang, and belong to others too.
+
+use super::*;
+use crate::tally::Tally;
+
+#[tokio::test]
+async fn after_a_crash_between_saving_and_committing_nothing_is_counted_twice() {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench
+        .until("the first commit", |bench| !bench.accepted().is_empty())
+        .await;
+    // From here on the coordinator takes nothing, so the process dies with its statistics ahead.
+    let refusals = vec![CommitError::Retryable("moving".into()); 1_000];
+    *bench.coordinator.script.lock().unwrap() = refusals;
+    bench.serve(0, epoch, 0..5);
+    bench
+        .until("five saved", |bench| bench.counted(0) == (5, 5))
+        .await;
+    assert_eq!(bench.accepted(), vec![(0, 0)]);
+    let tallies = Arc::clone(&bench.tallies);
+    drop(bench);
+
+    let successor = Bench::on(tallies, vec![]).await;
+    let (epoch, next) = successor.open(0, 0).await;
+    assert_eq!(next, 0, "what was not committed is read again");
+    successor.serve(0, epoch, 0..7);
+    let released = successor.release(0, SOON, false).await;
+    assert!(released.committed);
+    assert_eq!(successor.counted(0), (7, 7));
+    assert_eq!(successor.accepted().last(), Some(&(0, 7)));
+}
+
+#[tokio::test]
+async fn a_former_owner_that_saves_late_changes_nothing() {
+    let former = Bench::start(vec![]).await;
+    let (epoch, _) = former.open(0, 0).await;
+    former
+        .until("the first commit", |bench| !bench.accepted().is_empty())
+        .await;
+    former.serve(0, epoch, 0..3);
+    former
+        .until("three committed", |bench| {
+            bench.accepted().last() == Some(&(0, 3))
+        })
+        .await;
+    // It counts on, and its save hangs, while the partition goes to somebody else.
+    let late = former.tallies.get(0).map(|mut tally| {
+        tally.fold(3, &sale(3, "Pen", 10, 0));
+        tally.fold(4, &sale(4, "Pen", 10, 0));
+        tally
+    });
+    let owner = Bench::on(Arc::clone(&former.tallies), vec![]).await;
+    let (epoch, _) = owner.open(0, 3).await;
+    owner.serve(0, epoch, 3..4);
+    owner
+        .until("four committed", |bench| {
+            bench.accepted().last() == Some(&(0, 4))
+        })
+        .await;
+    // The late one reaches further than the owner's: a fold of the same log, so it may stand.
+    former.tallies.save(0, &late.unwrap()).await.unwrap();
+    assert_eq!(owner.counted(0), (5, 5));
+    owner.serve(0, epoch, 4..9);
+    let released = owner.release(0, SOON, false).await;
+    assert!(released.committed);
+    assert_eq!(owner.counted(0), (9, 9));
+    // And one that comes later still finds a larger one.
+    let stale = Tally::starting_at(0);
+    former.tallies.save(0, &stale).await.unwrap();
+    assert_eq!(owner.counted(0), (9, 9));
+}
+
+#[tokio::test]
+async fn while_statistics_cannot_be_saved_nothing_is_committed() {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench
+        .until("the first commit", |bench| !bench.accepted().is_empty())
+        .await;
+    bench.tallies.set_down(true);
+    bench.serve(0, epoch, 0..4);
+    let released = bench.release(0, Duration::from_millis(80), false).await;
+    assert_eq!((released.next, released.committed), (4, false));
+    assert_eq!(bench.accepted(), vec![(0, 0)]);
+    bench.tallies.set_down(false);
+    // The next epoch reads again, counts and commits.
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.serve(0, epoch, 0..4);
+    bench
+        .until("four committed", |bench| {
+            bench.accepted().last() == Some(&(0, 4))
+        })
+        .await;
+    assert_eq!(bench.counted(0), (4, 4));
+}
+
+#[tokio::test]
+async fn statistics_that_were_not_saved_are_saved_when_the_database_is_back() {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.tallies.set_down(true);
+    bench.serve(0, epoch, 0..4);
+    bench.tallies.set_down(false);
+    bench
+        .until("four committed", |bench| {
+            bench.accepted().last() == Some(&(0, 4))
+        })
+        .await;
+    assert_eq!(bench.counted(0), (4, 4));
+}
+
+#[tokio::test]
+async fn a_hanging_database_does_not_hold_up_the_mailbox() {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.tallies.freeze().await;
+    bench.serve(0, epoch, 0..4);
+    let (_, opened) = bench.begin_to_open(1, 5);
+    let released = bench.release(0, Duration::from_millis(50), false).await;
+    assert_eq!((released.next, released.unsettled), (4, 0));
+    bench.tallies.thaw();
+    assert_eq!(tokio::time::timeout(SOON, opened).await.unwrap(), Ok(5));
+}
+
+#[tokio::test]
+async fn a_partition_waits_for_its_statistics_and_may_go_again_meanwhile() {
+    let bench = Bench::start(vec![]).await;
+    bench.tallies.set_down(true);
+    let (_, mut first) = bench.begin_to_open(0, 3);
+    let released = bench.release(0, SOON, false).await;
+    let untouched = Released {
+        partition: 0,
+        next: 3,
+        committed: true,
+        unsettled: 0,
+    };
+    assert_eq!(released, untouched);
+    let (_, second) = bench.begin_to_open(0, 3);
+    bench.tallies.set_down(false);
+    assert_eq!(tokio::time::timeout(SOON, second).await.unwrap(), Ok(3));
+    assert!(first.try_recv().is_err(), "the first epoch was over");
+}
+
+#[tokio::test]
+async fn only_what_grew_is_saved_again() {
+    let bench = Bench::start(vec![]).await;
+    let (_, epoch) = (bench.open(0, 0).await, bench.open(1, 0).await.0);
+    bench
+        .until("both committed", |bench| bench.accepted().len() == 2)
+        .await;
+    bench.serve(1, epoch, 0..1);
+    bench
+        .until("the sale committed", |bench| {
+            bench.accepted().contains(&(1, 1))
+        })
+        .await;
+    let report = bench.system.drain(SOON).await;
+    assert!(report.is_clean(), "{report:?}");
+    let saves = bench.tallies.log();
+    assert_eq!(saves.iter().filter(|(lane, _)| *lane == 0).count(), 1);
+}

@@ -1,0 +1,180 @@
+//! The JSON of the statistics. The one place that knows its shape.
+//!
+//! In: tallies and standings. Out: the document that `/stats` and its stream send, written once
+//! however many read it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use purchases::{Cents, Timestamp};
+use serde::Serialize;
+use tracing::error;
+
+use crate::flow::Standing;
+use crate::tally::{Shop, Sold, Stretch, Tally};
+
+/// Items that are named; the rest is summed up.
+const BEST: usize = 10;
+
+/// The whole shop.
+#[derive(Serialize)]
+struct StatsView {
+    as_of: Timestamp,
+    newest_purchase_at: Option<Timestamp>,
+    total_purchases: u64,
+    total_revenue: Cents,
+    per_second: RateView,
+    per_minute: SoldView,
+    last_two_minutes: StretchView,
+    last_hour: StretchView,
+    best_sellers: Vec<ItemView>,
+    other_items: SoldView,
+    active_buyers: BuyersView,
+    backlog: Option<u64>,
+    partitions: Vec<PartitionView>,
+}
+
+#[derive(Serialize)]
+struct RateView {
+    purchases: f64,
+    revenue: Cents,
+}
+
+#[derive(Serialize)]
+struct SoldView {
+    purchases: u64,
+    revenue: Cents,
+}
+
+/// One number a step, in two columns.
+#[derive(Serialize)]
+struct StretchView {
+    from: Option<Timestamp>,
+    step_seconds: i64,
+    purchases: Vec<u64>,
+    revenue: Vec<Cents>,
+}
+
+#[derive(Serialize)]
+struct ItemView {
+    item_name: String,
+    purchases: u64,
+    revenue: Cents,
+}
+
+#[derive(Serialize)]
+struct BuyersView {
+    estimate: u64,
+    window_minutes: i64,
+    error_percent: u8,
+}
+
+/// One partition: what is counted of it, and what the broker says. What is not known is `null`.
+#[derive(Default, Serialize)]
+struct PartitionView {
+    partition: i32,
+    purchases: Option<u64>,
+    counted_from: Option<u64>,
+    skipped: Option<u64>,
+    upto: Option<u64>,
+    committed: Option<u64>,
+    end: Option<u64>,
+    lag: Option<u64>,
+}
+
+/// Writes it.
+pub(super) fn json(
+    tallies: &[(i32, Tally)],
+    standings: Option<&[Standing]>,
+    now: Timestamp,
+) -> Bytes {
+    let view = view(tallies, standings, now);
+    match serde_json::to_vec(&view) {
+        Ok(json) => Bytes::from(json),
+        // Numbers, dates and names are always written.
+        Err(cause) => {
+            error!(%cause, "statistics could not be written as JSON");
+            Bytes::from_static(b"null")
+        }
+    }
+}
+
+fn view(tallies: &[(i32, Tally)], standings: Option<&[Standing]>, now: Timestamp) -> StatsView {
+    let shop = Shop::of(tallies.iter().map(|(_, tally)| tally), now);
+    let counts = shop.counts();
+    let (purchases, revenue) = shop.per_second();
+    let best = counts.goods.best();
+    let (named, rest) = best.split_at(best.len().min(BEST));
+    let mut other: Sold = rest.iter().map(|(_, sold)| *sold).sum();
+    other.add(counts.goods.other());
+    let partitions = partitions(tallies, standings.unwrap_or_default());
+    StatsView {
+        as_of: now,
+        newest_purchase_at: counts.newest,
+        total_purchases: counts.total.purchases,
+        total_revenue: counts.total.revenue,
+        per_second: RateView { purchases, revenue },
+        per_minute: shop.last_minute().into(),
+        last_two_minutes: shop.last_two_minutes().into(),
+        last_hour: shop.last_hour().into(),
+        best_sellers: named
+            .iter()
+            .map(|(item, sold)| ItemView {
+                item_name: item.as_str().to_owned(),
+                purchases: sold.purchases,
+                revenue: sold.revenue,
+            })
+            .collect(),
+        other_items: other.into(),
+        active_buyers: BuyersView {
+            estimate: shop.active_buyers(),
+            window_minutes: shop.active_minutes(),
+            error_percent: 2,
+        },
+        backlog: standings.and_then(|_| partitions.iter().map(|view| view.lag).sum()),
+        partitions,
+    }
+}
+
+fn partitions(tallies: &[(i32, Tally)], standings: &[Standing]) -> Vec<PartitionView> {
+    let mut views: BTreeMap<i32, PartitionView> = BTreeMap::new();
+    let blank = |partition| PartitionView {
+        partition,
+        ..PartitionView::default()
+    };
+    for (partition, tally) in tallies {
+        let view = views.entry(*partition).or_insert_with(|| blank(*partition));
+        view.purchases = Some(tally.counts().total.purchases);
+        view.counted_from = Some(tally.from());
+        view.skipped = Some(tally.skipped());
+        view.upto = Some(tally.upto());
+    }
+    for standing in standings {
+        let partition = standing.partition;
+        let view = views.entry(partition).or_insert_with(|| blank(partition));
+        view.committed = standing.committed;
+        view.end = Some(standing.end);
+        view.lag = Some(standing.lag());
+    }
+    views.into_values().collect()
+}
+
+impl From<Sold> for SoldView {
+    fn from(sold: Sold) -> Self {
+        Self {
+            purchases: sold.purchases,
+            revenue: sold.revenue,
+        }
+    }
+}
+
+impl From<Stretch> for StretchView {
+    fn from(stretch: Stretch) -> Self {
+        Self {
+            from: stretch.from,
+            step_seconds: stretch.step_seconds,
+            purchases: stretch.steps.iter().map(|sold| sold.purchases).collect(),
+            revenue: stretch.steps.iter().map(|sold| sold.revenue).collect(),
+        }
+    }
+}

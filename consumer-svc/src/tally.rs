@@ -1,0 +1,241 @@
+//! Pure: the statistics of one partition, a fold over its log.
+//!
+//! In: what each record contributes, in the order of the log. Out: totals, series, items and
+//! buyers up to an offset. The same log folds to the same tally on any pod, so a tally may be
+//! saved, loaded and continued anywhere. It knows no clock but the moments of the sales.
+
+mod buyers;
+mod codec;
+mod goods;
+#[cfg(test)]
+pub(crate) mod memory;
+pub mod mongo;
+mod series;
+mod shop;
+
+use std::cmp::Ordering;
+
+use purchases::{Cents, ItemName, Purchase, Timestamp};
+
+pub use self::buyers::{Buyer, Buyers};
+pub use self::goods::Goods;
+pub use self::series::Series;
+pub use self::shop::{Shop, Stretch};
+
+/// What a record contributes that was the first to store its purchase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sale {
+    /// Who bought.
+    pub buyer: Buyer,
+    /// What.
+    pub item: ItemName,
+    /// For how much.
+    pub price: Cents,
+    /// When, for the series.
+    pub at: Timestamp,
+}
+
+impl Sale {
+    /// The sale that a stored purchase is. Its moment is that of the event, but never later than
+    /// the moment it was stored: both stand in the document, so every fold finds the same, and a
+    /// producer whose clock runs ahead cannot push the windows into the future.
+    pub fn of(purchase: &Purchase, created_at: Timestamp) -> Self {
+        Self {
+            buyer: Buyer::of(purchase.user_id()),
+            item: purchase.item_name().clone(),
+            price: purchase.price(),
+            at: purchase.timestamp().min(created_at),
+        }
+    }
+}
+
+/// A number of purchases and what they cost together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sold {
+    /// Purchases.
+    pub purchases: u64,
+    /// Their prices, added up in cents.
+    pub revenue: Cents,
+}
+
+impl Sold {
+    /// One purchase.
+    pub fn one(price: Cents) -> Self {
+        Self {
+            purchases: 1,
+            revenue: price,
+        }
+    }
+
+    /// Adds others to these.
+    pub fn add(&mut self, other: Self) {
+        self.purchases += other.purchases;
+        self.revenue = [self.revenue, other.revenue].into_iter().sum();
+    }
+}
+
+impl std::iter::Sum for Sold {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, next| {
+            sum.add(next);
+            sum
+        })
+    }
+}
+
+/// What sales add up to. A sum of sums is the sum of all, in any order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub total: Sold,
+    /// By second.
+    pub seconds: Series,
+    /// By minute.
+    pub minutes: Series,
+    /// By item.
+    pub goods: Goods,
+    /// Who bought lately.
+    pub buyers: Buyers,
+    /// The latest moment of a sale; what is too old is judged by it.
+    pub newest: Option<Timestamp>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            total: Sold::default(),
+            seconds: Series::seconds(),
+            minutes: Series::minutes(),
+            goods: Goods::default(),
+            buyers: Buyers::default(),
+            newest: None,
+        }
+    }
+}
+
+impl Counts {
+    /// Adds one sale.
+    pub fn fold(&mut self, sale: &Sale) {
+        let sold = Sold::one(sale.price);
+        let newest = self.newest.map_or(sale.at, |newest| newest.max(sale.at));
+        self.newest = Some(newest);
+        self.total.add(sold);
+        self.seconds.add(sale.at, sold, newest);
+        self.minutes.add(sale.at, sold, newest);
+        self.goods.add(&sale.item, sold);
+        self.buyers.add(sale.buyer, sale.at, newest);
+    }
+
+    /// Adds the counts of other sales. Nothing is dropped for its age here: which of the two
+    /// clocks is right is for the one to say who knows the time.
+    pub fn merge(&mut self, other: &Self) {
+        self.newest = self.newest.max(other.newest);
+        self.total.add(other.total);
+        self.seconds.merge(&other.seconds);
+        self.minutes.merge(&other.minutes);
+        self.goods.merge(&other.goods);
+        self.buyers.merge(&other.buyers);
+    }
+}
+
+/// The statistics of one partition up to an offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    from: u64,
+    upto: u64,
+    skipped: u64,
+    counts: Counts,
+}
+
+impl Tally {
+    /// Nothing counted yet; counting begins at `offset`.
+    pub fn starting_at(offset: u64) -> Self {
+        Self {
+            from: offset,
+            upto: offset,
+            skipped: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// The offset at which counting began.
+    pub fn from(&self) -> u64 {
+        self.from
+    }
+
+    /// The next offset to be counted; everything from `from` on and before it is.
+    pub fn upto(&self) -> u64 {
+        self.upto
+    }
+
+    /// Offsets after `from` that were passed over because somebody moved the group's offset.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// What was counted.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Counts the record at `offset`, unless that was done before.
+    pub fn fold(&mut self, offset: u64, sale: &Sale) {
+        if offset >= self.upto {
+            self.upto = offset + 1;
+            self.counts.fold(sale);
+        }
+    }
+
+    /// Everything before `next` is counted or has nothing to count: dead letters, tombstones,
+    /// second events of a purchase.
+    pub fn pass(&mut self, next: u64) {
+        self.upto = self.upto.max(next);
+    }
+
+    /// Reading goes on at `start`. Behind what is counted, records come again and are not counted
+    /// again. Ahead of it there is a gap, which only an offset that was moved by hand can make:
+    /// it stays visible. Answers how large the gap is.
+    pub fn resume(&mut self, start: u64) -> u64 {
+        match start.cmp(&self.upto) {
+            Ordering::Greater => {
+                let gap = start - self.upto;
+                self.skipped += gap;
+                self.upto = start;
+                gap
+            }
+            Ordering::Less | Ordering::Equal => 0,
+        }
+    }
+}
+
+/// Why a tally could not be loaded or saved.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TallyError {
+    /// The database does not answer, or not in time.
+    #[error("statistics not available: {0}")]
+    Unavailable(String),
+    /// The document is not as this version writes it. Starting over would be a false answer.
+    #[error("statistics not readable: {0}")]
+    Malformed(String),
+}
+
+/// The port to the tallies of this group and topic.
+pub trait TallyStore: Send + Sync + 'static {
+    /// The partition's tally; `None` before the first.
+    fn load(
+        &self,
+        partition: i32,
+    ) -> impl Future<Output = Result<Option<Tally>, TallyError>> + Send;
+    /// Saves durably, unless a larger one is there: then that one stands, which is as good, since
+    /// both are folds of the same log.
+    fn save(
+        &self,
+        partition: i32,
+        tally: &Tally,
+    ) -> impl Future<Output = Result<(), TallyError>> + Send;
+    /// Every partition's, in order.
+    fn all(&self) -> impl Future<Output = Result<Vec<(i32, Tally)>, TallyError>> + Send;
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

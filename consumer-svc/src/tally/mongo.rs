@@ -1,0 +1,314 @@
+//! Tallies in MongoDB: one small document a partition. The one place that knows its shape.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bson::{Binary, Bson, DateTime, Document, doc, spec::BinarySubtype};
+use futures_util::TryStreamExt;
+use mongodb::error::{Error, ErrorKind, WriteFailure};
+use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
+use mongodb::{Client, Collection};
+use purchases::{Cents, ItemName, Timestamp};
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+use super::{Buyers, Counts, Goods, Series, Sold, Tally, TallyError, TallyStore};
+use crate::mongo::durable;
+
+/// The form of the document. A version that is not known is refused: read as this one, it would
+/// give wrong numbers, and saved over, it would be lost.
+const FORM: i32 = 1;
+/// The server's code for a duplicate key.
+const DUPLICATE_KEY: i32 = 11000;
+/// Operations at a time whose answer did not come in time and is still awaited.
+const MAX_OVERDUE: usize = 8;
+
+/// The statistics of one group's reading of one topic.
+#[derive(Clone)]
+pub struct MongoTallies {
+    collection: Collection<Document>,
+    group: String,
+    topic: String,
+    deadline: Duration,
+    /// So that a frozen database cannot gather an endless number of unanswered operations.
+    overdue: Arc<Semaphore>,
+}
+
+impl MongoTallies {
+    /// They are kept beside `collection`, which holds the purchases. `deadline` bounds the wait
+    /// for one answer.
+    pub fn new(
+        client: &Client,
+        (database, collection): (&str, &str),
+        (group, topic): (&str, &str),
+        deadline: Duration,
+    ) -> Self {
+        let name = format!("{collection}_statistics");
+        Self {
+            collection: client
+                .database(database)
+                .collection_with_options(&name, durable()),
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+            deadline,
+            overdue: Arc::new(Semaphore::new(MAX_OVERDUE)),
+        }
+    }
+
+    /// A topic's name has no slash, so this is unambiguous whatever the group is called.
+    fn id(&self, partition: i32) -> String {
+        format!("{}/{}/{partition}", self.group, self.topic)
+    }
+
+    /// Runs an operation in a task of its own and waits for at most the deadline: the driver's
+    /// futures must not be dropped half way.
+    async fn answer<T: Send + 'static>(
+        &self,
+        operation: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Failed> {
+        let Ok(slot) = Arc::clone(&self.overdue).try_acquire_owned() else {
+            let what = format!("{MAX_OVERDUE} earlier operations are still without an answer");
+            return Err(Failed::Unknown(what));
+        };
+        let mut task = tokio::spawn(async move {
+            let result = operation.await;
+            drop(slot);
+            result
+        });
+        match tokio::time::timeout(self.deadline, &mut task).await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(error))) => Err(Failed::Answered(error)),
+            Ok(Err(join)) => Err(Failed::Unknown(format!("ended without an answer: {join}"))),
+            Err(_) => Err(Failed::Unknown(format!(
+                "no answer within {:?}",
+                self.deadline
+            ))),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("{0}")]
+    Answered(Error),
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl From<Failed> for TallyError {
+    fn from(failed: Failed) -> Self {
+        Self::Unavailable(failed.to_string())
+    }
+}
+
+fn primary() -> SelectionCriteria {
+    SelectionCriteria::ReadPreference(ReadPreference::Primary)
+}
+
+impl TallyStore for MongoTallies {
+    /// Linearizable: a primary that was deposed and does not know it yet must not answer with a
+    /// document from before its successor's time, because counting would go on from there.
+    async fn load(&self, partition: i32) -> Result<Option<Tally>, TallyError> {
+        let (collection, deadline) = (self.collection.clone(), self.deadline);
+        let id = self.id(partition);
+        let find = async move {
+            collection
+                .find_one(doc! { "_id": id })
+                .read_concern(ReadConcern::linearizable())
+                .selection_criteria(primary())
+                .max_time(deadline)
+                .await
+        };
+        let found = self.answer(find).await?;
+        found.as_ref().map(tally).transpose()
+    }
+
+    async fn save(&self, partition: i32, tally: &Tally) -> Result<(), TallyError> {
+        let upto = whole(tally.upto())?;
+        let mut document = doc! {
+            "_id": self.id(partition),
+            "group": &self.group,
+            "topic": &self.topic,
+            "partition": partition,
+        };
+        document.extend(fields(tally)?);
+        let filter = doc! { "_id": self.id(partition), "upto": { "$lt": upto } };
+        let collection = self.collection.clone();
+        let replace = async move { collection.replace_one(filter, document).upsert(true).await };
+        match self.answer(replace).await {
+            Ok(_) => Ok(()),
+            // The filter did not match and the upsert met the `_id`: one that reaches as far is
+            // there. Usually it is this one, saved by an attempt whose answer got lost; else a
+            // former owner's. It is read before it is believed, which also waits until it is safe.
+            Err(Failed::Answered(error)) if is_duplicate(&error) => {
+                match self.load(partition).await? {
+                    Some(there) if there.upto() >= tally.upto() => {
+                        debug!(
+                            partition,
+                            ours = upto,
+                            theirs = there.upto(),
+                            "statistics that reach as far are there"
+                        );
+                        Ok(())
+                    }
+                    _ => Err(TallyError::Unavailable(
+                        "a document that reaches as far was there and is gone".to_owned(),
+                    )),
+                }
+            }
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    async fn all(&self) -> Result<Vec<(i32, Tally)>, TallyError> {
+        let (collection, deadline) = (self.collection.clone(), self.deadline);
+        let (from, to) = ids(&self.group, &self.topic);
+        let find = async move {
+            collection
+                .find(doc! { "_id": { "$gte": from, "$lt": to } })
+                .selection_criteria(primary())
+                .max_time(deadline)
+                .await?
+                .try_collect::<Vec<Document>>()
+                .await
+        };
+        let found = self.answer(find).await?;
+        let mut tallies = Vec::with_capacity(found.len());
+        for document in &found {
+            let partition = document.get_i32("partition");
+            let partition = partition.map_err(|_| malformed(document, "partition"))?;
+            tallies.push((partition, tally(document)?));
+        }
+        tallies.sort_by_key(|(partition, _)| *partition);
+        Ok(tallies)
+    }
+}
+
+/// Every `_id` that begins with "group/topic/": the character after the slash ends it. So the
+/// index on `_id` finds these few documents among any number of others.
+fn ids(group: &str, topic: &str) -> (String, String) {
+    (format!("{group}/{topic}/"), format!("{group}/{topic}0"))
+}
+
+fn is_duplicate(error: &Error) -> bool {
+    matches!(
+        error.kind.as_ref(),
+        ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE_KEY
+    )
+}
+
+/// Sums and offsets for people and programs that look; windows and buyers packed, because they
+/// are the bulk of it and change with every save.
+fn fields(tally: &Tally) -> Result<Document, TallyError> {
+    let counts = tally.counts();
+    let items: Result<Vec<Document>, TallyError> = counts
+        .goods
+        .named()
+        .map(|(item, sold)| {
+            let mut document = doc! { "name": item.as_str() };
+            document.extend(sum(sold)?);
+            Ok(document)
+        })
+        .collect();
+    Ok(doc! {
+        "form": FORM,
+        "from": whole(tally.from())?,
+        "upto": whole(tally.upto())?,
+        "skipped": whole(tally.skipped())?,
+        "total": sum(counts.total)?,
+        "newest": counts.newest.map(|newest| DateTime::from_millis(newest.as_millis())),
+        "items": items?,
+        "other": sum(counts.goods.other())?,
+        "seconds": packed(counts.seconds.encode()),
+        "minutes": packed(counts.minutes.encode()),
+        "buyers": packed(counts.buyers.encode()),
+        "saved_at": DateTime::from(SystemTime::now()),
+    })
+}
+
+fn tally(document: &Document) -> Result<Tally, TallyError> {
+    let bad = |field| malformed(document, field);
+    if document.get_i32("form").ok() != Some(FORM) {
+        return Err(bad("form"));
+    }
+    let offset = |field| number(document, field).ok_or_else(|| bad(field));
+    let part = |field| document.get_document(field).ok().and_then(sold);
+    let bytes = |field| {
+        document
+            .get_binary_generic(field)
+            .map(Vec::as_slice)
+            .map_err(|_| bad(field))
+    };
+    let mut named = BTreeMap::new();
+    for item in document.get_array("items").map_err(|_| bad("items"))? {
+        let item = item.as_document();
+        let name = item.and_then(|item| ItemName::parse(item.get_str("name").ok()?).ok());
+        let sold = item.and_then(sold);
+        named.insert(
+            name.ok_or_else(|| bad("items"))?,
+            sold.ok_or_else(|| bad("items"))?,
+        );
+    }
+    let newest = match document.get("newest") {
+        Some(Bson::DateTime(moment)) => {
+            let moment = Timestamp::from_millis(moment.timestamp_millis());
+            Some(moment.ok_or_else(|| bad("newest"))?)
+        }
+        Some(Bson::Null) => None,
+        _ => return Err(bad("newest")),
+    };
+    let seconds = Series::seconds().decode(bytes("seconds")?);
+    let minutes = Series::minutes().decode(bytes("minutes")?);
+    let counts = Counts {
+        total: part("total").ok_or_else(|| bad("total"))?,
+        seconds: seconds.map_err(|_| bad("seconds"))?,
+        minutes: minutes.map_err(|_| bad("minutes"))?,
+        goods: Goods::from_parts(named, part("other").ok_or_else(|| bad("other"))?),
+        buyers: Buyers::decode(bytes("buyers")?).map_err(|_| bad("buyers"))?,
+        newest,
+    };
+    Ok(Tally {
+        from: offset("from")?,
+        upto: offset("upto")?,
+        skipped: offset("skipped")?,
+        counts,
+    })
+}
+
+fn sum(sold: Sold) -> Result<Document, TallyError> {
+    Ok(doc! { "purchases": whole(sold.purchases)?, "cents": sold.revenue.get() })
+}
+
+fn sold(document: &Document) -> Option<Sold> {
+    Some(Sold {
+        purchases: number(document, "purchases")?,
+        revenue: Cents::new(document.get_i64("cents").ok()?)?,
+    })
+}
+
+fn packed(bytes: Vec<u8>) -> Binary {
+    let subtype = BinarySubtype::Generic;
+    Binary { subtype, bytes }
+}
+
+fn whole(number: u64) -> Result<i64, TallyError> {
+    i64::try_from(number)
+        .map_err(|_| TallyError::Malformed(format!("{number} is beyond what the database counts")))
+}
+
+fn number(document: &Document, field: &str) -> Option<u64> {
+    u64::try_from(document.get_i64(field).ok()?).ok()
+}
+
+fn malformed(document: &Document, field: &str) -> TallyError {
+    let id = document
+        .get("_id")
+        .map_or_else(|| "without _id".to_owned(), Bson::to_string);
+    TallyError::Malformed(format!(
+        "document {id}: field {field} is missing or not as this version writes it"
+    ))
+}
+
+#[cfg(test)]
+pub(in crate::tally) mod tests;
