@@ -18,6 +18,7 @@ use host::trace::Ids;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
+use crate::assign::Held;
 use crate::board::Board;
 use crate::config::Config;
 use crate::health::{Health, watch_kafka, watch_mongodb};
@@ -46,6 +47,7 @@ pub struct App {
     system: System,
     process: Process,
     drain_timeout: Duration,
+    held: Held,
     /// Ends with the app: it must answer while the app drains.
     _admin: AbortOnDropHandle<()>,
     /// Looks at the dependencies; of no use once the app has ended.
@@ -80,7 +82,12 @@ impl App {
             config.mongo.database.as_str(),
             config.mongo.collection.as_str(),
         );
-        let store = MongoStore::new(&client, names.0, names.1, config.mongo.write_timeout);
+        let store = MongoStore::new(
+            &client,
+            names.0,
+            names.1,
+            (config.mongo.write_timeout, config.flow.writers),
+        );
         let history = MongoHistory::new(&client, names.0, names.1, config.mongo.query_timeout);
         let health = Health::default();
         let tallies = Arc::new(MongoTallies::new(
@@ -137,6 +144,7 @@ impl App {
             )),
             spawn(ensure_indexes(store, indexes)),
         ];
+        let held = ingest.held();
         let root = SupervisorSpec::new(Strategy::OneForOne)
             .child(query)
             .child(stats)
@@ -158,6 +166,7 @@ impl App {
             admin_addr,
             system,
             drain_timeout: config.drain_timeout,
+            held,
             _admin: serving,
             process,
             _watches: watches,
@@ -183,16 +192,24 @@ impl App {
                 laggard.overrun
             );
         }
-        if report.is_clean() {
-            info!(took = ?report.took, "drained: partitions given back, everything read is settled and committed");
-        } else {
-            error!(took = ?report.took, exit = %report.exit, "drain overran; what was not committed is read again by the next owner");
-            return Err(Failure::new(
-                Code::Overran,
-                format!("DRAIN_TIMEOUT {:?} was too short", self.drain_timeout),
-            ));
+        let back = self.held.given_back();
+        let (partitions, unsettled, uncommitted) =
+            (back.partitions, back.unsettled, back.uncommitted);
+        let took = report.took;
+        if report.is_clean() && back.is_whole() {
+            info!(
+                ?took,
+                partitions, "drained: everything read is settled and committed"
+            );
+            return Ok(());
         }
-        Ok(())
+        // Nothing is lost: what was not committed is read again by the next owner.
+        error!(?took, partitions, unsettled, uncommitted, exit = %report.exit, "the drain had to leave work to the next owner");
+        let what = format!(
+            "not everything was finished within DRAIN_TIMEOUT {:?}",
+            self.drain_timeout
+        );
+        Err(Failure::new(Code::Overran, what))
     }
 }
 

@@ -12,13 +12,14 @@ use std::time::Duration;
 use actors::{Cx, Failure, Stage};
 use tracing::info;
 
-pub use self::release::{Assigned, Assignment, Held, MakeReader};
+pub use self::release::{Assigned, Assignment, GivenBack, Held, MakeReader};
 
 /// The port to the group: a thread of its own that polls the consumer.
 pub trait Membership: Send + Sync + 'static {
     /// Joins and stays until `leave` or a fatal error; waits for an earlier membership to be over
     /// first. Resolves when the group was left and every partition given back.
-    fn run(self: Arc<Self>) -> impl Future<Output = Result<(), String>> + Send;
+    /// A `leave` from here on counts, also before the future is polled.
+    fn run(self: Arc<Self>) -> impl Future<Output = Result<(), String>> + Send + 'static;
     /// Leaves the group. Does not wait.
     fn leave(&self);
 }
@@ -57,8 +58,8 @@ impl<M: Membership> Stage for Assign<M> {
     type Msg = AssignMsg;
 
     async fn started(&mut self, cx: &mut Cx<AssignMsg>) -> Result<(), Failure> {
-        let membership = Arc::clone(&self.membership);
-        cx.spawn(async move { AssignMsg::Left(membership.run().await) });
+        let member = Arc::clone(&self.membership).run();
+        cx.spawn(async move { AssignMsg::Left(member.await) });
         Ok(())
     }
 

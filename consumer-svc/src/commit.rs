@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{Addr, Cx, Failure, Settle, Settled, Stage, Timer};
+use actors::{Addr, Cx, Epoch, Failure, Settle, Settled, Stage, Timer};
 use futures_util::future::join_all;
 use tracing::{debug, warn};
 
@@ -58,8 +58,9 @@ pub struct Commit<C, T> {
     releases: Vec<Release>,
     /// At most one round of saving is under way; the next one takes what is newest then.
     saving: bool,
-    /// At most one commit is under way, so that an older position never overtakes a newer one.
-    committing: bool,
+    /// Epochs of the partitions whose commit is under way. At most one commit is, so that an older
+    /// position never overtakes a newer one.
+    committing: BTreeMap<i32, Epoch>,
     /// Consecutive rounds of saving that failed, for the backoff.
     unsaved: u32,
     /// Consecutive refusals, for the backoff.
@@ -83,7 +84,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             recalls: HashMap::new(),
             releases: Vec::new(),
             saving: false,
-            committing: false,
+            committing: BTreeMap::new(),
             unsaved: 0,
             refused: 0,
             tick: None,
@@ -154,7 +155,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
 
     /// Starts one commit of everything that is due, unless one is under way.
     fn commit(&mut self, cx: &mut Cx<CommitMsg>) {
-        if self.committing {
+        if !self.committing.is_empty() {
             return;
         }
         let mut positions = self.ledger.due();
@@ -162,7 +163,11 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         if positions.is_empty() {
             return;
         }
-        self.committing = true;
+        let epochs = positions.iter().filter_map(|(partition, _)| {
+            let epoch = self.ledger.epoch(*partition)?;
+            Some((*partition, epoch))
+        });
+        self.committing = epochs.collect();
         let committer = Arc::clone(&self.committer);
         cx.spawn_blocking(move || {
             let started = Instant::now();
@@ -173,7 +178,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
     }
 
     fn committed(&mut self, positions: &[(i32, u64)], result: Result<(), CommitError>) {
-        self.committing = false;
+        let epochs = std::mem::take(&mut self.committing);
         match result {
             Ok(()) => {
                 self.refused = 0;
@@ -185,8 +190,11 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             }
             Err(CommitError::Fenced(cause)) => {
                 // The group has moved on; the revocation that tells us is on its way.
-                for (partition, _) in positions {
-                    self.fence(*partition);
+                for (partition, epoch) in epochs {
+                    // A partition that came back meanwhile is in another epoch, and ours again.
+                    if self.ledger.epoch(partition) == Some(epoch) {
+                        self.fence(partition);
+                    }
                 }
                 warn!(%cause, ?positions, "commit refused, partitions fenced");
             }

@@ -25,6 +25,9 @@ pub mod header {
     pub const PARTITION: &str = "dlq-partition";
     /// Offset of the original record.
     pub const OFFSET: &str = "dlq-offset";
+    /// Only where the topic takes no letter of this size: the length of the original value, of
+    /// which the letter has the beginning.
+    pub const TRUNCATED_FROM: &str = "dlq-truncated-from";
     /// When the letter was written, RFC 3339.
     pub const TIME: &str = "dlq-time";
 }

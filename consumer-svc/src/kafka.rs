@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -57,12 +57,21 @@ impl ConsumerContext for GroupContext {
     /// with offsets that we want to choose, and it ignores what assigning answers.
     fn rebalance(
         &self,
-        _: &BaseConsumer<Self>,
+        closing: &BaseConsumer<Self>,
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
         let Some(consumer) = self.own.get() else {
-            error!("rebalance of a consumer that is not in its slot");
+            // The client is being closed; it never ends while a rebalance is without an answer.
+            let revoked = event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS;
+            let answer = if revoked {
+                unassign(closing, partitions)
+            } else {
+                decline(closing)
+            };
+            if let Err(error) = answer {
+                error!(%error, "rebalance while closing");
+            }
             return;
         };
         match event {
@@ -75,6 +84,31 @@ impl ConsumerContext for GroupContext {
             }
             other => error!(code = ?other, "rebalance failed"),
         }
+    }
+}
+
+/// Takes an assignment as it is wanted: added to the present one, or in its place.
+pub(crate) fn assign(consumer: &GroupConsumer, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
+        _ => consumer.assign(partitions),
+    }
+}
+
+/// Answers an assignment by taking nothing. An assignment without an answer keeps the client from
+/// ever being closed.
+pub(crate) fn decline(consumer: &GroupConsumer) -> KafkaResult<()> {
+    assign(consumer, &TopicPartitionList::new())
+}
+
+/// Answers a revocation.
+pub(crate) fn unassign(
+    consumer: &GroupConsumer,
+    partitions: &TopicPartitionList,
+) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+        _ => consumer.unassign(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -19,7 +19,10 @@ use tracing::{debug, error, info, warn};
 use super::Membership;
 use super::release::Assignment;
 use crate::config::KafkaConfig;
-use crate::kafka::{ConsumerSlot, GroupConsumer, GroupContext, Rebalance, consumer_config, starts};
+use crate::kafka::{
+    ConsumerSlot, GroupConsumer, GroupContext, Rebalance, assign, consumer_config, decline, starts,
+    unassign,
+};
 use crate::metrics;
 
 /// Prepares a partition before it is assigned; given by the wiring.
@@ -68,9 +71,24 @@ impl<P: Send + Sync + 'static> KafkaMembership<P> {
 }
 
 impl<P: Send + Sync + 'static> Membership for KafkaMembership<P> {
-    async fn run(self: Arc<Self>) -> Result<(), String> {
+    fn run(self: Arc<Self>) -> impl Future<Output = Result<(), String>> + Send {
+        // At once and not when the future is first polled: who wants to leave before that must
+        // find the flag of this membership.
         let leaving = Arc::new(AtomicBool::new(false));
         *self.leaving.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&leaving);
+        self.member(leaving)
+    }
+
+    fn leave(&self) {
+        self.leaving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .store(true, Ordering::Release);
+    }
+}
+
+impl<P: Send + Sync + 'static> KafkaMembership<P> {
+    async fn member(self: Arc<Self>, leaving: Arc<AtomicBool>) -> Result<(), String> {
         let seat = Arc::clone(&self.seat).lock_owned().await;
         let (done, ended) = oneshot::channel();
         let member = Member {
@@ -94,13 +112,6 @@ impl<P: Send + Sync + 'static> Membership for KafkaMembership<P> {
         ended
             .await
             .unwrap_or_else(|_| Err("the member thread panicked".to_owned()))
-    }
-
-    fn leave(&self) {
-        self.leaving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .store(true, Ordering::Release);
     }
 }
 
@@ -198,8 +209,9 @@ fn leave<P: Send + Sync + 'static>(consumer: &Arc<GroupConsumer>, member: &Membe
             .runtime
             .block_on(member.assignment.release(&held, consumer.assignment_lost()));
     }
+    let leaving = Instant::now();
     consumer.unsubscribe();
-    while consumer.assignment().is_ok_and(|left| left.count() > 0) && started.elapsed() < LEAVE_FOR
+    while consumer.assignment().is_ok_and(|left| left.count() > 0) && leaving.elapsed() < LEAVE_FOR
     {
         if let Some(Err(error)) = consumer.poll(POLL) {
             debug!(%error, "while leaving");
@@ -223,6 +235,9 @@ impl<P: Send + Sync + 'static> Rebalance for Member<P> {
         metrics::rebalance();
         if let Err(cause) = self.take(consumer, partitions) {
             error!(%cause, "assignment failed");
+            if let Err(error) = decline(consumer) {
+                warn!(%error, "declining an assignment");
+            }
             *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
         }
     }
@@ -245,11 +260,7 @@ impl<P: Send + Sync + 'static> Rebalance for Member<P> {
             self.runtime
                 .block_on(self.assignment.release(&revoked_and_held, lost));
         }
-        let unassigned = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
-            _ => consumer.unassign(),
-        };
-        if let Err(error) = unassigned {
+        if let Err(error) = unassign(consumer, partitions) {
             warn!(%error, ?revoked, "unassign");
         }
     }
@@ -278,11 +289,7 @@ impl<P: Send + Sync + 'static> Member<P> {
                 .ok_or_else(|| format!("partition {partition} cannot be split off"))?;
             ready.push((partition, start, records));
         }
-        let assigned = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(&list),
-            _ => consumer.assign(&list),
-        };
-        assigned.map_err(|error| format!("assign {given:?}: {error}"))?;
+        assign(consumer, &list).map_err(|error| format!("assign {given:?}: {error}"))?;
         self.runtime.block_on(self.assignment.start(ready))
     }
 

@@ -45,9 +45,31 @@ pub struct Assignment<P> {
     pub held: Held,
 }
 
-/// Partitions this member holds, each with the flag that closes its reader.
+/// Partitions this member holds, each with the flag that closes its reader; and what became of
+/// those it gave back last.
 #[derive(Clone, Default)]
-pub struct Held(Arc<Mutex<HashMap<i32, Arc<AtomicBool>>>>);
+pub struct Held {
+    readers: Arc<Mutex<HashMap<i32, Arc<AtomicBool>>>>,
+    given_back: Arc<Mutex<GivenBack>>,
+}
+
+/// The account of the last time that partitions were given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenBack {
+    /// Partitions.
+    pub partitions: usize,
+    /// Records that were read and left unsettled; their next owner reads them again.
+    pub unsettled: usize,
+    /// Partitions whose last position is not known to be committed.
+    pub uncommitted: usize,
+}
+
+impl GivenBack {
+    /// Whether nothing was left to the next owner.
+    pub fn is_whole(&self) -> bool {
+        self.unsettled == 0 && self.uncommitted == 0
+    }
+}
 
 impl Held {
     /// The partitions, in order.
@@ -57,8 +79,23 @@ impl Held {
         partitions
     }
 
+    /// What became of the partitions that were given back last.
+    pub fn given_back(&self) -> GivenBack {
+        *self
+            .given_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn account(&self, given_back: GivenBack) {
+        *self
+            .given_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = given_back;
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut HashMap<i32, Arc<AtomicBool>>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.readers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -119,8 +156,21 @@ impl<P: Send + Sync + 'static> Assignment<P> {
             })
             .await;
         match answer {
-            Ok(released) => self.report(&released, lost, began.elapsed()),
+            Ok(released) => {
+                self.held.account(GivenBack {
+                    partitions: released.len(),
+                    unsettled: released.iter().map(|one| one.unsettled).sum(),
+                    uncommitted: released.iter().filter(|one| !one.committed).count(),
+                });
+                self.report(&released, lost, began.elapsed());
+            }
             Err(error) => {
+                let uncommitted = partitions.len();
+                self.held.account(GivenBack {
+                    partitions: uncommitted,
+                    unsettled: 0,
+                    uncommitted,
+                });
                 warn!(?partitions, %error, "partitions given back without a last commit; their next owner reads again what was not committed")
             }
         }

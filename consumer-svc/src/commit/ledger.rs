@@ -199,6 +199,11 @@ impl Ledger {
         Some((next, lane.committed == Some(next)))
     }
 
+    /// The epoch the partition is in.
+    pub(crate) fn epoch(&self, partition: i32) -> Option<Epoch> {
+        Some(self.lanes.get(&partition)?.tracker.epoch())
+    }
+
     /// Ends the epoch: nothing of it is saved, committed or counted any more.
     pub(crate) fn fence(&mut self, partition: i32) {
         self.lanes.remove(&partition);

@@ -39,6 +39,7 @@ impl Pending {
 impl<C: Committer, T: TallyStore> Commit<C, T> {
     pub(super) fn open(&mut self, partition: i32, pending: Pending, cx: &mut Cx<CommitMsg>) {
         let (epoch, start) = (pending.epoch, pending.start);
+        self.forget_release(partition);
         if let Some(next) = self.ledger.reopen(partition, epoch, start) {
             info!(partition, %epoch, next, "partition opened again");
             self.recalls.insert(partition, pending.recall);

@@ -41,18 +41,24 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         lost.any(|release| release.partitions.contains(&partition))
     }
 
-    /// Answers every release whose partitions are settled, saved and committed, or out of time.
-    pub(super) fn finish_releases(&mut self) {
-        if self.committing {
-            return;
+    /// A partition that is opened again is not given back any more, whoever still waits for that.
+    pub(super) fn forget_release(&mut self, partition: i32) {
+        for release in &mut self.releases {
+            release.partitions.retain(|released| *released != partition);
         }
+    }
+
+    /// Answers every release whose partitions are settled, saved and committed, or out of time.
+    /// One in time waits for the commit under way; one out of time cannot.
+    pub(super) fn finish_releases(&mut self) {
         let now = Instant::now();
         for release in std::mem::take(&mut self.releases) {
             let overdue = now >= release.until;
-            let done = release
-                .partitions
-                .iter()
-                .all(|partition| self.is_done(*partition, release.lost));
+            let done = self.committing.is_empty()
+                && release
+                    .partitions
+                    .iter()
+                    .all(|partition| self.is_done(*partition, release.lost));
             if !done && !overdue {
                 self.releases.push(release);
                 continue;

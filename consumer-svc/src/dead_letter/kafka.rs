@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use purchases::Timestamp;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::util::Timeout;
@@ -62,19 +62,50 @@ impl KafkaLetterBox {
     }
 }
 
+/// What of a value still fits where the topic refuses the whole letter.
+const TRUNCATED: usize = 64 * 1024;
+
 impl LetterBox for KafkaLetterBox {
+    /// A letter is the original and its headers, so it can be too large for a topic with the
+    /// limits of the original's. It then goes with the beginning of the value and says so; origin
+    /// and length tell where the whole is. A partition must not stand still for it.
     async fn deliver(&self, record: &BadRecord) -> Result<(), String> {
+        let whole = record.value.as_deref();
+        match self.produce(record, whole, None).await {
+            Err(error) if is_too_large(&error) => {
+                let length = whole.map_or(0, <[u8]>::len);
+                let begin = whole.map(|value| &value[..value.len().min(TRUNCATED)]);
+                self.produce(record, begin, Some(length)).await
+            }
+            other => other,
+        }
+        .map_err(|error| match self.producer.client().fatal_error() {
+            Some((code, reason)) => format!("fatal producer error {code}: {reason}"),
+            None => error.to_string(),
+        })
+    }
+}
+
+impl KafkaLetterBox {
+    async fn produce(
+        &self,
+        record: &BadRecord,
+        value: Option<&[u8]>,
+        truncated_from: Option<usize>,
+    ) -> Result<(), KafkaError> {
         let written = Timestamp::from(SystemTime::now()).to_string();
         let (partition, offset) = (
             record.origin.partition.to_string(),
             record.origin.offset.to_string(),
         );
-        let own: [(&str, &str); 5] = [
-            (header::REASON, &record.reason),
-            (header::TOPIC, &record.origin.topic),
-            (header::PARTITION, &partition),
-            (header::OFFSET, &offset),
-            (header::TIME, &written),
+        let length = truncated_from.map(|length| length.to_string());
+        let own: [(&str, Option<&str>); 6] = [
+            (header::REASON, Some(&record.reason)),
+            (header::TOPIC, Some(&record.origin.topic)),
+            (header::PARTITION, Some(&partition)),
+            (header::OFFSET, Some(&offset)),
+            (header::TIME, Some(&written)),
+            (header::TRUNCATED_FROM, length.as_deref()),
         ];
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len() + own.len());
         for (key, value) in &record.headers {
@@ -83,26 +114,21 @@ impl LetterBox for KafkaLetterBox {
                 value: value.as_deref(),
             });
         }
-        for (key, value) in own {
-            headers = headers.insert(Header {
-                key,
-                value: Some(value),
-            });
+        for (key, value) in own.iter().filter(|(_, value)| value.is_some()) {
+            headers = headers.insert(Header { key, value: *value });
         }
         let mut letter = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
         letter.key = record.key.as_deref();
-        letter.payload = record.value.as_deref();
+        letter.payload = value;
         // The queue is bounded by the credits upstream; an attempt that finds it full fails.
-        match self
-            .producer
-            .send(letter, Timeout::After(Duration::ZERO))
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err((error, _)) => match self.producer.client().fatal_error() {
-                Some((code, reason)) => Err(format!("fatal producer error {code}: {reason}")),
-                None => Err(error.to_string()),
-            },
-        }
+        let sent = self.producer.send(letter, Timeout::After(Duration::ZERO));
+        sent.await.map(drop).map_err(|(error, _)| error)
     }
+}
+
+fn is_too_large(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
+    )
 }

@@ -40,15 +40,21 @@ const REFUSED: [i32; 5] = [2, 9, 53, 17280, 10334];
 
 impl MongoStore {
     /// Writes with majority and journal: an acknowledged document survives a crash of the primary.
-    /// `deadline` bounds the wait for one answer, not the write itself.
-    pub fn new(client: &Client, database: &str, collection: &str, deadline: Duration) -> Self {
+    /// `deadline` bounds the wait for one answer, not the write itself; `writers` is how many wait at
+    /// the same time.
+    pub fn new(
+        client: &Client,
+        database: &str,
+        collection: &str,
+        (deadline, writers): (Duration, usize),
+    ) -> Self {
         let collection = client
             .database(database)
             .collection_with_options(collection, durable());
         Self {
             collection,
             deadline,
-            overdue: Arc::new(tokio::sync::Semaphore::new(MAX_OVERDUE)),
+            overdue: Arc::new(tokio::sync::Semaphore::new(writers + MAX_OVERDUE)),
         }
     }
 

@@ -242,7 +242,7 @@ fn java_version(java: &Path) -> Option<u32> {
         .output()
         .ok()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    // openjdk version "17.0.15" 2025-04-15
+    // The first line ends like: version "17.0.15" …
     let version = text.split('"').nth(1)?;
     version.split(['.', '-', '+']).next()?.parse().ok()
 }

@@ -2,12 +2,13 @@
 //! running system with its addresses and logs on the terminal, until Ctrl-C. It keeps the data in
 //! `.data/up` and leaves nothing running.
 
+mod banner;
 mod http;
 mod keeper;
 mod ports;
 mod services;
+mod stop_signal;
 
-use std::future::Future;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use devstack::install::Given;
 use self::keeper::{Ending, Keeper};
 use self::ports::Ports;
 use self::services::Launch;
+pub(crate) use self::stop_signal::StopSignal;
 use crate::exit::{Failure, USAGE};
 use crate::install;
 use crate::place;
@@ -102,7 +104,7 @@ async fn whole(args: &Args) -> Result<(), Failure> {
         None => Ending::Asked,
         Some(Err(failure)) => Ending::GaveUp(failure),
         Some(Ok(())) => {
-            announce(&stack, ports, &given, &lock, began, built_at)?;
+            banner::show(&stack, ports, &given, &lock, began, built_at)?;
             keeper.keep(&stack, &mut stop).await
         }
     };
@@ -214,60 +216,6 @@ async fn start_stack(root: &Path, fresh: bool, secured: bool) -> Result<Stack, F
     Ok(stack)
 }
 
-fn announce(
-    stack: &Stack,
-    ports: Ports,
-    given: &Given,
-    lock: &RunLock,
-    began: Instant,
-    built_at: Instant,
-) -> Result<(), Failure> {
-    let page = format!("http://127.0.0.1:{}", ports.page);
-    lock.announce(&page)?;
-    let outside = |given: bool| if given { "   (given)" } else { "" };
-    // The password of a given URI is not for a terminal.
-    let database = if given.mongodb_uri.is_some() {
-        "MONGODB_URI".to_owned()
-    } else {
-        stack.mongodb_uri()
-    };
-    say("");
-    say(&format!(
-        "Purchase Management System is up ({:.1} s, of which {:.1} s installing and building)",
-        began.elapsed().as_secs_f64(),
-        built_at.duration_since(began).as_secs_f64()
-    ));
-    say("");
-    say(&format!("  web page       {page}"));
-    say(&format!(
-        "  producer-svc   http://127.0.0.1:{}   (also {page}/api)",
-        ports.producer
-    ));
-    say(&format!(
-        "  consumer-svc   http://127.0.0.1:{}",
-        ports.consumer
-    ));
-    say(&format!(
-        "  admin ports    http://127.0.0.1:{}  and  http://127.0.0.1:{}",
-        ports.producer_admin, ports.consumer_admin
-    ));
-    say("                 each with /metrics /livez /readyz /actors");
-    say(&format!(
-        "  broker         {}{}",
-        stack.bootstrap_servers(),
-        outside(given.bootstrap_servers.is_some())
-    ));
-    say(&format!(
-        "  database       {database}{}",
-        outside(given.mongodb_uri.is_some())
-    ));
-    say("  data and logs  .data/up");
-    say("");
-    say("Ctrl-C drains the services and stops everything.");
-    say("");
-    Ok(())
-}
-
 /// In this order: nobody new comes in, what was accepted is written, what was written is stored.
 async fn stop_all(keeper: Keeper, stack: Stack, stop: &mut StopSignal) -> Result<(), Failure> {
     let orderly = async {
@@ -293,42 +241,6 @@ async fn stop_all(keeper: Keeper, stack: Stack, stop: &mut StopSignal) -> Result
         None => {
             say("stopped at once, as asked twice; nothing is left running");
             std::process::exit(130);
-        }
-    }
-}
-
-/// Ctrl-C, SIGTERM, or the terminal going away.
-pub(crate) struct StopSignal {
-    signals: [tokio::signal::unix::Signal; 3],
-}
-
-impl StopSignal {
-    fn listen() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).map_err(Failure::doing("listening for signals"));
-        let signals = [
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ];
-        Ok(Self { signals })
-    }
-
-    /// Resolves with the next signal.
-    pub(crate) async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-
-    /// The work's outcome, or `None` if a signal came first (the work is then dropped).
-    async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            () = self.next() => None,
-            done = work => Some(done),
         }
     }
 }

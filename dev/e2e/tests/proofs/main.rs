@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod broker_killed;
+mod browser;
 mod consumer_killed;
 mod database_down;
 mod foreign_client;
