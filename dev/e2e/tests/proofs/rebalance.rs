@@ -58,7 +58,7 @@ async fn a_consumer_that_comes_and_goes_leaves_nothing_behind_and_repeats_nothin
         let log = guest.drains(Duration::from_secs(30)).await;
         let said = log
             .iter()
-            .any(|line| line.contains("drained: partitions given back"));
+            .any(|line| line.contains("drained: everything read is settled and committed"));
         assert!(said, "the guest says what it drained: {log:#?}");
         until("all partitions are back", PATIENCE, async || {
             (held(&stays).await == 3.0).then_some(())
