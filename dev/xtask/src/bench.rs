@@ -17,7 +17,7 @@ use crate::place;
 /// measured and how.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to measure (`buy`, `drain`; all without it), and options of the bench program
+    /// What to measure (`buy`, `drain`, `latency`; all without it), and options of the bench program
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
