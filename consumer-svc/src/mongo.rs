@@ -1,10 +1,12 @@
 //! The database client of this process, and the one rule for using it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::Client;
 use mongodb::error::Error;
 use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, WriteConcern};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::config::MongoConfig;
@@ -44,4 +46,71 @@ pub(crate) async fn owned<T: Send + 'static>(
     let task: JoinHandle<Result<T, Error>> = tokio::spawn(operation);
     task.await
         .unwrap_or_else(|join| Err(Error::custom(format!("database task ended: {join}"))))
+}
+
+/// Waits for answers with a deadline, and for no more late ones than it is told.
+///
+/// The driver's future lives in a task of its own and is never dropped half way, which the driver
+/// forbids. An answer that comes too late is of no use and does no harm, because what is repeated
+/// is the same; but each holds a connection and its data, so a frozen database must not gather an
+/// endless number of them.
+#[derive(Clone)]
+pub(crate) struct Answers {
+    deadline: Duration,
+    pending: Arc<Semaphore>,
+    most: usize,
+}
+
+/// Why there is no good answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failed {
+    /// The server or the driver said no.
+    #[error("{0}")]
+    Answered(Error),
+    /// Nobody knows what became of the operation.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl Answers {
+    /// At most `most` operations without an answer at a time, late ones included.
+    pub(crate) fn new(deadline: Duration, most: usize) -> Self {
+        let pending = Arc::new(Semaphore::new(most));
+        Self {
+            deadline,
+            pending,
+            most,
+        }
+    }
+
+    /// How long an answer is waited for.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// The answer to one operation.
+    pub(crate) async fn to<T: Send + 'static>(
+        &self,
+        operation: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Failed> {
+        let Ok(slot) = Arc::clone(&self.pending).try_acquire_owned() else {
+            let most = self.most;
+            let what = format!("{most} earlier operations are still without an answer");
+            return Err(Failed::Unknown(what));
+        };
+        let mut task = tokio::spawn(async move {
+            let result = operation.await;
+            drop(slot);
+            result
+        });
+        match tokio::time::timeout(self.deadline, &mut task).await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(error))) => Err(Failed::Answered(error)),
+            Ok(Err(join)) => Err(Failed::Unknown(format!("ended without an answer: {join}"))),
+            Err(_) => Err(Failed::Unknown(format!(
+                "no answer within {:?}",
+                self.deadline
+            ))),
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! Tallies in MongoDB: one small document a partition. The one place that knows its shape.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bson::{Binary, Bson, DateTime, Document, doc, spec::BinarySubtype};
@@ -10,11 +9,10 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection};
 use purchases::{Cents, ItemName, Timestamp};
-use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::{Buyers, Counts, Goods, Series, Sold, Tally, TallyError, TallyStore};
-use crate::mongo::durable;
+use crate::mongo::{Answers, Failed, durable};
 
 /// The form of the document. A version that is not known is refused: read as this one, it would
 /// give wrong numbers, and saved over, it would be lost.
@@ -30,9 +28,7 @@ pub struct MongoTallies {
     collection: Collection<Document>,
     group: String,
     topic: String,
-    deadline: Duration,
-    /// So that a frozen database cannot gather an endless number of unanswered operations.
-    overdue: Arc<Semaphore>,
+    answers: Answers,
 }
 
 impl MongoTallies {
@@ -51,8 +47,7 @@ impl MongoTallies {
                 .collection_with_options(&name, durable()),
             group: group.to_owned(),
             topic: topic.to_owned(),
-            deadline,
-            overdue: Arc::new(Semaphore::new(MAX_OVERDUE)),
+            answers: Answers::new(deadline, MAX_OVERDUE),
         }
     }
 
@@ -60,40 +55,6 @@ impl MongoTallies {
     fn id(&self, partition: i32) -> String {
         format!("{}/{}/{partition}", self.group, self.topic)
     }
-
-    /// Runs an operation in a task of its own and waits for at most the deadline: the driver's
-    /// futures must not be dropped half way.
-    async fn answer<T: Send + 'static>(
-        &self,
-        operation: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Failed> {
-        let Ok(slot) = Arc::clone(&self.overdue).try_acquire_owned() else {
-            let what = format!("{MAX_OVERDUE} earlier operations are still without an answer");
-            return Err(Failed::Unknown(what));
-        };
-        let mut task = tokio::spawn(async move {
-            let result = operation.await;
-            drop(slot);
-            result
-        });
-        match tokio::time::timeout(self.deadline, &mut task).await {
-            Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Ok(Err(error))) => Err(Failed::Answered(error)),
-            Ok(Err(join)) => Err(Failed::Unknown(format!("ended without an answer: {join}"))),
-            Err(_) => Err(Failed::Unknown(format!(
-                "no answer within {:?}",
-                self.deadline
-            ))),
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error("{0}")]
-    Answered(Error),
-    #[error("{0}")]
-    Unknown(String),
 }
 
 impl From<Failed> for TallyError {
@@ -110,7 +71,7 @@ impl TallyStore for MongoTallies {
     /// Linearizable: a primary that was deposed and does not know it yet must not answer with a
     /// document from before its successor's time, because counting would go on from there.
     async fn load(&self, partition: i32) -> Result<Option<Tally>, TallyError> {
-        let (collection, deadline) = (self.collection.clone(), self.deadline);
+        let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
         let id = self.id(partition);
         let find = async move {
             collection
@@ -120,7 +81,7 @@ impl TallyStore for MongoTallies {
                 .max_time(deadline)
                 .await
         };
-        let found = self.answer(find).await?;
+        let found = self.answers.to(find).await?;
         found.as_ref().map(tally).transpose()
     }
 
@@ -136,7 +97,7 @@ impl TallyStore for MongoTallies {
         let filter = doc! { "_id": self.id(partition), "upto": { "$lt": upto } };
         let collection = self.collection.clone();
         let replace = async move { collection.replace_one(filter, document).upsert(true).await };
-        match self.answer(replace).await {
+        match self.answers.to(replace).await {
             Ok(_) => Ok(()),
             // The filter did not match and the upsert met the `_id`: one that reaches as far is
             // there. Usually it is this one, saved by an attempt whose answer got lost; else a
@@ -162,7 +123,7 @@ impl TallyStore for MongoTallies {
     }
 
     async fn all(&self) -> Result<Vec<(i32, Tally)>, TallyError> {
-        let (collection, deadline) = (self.collection.clone(), self.deadline);
+        let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
         let (from, to) = ids(&self.group, &self.topic);
         let find = async move {
             collection
@@ -173,7 +134,7 @@ impl TallyStore for MongoTallies {
                 .try_collect::<Vec<Document>>()
                 .await
         };
-        let found = self.answer(find).await?;
+        let found = self.answers.to(find).await?;
         let mut tallies = Vec::with_capacity(found.len());
         for document in &found {
             let partition = document.get_i32("partition");

@@ -1,7 +1,6 @@
 //! The collection in MongoDB: inserts, and what its answers mean.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
@@ -15,16 +14,13 @@ use tracing::info;
 
 use super::{PurchaseStore, WriteOutcome};
 use crate::document::{First, PurchaseDocument, history_index, id};
-use crate::mongo::{durable, owned};
+use crate::mongo::{Answers, Failed, durable, owned};
 
 /// Writes to one collection.
 #[derive(Clone)]
 pub struct MongoStore {
     collection: Collection<RawDocumentBuf>,
-    deadline: Duration,
-    /// Writes whose answer did not come in time and is still awaited, so that a frozen database
-    /// cannot gather an endless number of them.
-    overdue: Arc<tokio::sync::Semaphore>,
+    answers: Answers,
 }
 
 /// Overdue writes at a time. Each holds a connection and a batch.
@@ -53,8 +49,7 @@ impl MongoStore {
             .collection_with_options(collection, durable());
         Self {
             collection,
-            deadline,
-            overdue: Arc::new(tokio::sync::Semaphore::new(writers + MAX_OVERDUE)),
+            answers: Answers::new(deadline, writers + MAX_OVERDUE),
         }
     }
 
@@ -81,7 +76,7 @@ impl MongoStore {
     async fn insert(&self, documents: Vec<RawDocumentBuf>) -> Result<(), Failed> {
         let collection = self.collection.clone();
         let insert = async move { collection.insert_many(documents).ordered(false).await };
-        self.answer(insert).await.map(|_| ())
+        self.answers.to(insert).await.map(|_| ())
     }
 
     /// Which records brought the documents of these ids, in one query. Asked of the primary, where
@@ -90,7 +85,7 @@ impl MongoStore {
         &self,
         ids: Vec<ObjectId>,
     ) -> Result<HashMap<PurchaseId, Option<First>>, Failed> {
-        let (collection, deadline) = (self.collection.clone(), self.deadline);
+        let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
         let find = async move {
             let documents = collection
                 .clone_with_type::<Document>()
@@ -101,51 +96,13 @@ impl MongoStore {
                 .await?;
             documents.try_collect::<Vec<_>>().await
         };
-        let found = self.answer(find).await?;
+        let found = self.answers.to(find).await?;
         let firsts = found.iter().filter_map(|document| {
             let first = First::read(document);
             id(document).ok().map(|id| (id, first))
         });
         Ok(firsts.collect())
     }
-
-    /// Waits for at most the deadline. The driver's future lives in a task of its own and is never
-    /// dropped half way, which the driver forbids; an answer that comes too late is of no use and
-    /// does no harm, because a repeated insert carries the same ids.
-    async fn answer<T: Send + 'static>(
-        &self,
-        operation: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Failed> {
-        let Ok(slot) = Arc::clone(&self.overdue).try_acquire_owned() else {
-            return Err(Failed::Unknown(format!(
-                "{MAX_OVERDUE} earlier operations are still without an answer"
-            )));
-        };
-        let mut task = tokio::spawn(async move {
-            let result = operation.await;
-            drop(slot);
-            result
-        });
-        match tokio::time::timeout(self.deadline, &mut task).await {
-            Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Ok(Err(error))) => Err(Failed::Answered(error)),
-            Ok(Err(join)) => Err(Failed::Unknown(format!(
-                "the write ended without an answer: {join}"
-            ))),
-            Err(_) => Err(Failed::Unknown(format!(
-                "no answer within {:?}",
-                self.deadline
-            ))),
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error("{0}")]
-    Answered(Error),
-    #[error("{0}")]
-    Unknown(String),
 }
 
 impl PurchaseStore for MongoStore {

@@ -1,5 +1,7 @@
 //! What the server's answers mean, from answers as the server gives them.
 
+use std::sync::Arc;
+
 use bson::{Document, doc};
 
 use super::*;
