@@ -156,6 +156,7 @@ impl App {
         let serving = Admin::new(
             process.readiness.clone(),
             process.metrics.clone(),
+            process.levels.clone(),
             move || serde_json::to_value(tree.tree()).unwrap_or_default(),
         )
         .refresh(move || gauges.publish_metrics());

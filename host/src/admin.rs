@@ -1,8 +1,11 @@
 //! The admin port: what operators and orchestrators look at.
 //!
-//! In: GET and HEAD on a port of its own, so that overload of the service does not
-//! reach the probes. Out: `/metrics`, `/livez`, `/readyz`, `/actors`. Liveness
-//! asks only whether this process answers: a restart cures no broker.
+//! In: requests on a port of its own, so that overload of the service does not
+//! reach the probes. Out: `/metrics`, `/livez`, `/readyz`, `/actors`, `/log-level`. Liveness
+//! asks only whether this process answers: a restart cures no broker. Whoever reaches this port
+//! may change what is logged, and nothing else.
+
+mod log_level;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,6 +23,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::levels::Levels;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::readiness::Readiness;
@@ -49,6 +53,7 @@ pub type TreeFn = dyn Fn() -> serde_json::Value + Send + Sync;
 pub struct Admin {
     readiness: Readiness,
     metrics: Metrics,
+    levels: Levels,
     tree: Arc<TreeFn>,
     refresh: Arc<dyn Fn() + Send + Sync>,
 }
@@ -58,11 +63,13 @@ impl Admin {
     pub fn new(
         readiness: Readiness,
         metrics: Metrics,
+        levels: Levels,
         tree: impl Fn() -> serde_json::Value + Send + Sync + 'static,
     ) -> Self {
         Self {
             readiness,
             metrics,
+            levels,
             tree: Arc::new(tree),
             refresh: Arc::new(|| ()),
         }
@@ -88,7 +95,11 @@ impl Admin {
         }))
     }
 
-    async fn answer(self, method: Method, path: String) -> Response<Full<Bytes>> {
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.uri().path() == "/log-level" {
+            return log_level::answer(&self.levels, request).await;
+        }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         if !matches!(path.as_str(), "/metrics" | "/livez" | "/readyz" | "/actors") {
             return Problem::not_found().into_response();
         }
@@ -140,8 +151,7 @@ impl tower_service::Service<Request<Incoming>> for Admin {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answer = self.clone().answer(method, path);
+        let answer = self.clone().answer(request);
         Box::pin(async move { Ok(answer.await) })
     }
 }

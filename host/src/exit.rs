@@ -11,6 +11,8 @@ use std::process::ExitCode;
 pub enum Code {
     /// It did what it was for, or was asked to stop and drained.
     Ok = 0,
+    /// `healthcheck` found the service not ready, not alive or not there.
+    Unhealthy = 1,
     /// The command line or the configuration is wrong; a restart will not help.
     Usage = 64,
     /// Something it needs is not there, such as its port.

@@ -13,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::env::{ConfigErrors, Env, ProcessEnv, Reader, Var, help_text};
 use crate::exit::{Code, Failure};
+use crate::healthcheck::{self, Page};
+use crate::levels::Levels;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::telemetry::{self, Levels, LogSettings};
+use crate::telemetry::{self, LogSettings};
 
 /// What a service is called and what it can be told.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +56,8 @@ const LAST_THREADS: Duration = Duration::from_secs(2);
 
 const USAGE: &str = "Usage: no arguments run the service. Others:
   check-config     read the configuration, say what is wrong with it, and end
+  healthcheck      ask the running service at ADMIN_ADDR for /readyz: ends with 0 if it is
+                   ready, else with 1; with --live for /livez: whether it answers at all
   -h, --help       print this
   -V, --version    print the version";
 
@@ -80,10 +84,13 @@ where
     let check = match arguments {
         [] => false,
         ["check-config"] => true,
+        ["healthcheck"] => return healthy(service, Page::Ready, env),
+        ["healthcheck", "--live"] => return healthy(service, Page::Live, env),
         ["-h" | "--help"] => return printed(&service.help()),
         ["-V" | "--version"] => return printed(&format!("{} {}\n", service.name, service.version)),
-        [first, ..] => {
-            eprintln!("{}: unknown argument {first:?}\n\n{USAGE}", service.name);
+        unknown => {
+            let unknown = unknown.join(" ");
+            eprintln!("{}: unknown argument {unknown:?}\n\n{USAGE}", service.name);
             return Code::Usage;
         }
     };
@@ -118,6 +125,11 @@ impl<C> Service<C> {
     fn tables(&self) -> Vec<&'static [Var]> {
         self.vars.iter().copied().chain([telemetry::VARS]).collect()
     }
+}
+
+/// Needs no more of the configuration than where the admin port is.
+fn healthy<C>(service: &Service<C>, page: Page, env: &dyn Env) -> Code {
+    healthcheck::run(service.name, page, &service.tables(), env)
 }
 
 fn started<C, F>(

@@ -1,16 +1,16 @@
 //! Logs: one line per event on standard output, as text or as JSON.
 //!
-//! In: format and filter. Out: the process-wide subscriber, and a handle that
-//! changes the filter while the process runs.
+//! In: format and filter. Out: the process-wide subscriber, and the handle by which
+//! [`levels`] changes the filter while the process runs.
 
-use std::fmt;
 use std::io::IsTerminal;
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 use crate::env::{Reader, Var};
+use crate::levels::{self, Levels};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub const VARS: &[Var] = &[
         "RUST_LOG",
         // The actor runtime's own spans name actors by number; our fields name them better.
         "info,ractor=warn",
-        "what is logged: a level, or directives such as info,actors=debug",
+        "what is logged: a level, or directives such as info,actors=debug; PUT /log-level on the admin port changes it while running",
     ),
 ];
 
@@ -49,39 +49,13 @@ impl LogSettings {
             "json" => Ok(LogFormat::Json),
             _ => Err("is neither text nor json"),
         });
-        let filter = reader.get("RUST_LOG", |text| match EnvFilter::try_new(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(error) => Err(format!(
-                "is not a log filter such as info or info,actors=debug: {error}"
-            )),
+        let filter = reader.get("RUST_LOG", |text| {
+            levels::filter(text).map(|_| text.to_owned())
         });
         Some(Self {
             format: format?,
             filter: filter?,
         })
-    }
-}
-
-/// Changes what is logged while the process runs.
-#[derive(Clone)]
-pub struct Levels(reload::Handle<EnvFilter, Registry>);
-
-impl Levels {
-    /// Logs by these directives from now on. A wrong text changes nothing.
-    pub fn set(&self, filter: &str) -> Result<(), String> {
-        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-        self.0.reload(filter).map_err(|error| error.to_string())
-    }
-
-    /// The directives in force.
-    pub fn current(&self) -> String {
-        self.0.with_current(ToString::to_string).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for Levels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Levels").field(&self.current()).finish()
     }
 }
 
@@ -115,5 +89,5 @@ pub fn init(settings: &LogSettings) -> Result<Levels, TryInitError> {
             .to_owned();
         tracing::error!(target: "panic", message, place, thread, "panicked");
     }));
-    Ok(Levels(handle))
+    Ok(Levels::new(handle))
 }

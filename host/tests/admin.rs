@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use host::admin::{Admin, LIMITS};
+use host::levels::Levels;
 use host::metrics::Metrics;
 use host::readiness::Readiness;
 use host::serve::Server;
@@ -25,10 +26,22 @@ fn server() -> Server {
 }
 
 async fn ask(addr: std::net::SocketAddr, method: &str, path: &str) -> (u16, String, String) {
+    tell(addr, method, path, "").await
+}
+
+async fn tell(
+    addr: std::net::SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, String, String) {
     let mut stream = tokio::net::TcpStream::connect(addr)
         .await
         .expect("the port is open");
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
     stream
         .write_all(request.as_bytes())
         .await
@@ -57,6 +70,7 @@ async fn probes_follow_the_latches_and_the_shutdown() {
     let _admin = Admin::new(
         readiness.clone(),
         metrics,
+        Levels::detached(),
         || serde_json::json!({"id": "root"}),
     )
     .spawn(server);
@@ -97,9 +111,12 @@ async fn only_get_and_head_of_known_paths_are_answered() {
     let (_recorder, metrics) = Metrics::detached().unwrap();
     let server = server();
     let addr = server.local_addr();
-    let admin = Admin::new(Readiness::new(CancellationToken::new()), metrics, || {
-        serde_json::Value::Null
-    })
+    let admin = Admin::new(
+        Readiness::new(CancellationToken::new()),
+        metrics,
+        Levels::detached(),
+        || serde_json::Value::Null,
+    )
     .spawn(server);
     for path in ["/", "/metrics/", "/livez2", "/metricsx"] {
         let (status, head, body) = ask(addr, "GET", path).await;
@@ -123,6 +140,54 @@ async fn only_get_and_head_of_known_paths_are_answered() {
     tokio::time::timeout(Duration::from_secs(10), gone)
         .await
         .expect("a dropped handle closes the port");
+}
+
+#[tokio::test]
+async fn the_log_filter_is_shown_changed_and_kept_when_the_new_one_is_wrong() {
+    let (_recorder, metrics) = Metrics::detached().unwrap();
+    let (server, levels) = (server(), Levels::detached());
+    let addr = server.local_addr();
+    let readiness = Readiness::new(CancellationToken::new());
+    let _admin = Admin::new(readiness, metrics, levels.clone(), || {
+        serde_json::Value::Null
+    })
+    .spawn(server);
+    let (status, head, body) = ask(addr, "GET", "/log-level").await;
+    assert_eq!((status, body.as_str()), (200, "{\"filter\":\"info\"}\n"));
+    assert!(head.contains("content-type: application/json"), "{head}");
+
+    let (status, _, body) = tell(addr, "PUT", "/log-level", "warn,actors=debug\n").await;
+    assert_eq!(status, 200, "{body}");
+    let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(shown["filter"], levels.current());
+    assert!(levels.current().contains("actors=debug"), "{levels:?}");
+    assert!(shown.get("returns_to").is_none(), "{body}");
+
+    let long = "a".repeat(5000);
+    for (path, text, status, wants) in [
+        ("/log-level", "debgu", 422, "\\\"debgu\\\""),
+        ("/log-level", "actors=loud", 422, "loud"),
+        ("/log-level", " \n", 422, "empty"),
+        ("/log-level?for=10", "debug", 422, "/for"),
+        ("/log-level?for=25h", "debug", 422, "/for"),
+        ("/log-level?fro=10m", "debug", 422, "/fro"),
+        ("/log-level", &long, 413, "4096"),
+    ] {
+        let answer = tell(addr, "PUT", path, text).await;
+        assert_eq!(answer.0, status, "{path} {text}: {answer:?}");
+        assert!(answer.1.contains("application/problem+json"), "{answer:?}");
+        assert!(answer.2.contains(wants), "{path} {text}: {answer:?}");
+        assert!(levels.current().contains("actors=debug"), "{levels:?}");
+    }
+    let (status, head, _) = tell(addr, "POST", "/log-level", "debug").await;
+    assert_eq!(status, 405);
+    assert!(head.contains("allow: get, head, put"), "{head}");
+
+    let (_, _, body) = tell(addr, "PUT", "/log-level?for=10m", "trace").await;
+    let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(shown["filter"], "trace");
+    assert!(shown["returns_to"].as_str().unwrap().contains("actors"));
+    assert!((590..=600).contains(&shown["returns_in_seconds"].as_u64().unwrap()));
 }
 
 #[tokio::test]
@@ -162,9 +227,12 @@ async fn prometheus_accepts_what_is_shown() {
     }
     let server = server();
     let addr = server.local_addr();
-    let _admin = Admin::new(Readiness::new(CancellationToken::new()), metrics, || {
-        serde_json::Value::Null
-    })
+    let _admin = Admin::new(
+        Readiness::new(CancellationToken::new()),
+        metrics,
+        Levels::detached(),
+        || serde_json::Value::Null,
+    )
     .refresh(|| gauge!("test_depth").set(7.0))
     .spawn(server);
     let (status, head, text) = ask(addr, "GET", "/metrics").await;

@@ -24,15 +24,18 @@ const SERVICE: Service<std::net::SocketAddr> = Service {
     about: "a service of this test",
     vars: &[&[
         Var::with_default("HTTP_ADDR", "127.0.0.1:0", "where it listens"),
+        Var::with_default("ADMIN_ADDR", "127.0.0.1:1", "where it is asked how it is"),
         Var::optional("PASSWORD", "what nobody may see").secret(),
     ]],
     configure: |reader: &mut Reader<'_>| {
         let addr = reader.get("HTTP_ADDR", env::socket_addr);
+        let admin = reader.get("ADMIN_ADDR", env::socket_addr);
         let password = reader.optional("PASSWORD", |text| match text.len() {
             8.. => Ok(()),
             _ => Err("is shorter than 8 characters"),
         });
         password?;
+        admin?;
         addr
     },
 };
@@ -46,6 +49,7 @@ async fn serve(addr: std::net::SocketAddr, process: Process) -> Result<(), Failu
     let admin = Admin::new(
         process.readiness.clone(),
         process.metrics.clone(),
+        process.levels.clone(),
         move || {
             fail.cancel();
             serde_json::Value::Null
@@ -251,6 +255,29 @@ fn the_command_line_is_small_and_strict() {
     let (code, _, err) = spawn("--verbose", &[], None).end();
     assert_eq!(code, Some(64));
     assert!(err.contains("unknown argument \"--verbose\""), "{err}");
+}
+
+#[test]
+fn a_running_service_can_be_asked_how_it_is_whatever_else_is_configured() {
+    let mut service = spawn("", &[], None);
+    let addr = service.listening();
+    let asked = [("ADMIN_ADDR", &*addr), ("HTTP_ADDR", "nonsense")];
+    for (arguments, page) in [
+        ("healthcheck", "/readyz: ready"),
+        ("healthcheck --live", "/livez: alive"),
+    ] {
+        let (code, out, err) = spawn(arguments, &asked, None).end();
+        assert_eq!(code, Some(0), "{out} {err}");
+        let line = format!("test-svc: http://{addr}{page}\n");
+        assert!(out.contains(&line), "{out}");
+    }
+    let (code, _, err) = spawn("healthcheck --loud", &asked, None).end();
+    assert_eq!(code, Some(64), "{err}");
+    service.signal("TERM");
+    assert_eq!(service.end().0, Some(0));
+    let (code, _, err) = spawn("healthcheck", &asked, None).end();
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("Connection refused"), "{err}");
 }
 
 #[test]

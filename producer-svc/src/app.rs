@@ -11,6 +11,7 @@ use actors::{Addr, ChildSpec, Cost, Credits, Exit, Shutdown, Strategy, Superviso
 use host::Process;
 use host::admin::{self, Admin};
 use host::exit::{Code, Failure};
+use host::levels::Levels;
 use host::readiness::Readiness;
 use host::serve::{Door, Limits, ServeReport, Server};
 use host::trace::Ids;
@@ -37,6 +38,8 @@ pub struct Surroundings {
     pub readiness: Readiness,
     /// What `/metrics` shows.
     pub metrics: host::metrics::Metrics,
+    /// What is logged.
+    pub levels: Levels,
 }
 
 /// Runs the service in its process.
@@ -49,6 +52,7 @@ pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
         shutdown,
         readiness,
         metrics,
+        levels,
         ..
     } = process;
     App::build(
@@ -57,6 +61,7 @@ pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
             shutdown,
             readiness,
             metrics,
+            levels,
         },
     )
     .await?
@@ -111,6 +116,7 @@ impl App {
             shutdown,
             readiness,
             metrics: exposition,
+            levels,
         } = surroundings;
         let reached = readiness.latch("kafka");
         let limits = Limits {
@@ -185,7 +191,7 @@ impl App {
             .await
             .map_err(|error| Failure::new(Code::Software, error))?;
         let (tree, gauges) = (system.handle(), system.handle());
-        let pages = Admin::new(readiness, exposition, move || {
+        let pages = Admin::new(readiness, exposition, levels, move || {
             serde_json::to_value(tree.tree()).unwrap_or_default()
         })
         .refresh(move || gauges.publish_metrics());

@@ -26,7 +26,7 @@ const VARS: &[Var] = &[
     Var::with_default(
         "ADMIN_ADDR",
         "0.0.0.0:9000",
-        "where /metrics, /livez, /readyz and /actors are",
+        "where /metrics, /livez, /readyz, /actors and /log-level are",
     ),
     Var::with_default(
         "KAFKA_TOPIC",

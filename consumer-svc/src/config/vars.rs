@@ -9,7 +9,7 @@ const OWN: &[Var] = &[
     Var::with_default(
         "ADMIN_ADDR",
         "0.0.0.0:9001",
-        "where /metrics, /livez, /readyz and /actors listen",
+        "where /metrics, /livez, /readyz, /actors and /log-level listen",
     ),
     Var::with_default(
         "KAFKA_TOPIC",

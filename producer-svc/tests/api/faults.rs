@@ -210,6 +210,7 @@ async fn a_port_in_use_is_named_with_its_remedy() {
             shutdown,
             readiness,
             metrics,
+            levels: host::levels::Levels::detached(),
         },
     )
     .await

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use host::levels::Levels;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -115,6 +116,7 @@ impl Shop {
             shutdown: shutdown.clone(),
             readiness: host::readiness::Readiness::new(shutdown.clone()),
             metrics: exposition(),
+            levels: Levels::detached(),
         };
         let opened = broker.clone();
         let app = App::build_on(

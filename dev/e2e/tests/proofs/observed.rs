@@ -1,12 +1,17 @@
 //! What operators see: metrics that Prometheus accepts, the live tree, and failures in both.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use e2e::bins;
 use e2e::ground::Ground;
+use e2e::http::{Answer, Connection};
 use e2e::service::Service;
 use e2e::shop::Shop;
 use e2e::{until, until_text};
+use http::Request;
+use http_body_util::Full;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -96,6 +101,54 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
     ];
     let readers = ["ingest/readers/0", "ingest/readers/1", "ingest/readers/2"];
     all_run(&consumer, &[&stages[..], &readers[..]].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_services_can_be_asked_how_they_are_and_told_what_to_log() {
+    let shop = Shop::on(Ground::shared().await).await;
+    let (producer, consumer) = shop.open().await;
+    for (binary, service) in [("producer-svc", &producer), ("consumer-svc", &consumer)] {
+        let admin = service.admin_addr();
+        assert_eq!(healthcheck(binary, &["healthcheck"], admin).await, Some(0));
+        let live = ["healthcheck", "--live"];
+        assert_eq!(healthcheck(binary, &live, admin).await, Some(0));
+        let odd = ["healthcheck", "--odd"];
+        assert_eq!(healthcheck(binary, &odd, admin).await, Some(64));
+
+        let configured = service.admin("/log-level").await.json()["filter"].clone();
+        let refused = put(admin, "/log-level", "actors=loud").await;
+        assert_eq!(refused.status, 422, "{}", refused.text());
+        assert_eq!(
+            service.admin("/log-level").await.json()["filter"],
+            configured
+        );
+        let changed = put(admin, "/log-level?for=1h", "debug").await;
+        assert_eq!(changed.status, 200, "{}", changed.text());
+        assert_eq!(changed.json()["returns_to"], configured);
+    }
+    assert!(shop.log("producer").contains("the log filter is changed"));
+    let admin = producer.admin_addr();
+    producer.drains(PATIENCE).await;
+    let gone = healthcheck("producer-svc", &["healthcheck"], admin).await;
+    assert_eq!(gone, Some(1), "nobody answers");
+}
+
+/// What a container's health command ends with, knowing nothing but the port.
+async fn healthcheck(binary: &str, arguments: &[&str], admin: SocketAddr) -> Option<i32> {
+    let mut command = Command::new(bins::binary(binary));
+    command.env_clear().env("ADMIN_ADDR", admin.to_string());
+    // Nothing else of the configuration has to be right.
+    command.env("DRAIN_TIMEOUT", "soon").args(arguments);
+    let output = command.kill_on_drop(true).output().await.expect("it runs");
+    output.status.code()
+}
+
+async fn put(addr: SocketAddr, path: &str, body: &'static str) -> Answer {
+    let request = Request::put(path)
+        .body(Full::from(body))
+        .expect("a request");
+    let mut connection = Connection::open(addr).await.expect("it listens");
+    connection.send(request).await.expect("an answer")
 }
 
 /// The stages are there, all of them running, none ever restarted, and each shown by its metrics.
