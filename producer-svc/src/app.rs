@@ -28,6 +28,7 @@ use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::publish::kafka::KafkaLog;
 use crate::publish::{OpenLog, Publisher, PublisherArgs, RecordLog};
+use crate::replay::Replays;
 use crate::select::ItemSelector;
 
 /// What the process gives to the service.
@@ -158,6 +159,7 @@ impl App {
             max_wait: config.intake.max_wait,
             patience: config.kafka.delivery_timeout,
         };
+        let replays = Replays::new(config.replays, Arc::clone(&metrics));
         let desk = Arc::new(Desk::new(
             Outlets {
                 select: select.clone(),
@@ -166,6 +168,7 @@ impl App {
             bounds,
             (kafka_link, history_link.clone()),
             Arc::clone(&metrics),
+            replays.clone(),
             &catalog,
             entropy()?,
         ));
@@ -194,7 +197,10 @@ impl App {
         let pages = Admin::new(readiness, exposition, levels, move || {
             serde_json::to_value(tree.tree()).unwrap_or_default()
         })
-        .refresh(move || gauges.publish_metrics());
+        .refresh(move || {
+            gauges.publish_metrics();
+            replays.publish_metrics();
+        });
         tracing::info!(%http_addr, %admin_addr, "serving");
         Ok(Self {
             system,

@@ -11,13 +11,16 @@ use host::env::{self, Reader, Var};
 use host::kafka::KafkaSettings;
 
 use crate::catalog::Catalog;
+use crate::replay;
+
+mod idempotency;
 
 /// This service as the frame runs it. The variables for logs are the frame's own.
 pub const SERVICE: Service<Config> = Service {
     name: "producer-svc",
     version: env!("CARGO_PKG_VERSION"),
     about: "takes purchases over HTTP and writes them to Kafka; answers 201 only when they are stored there",
-    vars: &[VARS, host::kafka::VARS],
+    vars: &[VARS, idempotency::VARS, host::kafka::VARS],
     configure: Config::read,
 };
 
@@ -122,6 +125,8 @@ pub struct Config {
     pub catalog: Catalog,
     /// Bounds of the intake.
     pub intake: IntakeConfig,
+    /// What is remembered for retries.
+    pub replays: replay::Limits,
     /// How to ask consumer-svc.
     pub history: HistoryConfig,
     /// How long a shutdown may take.
@@ -197,6 +202,7 @@ impl Config {
         let topic = reader.get("KAFKA_TOPIC", topic);
         let linger = reader.get("KAFKA_LINGER", env::duration);
         let delivery_timeout = reader.get("KAFKA_DELIVERY_TIMEOUT", env::duration);
+        let replays = idempotency::read(reader);
         let history = HistoryConfig::read(reader);
         let drain_timeout = reader.get("DRAIN_TIMEOUT", env::duration);
         if let (Some(delivery), Some(linger)) = (delivery_timeout, linger)
@@ -240,6 +246,7 @@ impl Config {
                 max_wait: max_wait?,
                 max_connections: max_connections?,
             },
+            replays: replays?,
             history: history?,
             drain_timeout: drain_timeout?,
         })

@@ -12,6 +12,8 @@ use host::trace::TraceParent;
 use http::HeaderValue;
 use purchases::{Purchase, PurchaseId, Timestamp, UserId, Username};
 
+use crate::replay::Claim;
+
 /// From intake to select: who buys, not yet what.
 pub struct Order {
     /// Identity of the purchase to be; the item follows from it.
@@ -156,6 +158,8 @@ pub struct Ticket {
     owed: Option<(Reply<Verdict>, Permit)>,
     since: Instant,
     sent: bool,
+    /// The retry key, which is in use for as long as the answer is owed.
+    claim: Option<Box<Claim>>,
 }
 
 impl Ticket {
@@ -168,6 +172,7 @@ impl Ticket {
             owed: Some((reply, permit)),
             since,
             sent: false,
+            claim: None,
         };
         let verdict = async move {
             verdict
@@ -175,6 +180,18 @@ impl Ticket {
                 .unwrap_or_else(|_| Err(Unsold::Unknown("the answer was lost".to_owned())))
         };
         (ticket, verdict)
+    }
+
+    /// Settles a retry key too.
+    #[must_use]
+    pub fn claiming(mut self, claim: Option<Claim>) -> Self {
+        self.claim = claim.map(Box::new);
+        self
+    }
+
+    /// The retry key, if there is one.
+    pub fn claim(&mut self) -> Option<&mut Claim> {
+        self.claim.as_deref_mut()
     }
 
     /// When the request came.
@@ -194,7 +211,10 @@ impl Ticket {
 
     fn settle(&mut self, verdict: Verdict) {
         if let Some((reply, permit)) = self.owed.take() {
-            // The credit first: whoever reads the answer may buy again at once.
+            // The key and the credit first: whoever reads the answer may buy again at once.
+            if let Some(claim) = self.claim.take() {
+                claim.settle(&verdict);
+            }
             drop(permit);
             // A client that hung up does not need to be told.
             drop(reply.send(verdict));

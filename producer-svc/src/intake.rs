@@ -16,10 +16,14 @@ mod answer;
 mod buy;
 mod desk;
 mod headers;
+mod lines;
 mod pages;
 mod proxy;
 mod request;
+mod retry;
 mod routes;
+
+use lines::JoinedLines;
 
 pub use desk::{Bounds, Desk, Outlets};
 pub use request::{BuyRequest, Flaw, Invalid};
@@ -67,7 +71,8 @@ impl Stage for Intake {
         let server = self.door.server().await?;
         let closing = CancellationToken::new();
         self.open = Some(closing.clone().drop_guard());
-        let service = warp::service(routes::routes(Arc::clone(&self.desk), closing.clone()));
+        let routes = routes::routes(Arc::clone(&self.desk), closing.clone());
+        let service = JoinedLines(warp::service(routes));
         let within = self.drain_within;
         cx.spawn(async move { IntakeMsg::Ended(server.run(service, closing, within).await) });
         Ok(())

@@ -14,5 +14,6 @@ pub mod intake;
 pub mod link;
 pub mod metrics;
 pub mod publish;
+pub mod replay;
 pub mod select;
 pub mod selection;

@@ -64,6 +64,37 @@ pub enum Outcome {
     Unknown,
 }
 
+/// What happened to a retry key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyEvent {
+    /// Its purchase is in the log; the answer is remembered.
+    Stored,
+    /// Its purchase was not confirmed; a retry may go on.
+    Released,
+    /// A retry got the first answer.
+    Replayed,
+    /// A retry came while the first try was on its way.
+    InFlight,
+    /// It came with another request.
+    Changed,
+    /// Forgotten, because there were too many.
+    Evicted,
+    /// Forgotten, because it was too old.
+    Expired,
+}
+
+impl KeyEvent {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Stored, "stored"),
+        (Self::Released, "released"),
+        (Self::Replayed, "replayed"),
+        (Self::InFlight, "in_flight"),
+        (Self::Changed, "changed"),
+        (Self::Evicted, "evicted"),
+        (Self::Expired, "expired"),
+    ];
+}
+
 /// The broker side of the producer, from the client's own statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BrokerGauges {
@@ -96,6 +127,10 @@ pub struct Metrics {
     queued_bytes: Gauge,
     brokers_up: Gauge,
     round_trip: Gauge,
+    key_events: [Counter; KeyEvent::ALL.len()],
+    keys_in_flight: Gauge,
+    keys_kept: Gauge,
+    keys_bytes: Gauge,
 }
 
 impl Default for Metrics {
@@ -124,6 +159,11 @@ impl Metrics {
             queued_bytes: gauge!("purchases_kafka_queued_bytes"),
             brokers_up: gauge!("purchases_kafka_brokers_up"),
             round_trip: gauge!("purchases_kafka_round_trip_seconds"),
+            key_events: KeyEvent::ALL
+                .map(|(_, event)| counter!("purchases_idempotency_events_total", "event" => event)),
+            keys_in_flight: gauge!("purchases_idempotency_keys", "state" => "in_flight"),
+            keys_kept: gauge!("purchases_idempotency_keys", "state" => "kept"),
+            keys_bytes: gauge!("purchases_idempotency_bytes"),
         }
     }
 
@@ -173,6 +213,20 @@ impl Metrics {
     /// Whether the management service answers.
     pub fn history_reachable(&self, reachable: bool) {
         self.reachable.set(f64::from(u8::from(reachable)));
+    }
+
+    /// This many retry keys met this.
+    pub fn keys(&self, event: KeyEvent, count: usize) {
+        if count > 0 {
+            self.key_events[event as usize].increment(count as u64);
+        }
+    }
+
+    /// The retry keys in memory.
+    pub fn keys_held(&self, in_flight: usize, kept: usize, bytes: usize) {
+        self.keys_in_flight.set(in_flight as f64);
+        self.keys_kept.set(kept as f64);
+        self.keys_bytes.set(bytes as f64);
     }
 
     /// The client's statistics.
@@ -226,6 +280,18 @@ fn describe() {
         "purchases_kafka_round_trip_seconds",
         "Mean round trip to the slowest broker"
     );
+    describe_counter!(
+        "purchases_idempotency_events_total",
+        "Idempotency keys, by what happened to them"
+    );
+    describe_gauge!(
+        "purchases_idempotency_keys",
+        "Idempotency keys in memory, by state"
+    );
+    describe_gauge!(
+        "purchases_idempotency_bytes",
+        "Bytes of the answers kept for retries"
+    );
 }
 
 #[cfg(test)]
@@ -233,9 +299,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_is_counted_in_its_own_place() {
+    fn every_route_and_event_is_counted_in_its_own_place() {
         for (at, (route, _)) in Route::ALL.into_iter().enumerate() {
             assert_eq!(route as usize, at);
+        }
+        for (at, (event, _)) in KeyEvent::ALL.into_iter().enumerate() {
+            assert_eq!(event as usize, at);
         }
     }
 }

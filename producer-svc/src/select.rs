@@ -10,6 +10,7 @@ use purchases::{Event, Purchase};
 
 use crate::catalog::Catalog;
 use crate::flow::{Chosen, Order, PublishMsg, Unsold};
+use crate::replay::Choice;
 
 /// Chooses items.
 pub struct ItemSelector {
@@ -22,19 +23,33 @@ impl ItemSelector {
     pub fn new(catalog: Arc<Catalog>, publish: Addr<PublishMsg>) -> Self {
         Self { catalog, publish }
     }
+
+    /// What an earlier try under the same key chose, else what the catalog gives this id.
+    fn choose(&self, order: &mut Order) -> Choice {
+        let fresh = |id| Choice {
+            item: self.catalog.choose(id).clone(),
+            accepted: order.accepted,
+        };
+        let Some(claim) = order.ticket.claim() else {
+            return fresh(order.id);
+        };
+        let choice = claim.choice().cloned().unwrap_or_else(|| fresh(order.id));
+        claim.chose(choice.clone());
+        choice
+    }
 }
 
 impl Stage for ItemSelector {
     type Msg = Order;
 
-    async fn handle(&mut self, order: Order, _: &mut Cx<Order>) -> Result<(), Failure> {
-        let item = self.catalog.choose(order.id);
+    async fn handle(&mut self, mut order: Order, _: &mut Cx<Order>) -> Result<(), Failure> {
+        let Choice { item, accepted } = self.choose(&mut order);
         let event = Event {
             username: order.username,
             user_id: order.user_id,
-            item_name: item.name.clone(),
+            item_name: item.name,
             price: item.price,
-            timestamp: order.accepted,
+            timestamp: accepted,
         };
         let chosen = Chosen {
             purchase: Purchase::new(order.id, event),

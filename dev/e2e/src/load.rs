@@ -45,7 +45,11 @@ impl Order {
         PurchaseId::derived(&user, &key).to_string()
     }
 
-    fn request(&self) -> Request<Full<Bytes>> {
+    /// The request for it.
+    ///
+    /// # Panics
+    /// If the key is no header value.
+    pub fn request(&self) -> Request<Full<Bytes>> {
         let body = serde_json::json!({ "username": self.username, "user_id": self.user_id });
         let mut request = Request::post("/buy").header(header::CONTENT_TYPE, "application/json");
         if let Some(key) = &self.key {

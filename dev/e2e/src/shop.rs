@@ -114,6 +114,12 @@ impl Shop {
         self.producer.clone()
     }
 
+    /// How to start another replica of the producer, on other ports.
+    pub fn second_producer(&self) -> Plan {
+        self.producer
+            .at(Plan::new("second-producer", "producer-svc", &self.logs))
+    }
+
     /// How to start the consumer.
     pub fn consumer(&self) -> Plan {
         self.consumer.clone()

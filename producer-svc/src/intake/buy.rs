@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use actors::{Cost, Undelivered};
+use actors::{Cost, Permit, Undelivered};
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use host::problem::{self, Problem};
@@ -18,6 +18,7 @@ use warp::reply::Response;
 use super::desk::{Desk, now};
 use super::headers::BuyHeaders;
 use super::request::{BuyRequest, Invalid};
+use super::retry::{Keyed, Told};
 use super::{answer, pages};
 use crate::flow::{Order, Origin, Ticket, Unsold};
 
@@ -64,23 +65,22 @@ pub(super) async fn buy<B: Buf>(
         .map_err(|reason| Problem::malformed(format!("Idempotency-Key {reason}.")))?;
     let body = read(body).await?;
     let request = BuyRequest::parse(&body).map_err(invalid)?;
-    if desk.kafka.is_hopeless(desk.bounds.patience) {
-        let detail = "The event log cannot be reached. Nothing was stored.";
-        return Err(Problem::unavailable(KAFKA_UNAVAILABLE, detail, RETRY_AFTER));
-    }
-    let cost = Cost {
-        count: 1,
-        bytes: OVERHEAD + 2 * body.len(),
+    let keyed = key.map(|key| Keyed::new(&key, &request, asked.since));
+    let permit = match admitted(desk, body.len(), keyed.as_ref()).await {
+        Ok(permit) => permit,
+        Err(told) => return told.map_err(|problem| *problem),
     };
-    let permit = desk.bounds.purchases.take(cost, desk.bounds.max_wait).await;
-    let permit = permit.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
     let accepted = now();
-    let keyed = key.is_some();
-    let id = match key {
-        Some(key) => PurchaseId::derived(&request.user_id, &key),
-        None => desk.purchase_ids.fresh(accepted),
+    // With the permit in hand: keys in use are as bounded as purchases under way.
+    let (id, claim) = match &keyed {
+        Some(keyed) => match keyed.claim(desk) {
+            Ok(claim) => (keyed.id, Some(claim)),
+            Err(known) => return keyed.answer(&known).map_err(|problem| *problem),
+        },
+        None => (desk.purchase_ids.fresh(accepted), None),
     };
     let (ticket, verdict) = Ticket::new(permit, asked.since);
+    let ticket = ticket.claiming(claim);
     let order = Order {
         id,
         username: request.username,
@@ -102,8 +102,40 @@ pub(super) async fn buy<B: Buf>(
             StatusCode::CREATED,
             answer::accepted(id, &stored).into(),
         )),
-        Err(unsold) => Err(refusal(id, keyed, &unsold)),
+        Err(unsold) => Err(refusal(id, keyed.is_some(), &unsold)),
     }
+}
+
+/// A credit for a purchase; or why there is none, unless the key has its answer already.
+async fn admitted(desk: &Desk, length: usize, keyed: Option<&Keyed>) -> Result<Permit, Told> {
+    let told_or = |refusal: Problem| {
+        let told = keyed.and_then(|keyed| keyed.told(desk));
+        told.unwrap_or_else(|| Err(Box::new(refusal)))
+    };
+    if desk.kafka.is_hopeless(desk.bounds.patience) {
+        let detail = "The event log cannot be reached. Nothing was stored.";
+        return Err(told_or(Problem::unavailable(
+            KAFKA_UNAVAILABLE,
+            detail,
+            RETRY_AFTER,
+        )));
+    }
+    let cost = Cost {
+        count: 1,
+        bytes: OVERHEAD + 2 * length,
+    };
+    let credits = &desk.bounds.purchases;
+    if let Some(keyed) = keyed {
+        if let Ok(permit) = credits.try_take(cost) {
+            return Ok(permit);
+        }
+        // A retry that has its answer does not stand in line for it.
+        if let Some(told) = keyed.told(desk) {
+            return Err(told);
+        }
+    }
+    let permit = credits.take(cost, desk.bounds.max_wait).await;
+    permit.map_err(|_| told_or(Problem::overloaded(RETRY_AFTER)))
 }
 
 /// The whole body, but no more than is allowed, whatever its declared length.

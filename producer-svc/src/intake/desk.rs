@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::flow::{HistoryMsg, Order};
 use crate::link::Link;
 use crate::metrics::Metrics;
+use crate::replay::Replays;
 
 /// Where handlers send work.
 pub struct Outlets {
@@ -45,6 +46,7 @@ pub struct Desk {
     pub(super) kafka: Link,
     pub(super) history: Link,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) replays: Replays,
     pub(super) pages: Pages,
     pub(super) purchase_ids: IdSource,
     pub(super) ids: Ids,
@@ -57,6 +59,7 @@ impl Desk {
         bounds: Bounds,
         (kafka, history): (Link, Link),
         metrics: Arc<Metrics>,
+        replays: Replays,
         catalog: &Catalog,
         (purchase_ids, ids): (IdSource, Ids),
     ) -> Self {
@@ -66,6 +69,7 @@ impl Desk {
             kafka,
             history,
             metrics,
+            replays,
             pages: Pages::new(catalog),
             purchase_ids,
             ids,

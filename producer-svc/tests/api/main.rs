@@ -15,4 +15,5 @@ mod history;
 mod http;
 mod memory_log;
 mod pages;
+mod retry;
 mod shop;

@@ -23,6 +23,8 @@ pub(crate) enum Mode {
     Refuse,
     /// Takes it and reports that nobody knows.
     Lose,
+    /// Stores it and reports a resend, of which it no longer knows the place.
+    Resent,
 }
 
 /// A stored record.
@@ -42,6 +44,7 @@ struct State {
     opened: usize,
     records: Vec<Record>,
     held: Vec<(Record, Box<InFlight>)>,
+    lost: Vec<Record>,
     reports: Option<Reports>,
 }
 
@@ -83,6 +86,11 @@ impl MemoryBroker {
 
     pub(crate) fn records(&self) -> Vec<Record> {
         self.state().records.clone()
+    }
+
+    /// What was taken and is lost, or is not: nobody knows.
+    pub(crate) fn lost(&self) -> Vec<Record> {
+        self.state().lost.clone()
     }
 
     /// Stores what is held, and reports it.
@@ -142,7 +150,15 @@ impl RecordLog for MemoryLog {
             Mode::Confirm => self.0.store(record, *waiting),
             Mode::Hold => self.0.state().held.push((record, waiting)),
             Mode::Refuse => return Err(("the queue is full".to_owned(), waiting)),
-            Mode::Lose => waiting.unknown("timed out".to_owned()),
+            Mode::Lose => {
+                self.0.state().lost.push(record);
+                waiting.unknown("timed out".to_owned());
+            }
+            Mode::Resent => {
+                let partition = record.partition;
+                self.0.state().records.push(record);
+                waiting.stored(partition, None);
+            }
         }
         Ok(())
     }

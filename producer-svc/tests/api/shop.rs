@@ -209,10 +209,17 @@ impl Shop {
 
     /// Buys in the background.
     pub(crate) fn start_buying(&self, user_id: &str) -> JoinHandle<Answer> {
-        let request = self.buy_request(
-            format!(r#"{{"username": "john_doe", "user_id": "{user_id}"}}"#),
-            &[],
-        );
+        let body = format!(r#"{{"username": "john_doe", "user_id": "{user_id}"}}"#);
+        self.start_buying_with(body, &[])
+    }
+
+    /// Sends a body to `/buy` in the background.
+    pub(crate) fn start_buying_with(
+        &self,
+        body: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> JoinHandle<Answer> {
+        let request = self.buy_request(body, headers);
         let http = self.http.clone();
         tokio::spawn(async move { send(&http, request).await })
     }

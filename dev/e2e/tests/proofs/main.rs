@@ -14,5 +14,6 @@ mod poison;
 mod producer_drain;
 mod producer_killed;
 mod rebalance;
+mod retries;
 mod statistics;
 mod twenty_thousand;

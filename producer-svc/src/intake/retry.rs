@@ -1,0 +1,84 @@
+//! A purchase with a retry key: what is answered without buying again.
+//!
+//! In: user, key and what was asked. Out: the purchase's id and a claim on the key, or the answer that
+//! the key already has. It never waits; what is remembered and for how long is `replay`'s business.
+
+use std::time::{Duration, Instant};
+
+use host::problem::Problem;
+use http::{HeaderName, HeaderValue, StatusCode};
+use purchases::{IdempotencyKey, PurchaseId};
+use warp::reply::Response;
+
+use super::desk::Desk;
+use super::request::BuyRequest;
+use super::{answer, pages};
+use crate::replay::{Claim, Fingerprint, Known};
+
+/// Says that an answer is the one that the first try got.
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Kind of the problem that a key was used for something else.
+const KEY_REUSED: &str = "/problems/idempotency-key-reused";
+/// When the first try may be over.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The answer to a request whose key is known.
+pub(super) type Told = Result<Response, Box<Problem>>;
+
+/// What identifies a try and all its repetitions.
+pub(super) struct Keyed {
+    pub(super) id: PurchaseId,
+    request: Fingerprint,
+    since: Instant,
+}
+
+impl Keyed {
+    pub(super) fn new(key: &IdempotencyKey, request: &BuyRequest, since: Instant) -> Self {
+        Self {
+            id: PurchaseId::derived(&request.user_id, key),
+            request: Fingerprint::of(&[request.username.as_str(), request.user_id.as_str()]),
+            since,
+        }
+    }
+
+    /// The answer that needs no purchase. Given also when purchases cannot be taken at present.
+    pub(super) fn told(&self, desk: &Desk) -> Option<Told> {
+        let known = desk.replays.look(self.id, self.request, self.since)?;
+        Some(self.answer(&known))
+    }
+
+    /// Takes the key; or tells what is known of it, to be answered.
+    pub(super) fn claim(&self, desk: &Desk) -> Result<Claim, Known> {
+        desk.replays.claim(self.id, self.request, self.since)
+    }
+
+    /// The answer to a request whose key is known.
+    pub(super) fn answer(&self, known: &Known) -> Told {
+        match known {
+            Known::Stored(stored) => {
+                let mut response = pages::json(
+                    StatusCode::CREATED,
+                    answer::accepted(self.id, stored).into(),
+                );
+                let replayed = HeaderValue::from_static("true");
+                response.headers_mut().insert(REPLAYED, replayed);
+                Ok(response)
+            }
+            Known::InFlight => {
+                let detail = "The first request with this Idempotency-Key has no answer yet. Send it \
+                          again: you will get the same answer.";
+                Err(Box::new(Problem::conflict(detail).retry_after(RETRY_AFTER)))
+            }
+            Known::Changed => {
+                let detail = "This Idempotency-Key was used for a request with another content. Send \
+                          the same content again, or use a new key for a new purchase.";
+                Err(Box::new(Problem::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    KEY_REUSED,
+                    "The Idempotency-Key was used for another request",
+                    detail,
+                )))
+            }
+        }
+    }
+}
