@@ -14,6 +14,7 @@ use host::exit::{Code, Failure};
 use host::levels::Levels;
 use host::readiness::Readiness;
 use host::serve::{Door, Limits, ServeReport, Server};
+use host::signal::Hangup;
 use host::trace::Ids;
 use purchases::IdSource;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,9 @@ use crate::metrics::Metrics;
 use crate::publish::kafka::KafkaLog;
 use crate::publish::{OpenLog, Publisher, PublisherArgs, RecordLog};
 use crate::replay::Replays;
+use crate::restock::{Restock, RestockMsg, Restocker};
 use crate::select::ItemSelector;
+use crate::shelf::Shelf;
 
 /// What the process gives to the service.
 pub struct Surroundings {
@@ -41,6 +44,8 @@ pub struct Surroundings {
     pub metrics: host::metrics::Metrics,
     /// What is logged.
     pub levels: Levels,
+    /// Told when the catalog's file is to be read again.
+    pub hangup: Hangup,
 }
 
 /// Runs the service in its process.
@@ -56,6 +61,7 @@ pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
         levels,
         ..
     } = process;
+    let hangup = Hangup::listen().map_err(|error| Failure::new(Code::Software, error))?;
     App::build(
         config,
         Surroundings {
@@ -63,6 +69,7 @@ pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
             readiness,
             metrics,
             levels,
+            hangup,
         },
     )
     .await?
@@ -118,6 +125,7 @@ impl App {
             readiness,
             metrics: exposition,
             levels,
+            hangup,
         } = surroundings;
         let reached = readiness.latch("kafka");
         let limits = Limits {
@@ -132,6 +140,7 @@ impl App {
         let select: Addr<Order> = Addr::new("select");
         let history: Addr<HistoryMsg> = Addr::new("history");
         let intake: Addr<IntakeMsg> = Addr::new("intake");
+        let restocking: Addr<RestockMsg> = Addr::new("restock");
         let (kafka_link, history_link) = (Link::default(), Link::default());
         let report = Arc::new(OnceLock::new());
 
@@ -144,7 +153,13 @@ impl App {
             report_timeout: config.kafka.report_timeout(),
             metrics: Arc::clone(&metrics),
         };
-        let catalog = Arc::new(config.catalog);
+        let shelf = Shelf::new(config.catalog);
+        let restock = Restock {
+            file: config.catalog_file,
+            shelf: shelf.clone(),
+            hangup,
+            metrics: Arc::clone(&metrics),
+        };
         let client = Arc::new(HistoryClient::new(&config.history));
         let bounds = Bounds {
             purchases: Credits::new(
@@ -169,7 +184,7 @@ impl App {
             (kafka_link, history_link.clone()),
             Arc::clone(&metrics),
             replays.clone(),
-            &catalog,
+            shelf.clone(),
             entropy()?,
         ));
         let root = SupervisorSpec::new(Strategy::OneForOne)
@@ -177,7 +192,10 @@ impl App {
                 Publisher::new(publisher.clone())
             })))
             .child(child(ChildSpec::stage("select", &select, move |_| {
-                ItemSelector::new(Arc::clone(&catalog), publish.clone())
+                ItemSelector::new(&shelf, publish.clone())
+            })))
+            .child(child(ChildSpec::stage("restock", &restocking, move |_| {
+                Restocker::new(restock.clone())
             })))
             .child(child(ChildSpec::stage("history", &history, move |_| {
                 HistoryProxy::new(

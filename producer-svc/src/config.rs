@@ -4,6 +4,7 @@
 //! refused here, so that nothing behind it has to check.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::Service;
@@ -68,7 +69,7 @@ const VARS: &[Var] = &[
     ),
     Var::optional(
         "CATALOG_FILE",
-        "JSON file with the items for sale; without it a built-in catalog is used",
+        "JSON file with the items for sale, [{\"name\", \"price\", \"weight\"}], weights for all or none; read again on SIGHUP; without it a built-in catalog is used",
     ),
     Var::with_default(
         "INTAKE_MAX_PURCHASES",
@@ -121,8 +122,10 @@ pub struct Config {
     pub admin_addr: SocketAddr,
     /// How to write purchases.
     pub kafka: KafkaConfig,
-    /// What is bought.
+    /// What is for sale at the start.
     pub catalog: Catalog,
+    /// Its file, to be read again; `None` for the built-in one.
+    pub catalog_file: Option<PathBuf>,
     /// Bounds of the intake.
     pub intake: IntakeConfig,
     /// What is remembered for retries.
@@ -228,6 +231,10 @@ impl Config {
             reader.fail("ADMIN_ADDR", "must differ from HTTP_ADDR");
         }
         let (max_records, max_bytes) = (max_purchases?, max_bytes?);
+        let (catalog, catalog_file) = match catalog? {
+            Some((catalog, file)) => (catalog, Some(file)),
+            None => (Catalog::built_in(), None),
+        };
         Some(Self {
             http_addr: http_addr?,
             admin_addr: admin_addr?,
@@ -239,7 +246,8 @@ impl Config {
                 max_records,
                 max_bytes,
             },
-            catalog: catalog?.unwrap_or_else(Catalog::built_in),
+            catalog,
+            catalog_file,
             intake: IntakeConfig {
                 max_purchases: max_records,
                 max_bytes,
@@ -274,9 +282,9 @@ impl HistoryConfig {
     }
 }
 
-fn catalog(path: &str) -> Result<Catalog, String> {
-    let json = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    Catalog::parse(&json).map_err(|error| error.to_string())
+fn catalog(path: &str) -> Result<(Catalog, PathBuf), String> {
+    let catalog = Catalog::load(Path::new(path)).map_err(|errors| errors.in_lines())?;
+    Ok((catalog, PathBuf::from(path)))
 }
 
 /// The broker's own rule for names.

@@ -2,7 +2,7 @@
 //! Kafka and answers when all in-sync replicas have it; passes the history on from consumer-svc.
 //!
 //! In: HTTP requests. Out: records on a topic, and answers that promise no more than what happened.
-//! The stages (`intake`, `select`, `publish`, `history`) know `flow`, not each other; `app` connects
+//! The stages (`intake`, `select`, `publish`, `history`, `restock`) know `flow`, not each other; `app` connects
 //! them.
 
 pub mod app;
@@ -15,5 +15,7 @@ pub mod link;
 pub mod metrics;
 pub mod publish;
 pub mod replay;
+pub mod restock;
 pub mod select;
 pub mod selection;
+pub mod shelf;

@@ -131,6 +131,8 @@ pub struct Metrics {
     keys_in_flight: Gauge,
     keys_kept: Gauge,
     keys_bytes: Gauge,
+    restocked: [Counter; 2],
+    catalog_items: Gauge,
 }
 
 impl Default for Metrics {
@@ -164,6 +166,9 @@ impl Metrics {
             keys_in_flight: gauge!("purchases_idempotency_keys", "state" => "in_flight"),
             keys_kept: gauge!("purchases_idempotency_keys", "state" => "kept"),
             keys_bytes: gauge!("purchases_idempotency_bytes"),
+            restocked: ["kept", "replaced"]
+                .map(|outcome| counter!("purchases_catalog_reloads_total", "outcome" => outcome)),
+            catalog_items: gauge!("purchases_catalog_items"),
         }
     }
 
@@ -229,6 +234,17 @@ impl Metrics {
         self.keys_bytes.set(bytes as f64);
     }
 
+    /// The catalog's file was read again; it replaced the one in use, or that one was kept.
+    pub fn restocked(&self, replaced: bool, items: usize) {
+        self.restocked[usize::from(replaced)].increment(1);
+        self.catalog_items(items);
+    }
+
+    /// So many items are for sale.
+    pub fn catalog_items(&self, items: usize) {
+        self.catalog_items.set(items as f64);
+    }
+
     /// The client's statistics.
     pub fn broker(&self, now: BrokerGauges) {
         self.queued_records.set(now.queued_records);
@@ -292,6 +308,11 @@ fn describe() {
         "purchases_idempotency_bytes",
         "Bytes of the answers kept for retries"
     );
+    describe_counter!(
+        "purchases_catalog_reloads_total",
+        "Times the catalog's file was read again, by whether it replaced the one in use"
+    );
+    describe_gauge!("purchases_catalog_items", "Items for sale");
 }
 
 #[cfg(test)]

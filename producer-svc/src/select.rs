@@ -3,37 +3,39 @@
 //! In: orders from intake. Out: whole purchases to publish. It answers nobody itself except where
 //! publish takes nothing; it knows neither HTTP nor Kafka.
 
-use std::sync::Arc;
-
 use actors::{Addr, Cx, Failure, Stage, Undelivered};
 use purchases::{Event, Purchase};
 
-use crate::catalog::Catalog;
 use crate::flow::{Chosen, Order, PublishMsg, Unsold};
 use crate::replay::Choice;
+use crate::shelf::{Shelf, View};
 
 /// Chooses items.
 pub struct ItemSelector {
-    catalog: Arc<Catalog>,
+    shelf: View,
     publish: Addr<PublishMsg>,
 }
 
 impl ItemSelector {
-    /// A selector from this catalog.
-    pub fn new(catalog: Arc<Catalog>, publish: Addr<PublishMsg>) -> Self {
-        Self { catalog, publish }
+    /// A selector from the catalog on this shelf.
+    pub fn new(shelf: &Shelf, publish: Addr<PublishMsg>) -> Self {
+        Self {
+            shelf: shelf.view(),
+            publish,
+        }
     }
 
     /// What an earlier try under the same key chose, else what the catalog gives this id.
-    fn choose(&self, order: &mut Order) -> Choice {
-        let fresh = |id| Choice {
-            item: self.catalog.choose(id).clone(),
-            accepted: order.accepted,
+    fn choose(&mut self, order: &mut Order) -> Choice {
+        let (id, accepted) = (order.id, order.accepted);
+        let mut fresh = || Choice {
+            item: self.shelf.catalog().choose(id).clone(),
+            accepted,
         };
         let Some(claim) = order.ticket.claim() else {
-            return fresh(order.id);
+            return fresh();
         };
-        let choice = claim.choice().cloned().unwrap_or_else(|| fresh(order.id));
+        let choice = claim.choice().cloned().unwrap_or_else(fresh);
         claim.chose(choice.clone());
         choice
     }

@@ -31,6 +31,8 @@ pub enum Signal {
     Int,
     /// Some programs' word for "finish what you have and end".
     Quit,
+    /// Please read your files again.
+    Hup,
     /// Ends at once, together with the child's own process group.
     Kill,
     /// Freeze.
@@ -46,6 +48,7 @@ impl Signal {
             Signal::Term => Number::TERM,
             Signal::Int => Number::INT,
             Signal::Quit => Number::QUIT,
+            Signal::Hup => Number::HUP,
             Signal::Kill => Number::KILL,
             Signal::Stop => Number::STOP,
             Signal::Cont => Number::CONT,
@@ -57,6 +60,7 @@ impl Signal {
             Signal::Term => "TERM",
             Signal::Int => "INT",
             Signal::Quit => "QUIT",
+            Signal::Hup => "HUP",
             Signal::Kill => "KILL",
             Signal::Stop => "STOP",
             Signal::Cont => "CONT",

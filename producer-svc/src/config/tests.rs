@@ -47,6 +47,24 @@ fn all_errors_are_told_at_once_by_name() {
 }
 
 #[test]
+fn everything_wrong_with_a_catalog_is_told_with_its_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), r#"[{"name": "", "price": 0}, 7]"#).unwrap();
+    let path = file.path().to_str().unwrap();
+    let errors = read(&[("CATALOG_FILE", path), ("DRAIN_TIMEOUT", "30")]).unwrap_err();
+    for part in [
+        path,
+        "has 3 errors:",
+        "/0/name is empty",
+        "/0/price is not more than 0",
+        "/1 is not an object",
+        "DRAIN_TIMEOUT",
+    ] {
+        assert!(errors.contains(part), "{part} in {errors}");
+    }
+}
+
+#[test]
 fn a_drain_that_cannot_outlast_a_delivery_is_refused() {
     let errors = read(&[("DRAIN_TIMEOUT", "5s"), ("KAFKA_DELIVERY_TIMEOUT", "10s")]).unwrap_err();
     assert!(errors.contains("DRAIN_TIMEOUT"), "{errors}");

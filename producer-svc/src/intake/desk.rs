@@ -11,11 +11,11 @@ use host::trace::Ids;
 use purchases::{IdSource, Timestamp};
 
 use super::pages::Pages;
-use crate::catalog::Catalog;
 use crate::flow::{HistoryMsg, Order};
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::replay::Replays;
+use crate::shelf::Shelf;
 
 /// Where handlers send work.
 pub struct Outlets {
@@ -53,14 +53,14 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// A desk for this catalog. `purchase_ids` and `ids` must be random per process.
+    /// A desk that shows this shelf. `purchase_ids` and `ids` must be random per process.
     pub fn new(
         outlets: Outlets,
         bounds: Bounds,
         (kafka, history): (Link, Link),
         metrics: Arc<Metrics>,
         replays: Replays,
-        catalog: &Catalog,
+        shelf: Shelf,
         (purchase_ids, ids): (IdSource, Ids),
     ) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Desk {
             history,
             metrics,
             replays,
-            pages: Pages::new(catalog),
+            pages: Pages::new(shelf),
             purchase_ids,
             ids,
         }

@@ -1,32 +1,25 @@
 //! Answers that are made here: what this service is, what it sells, how it is.
 //!
-//! In: the catalog, once; then the state of the links. Out: JSON. Nothing here asks anybody.
+//! In: the catalog in use, and the state of the links. Out: JSON. Nothing here asks anybody.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use purchases::Timestamp;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use warp::reply::Response;
 
 use super::headers::matches_tag;
-use crate::catalog::Catalog;
+use crate::shelf::Shelf;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Pages that do not change while the process runs.
+/// Pages that are ready to be sent.
 pub(super) struct Pages {
+    /// Does not change while the process runs.
     index: Bytes,
-    items: Bytes,
-    /// Strong: a hash of the very bytes.
-    items_tag: HeaderValue,
-}
-
-#[derive(Serialize)]
-struct ItemView<'a> {
-    name: &'a purchases::ItemName,
-    price: purchases::Cents,
+    /// Brings the list of items along.
+    shelf: Shelf,
 }
 
 const ENDPOINTS: &[(&str, &str)] = &[
@@ -40,7 +33,7 @@ const ENDPOINTS: &[(&str, &str)] = &[
 ];
 
 impl Pages {
-    pub(super) fn new(catalog: &Catalog) -> Self {
+    pub(super) fn new(shelf: Shelf) -> Self {
         let endpoints: serde_json::Map<_, _> = ENDPOINTS
             .iter()
             .map(|&(endpoint, meaning)| (endpoint.to_owned(), meaning.into()))
@@ -51,26 +44,9 @@ impl Pages {
             "description": "Purchase Management System: customer-facing service",
             "endpoints": endpoints,
         });
-        let items: Vec<_> = catalog
-            .items()
-            .iter()
-            .map(|item| ItemView {
-                name: &item.name,
-                price: item.price,
-            })
-            .collect();
-        let items =
-            Bytes::from(serde_json::to_vec(&items).expect("names and prices always serialize"));
-        let tag: String = Sha256::digest(&items)[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let items_tag = HeaderValue::try_from(format!("\"{tag}\""))
-            .expect("hexadecimal digits make a valid header");
         Self {
             index: index.to_string().into(),
-            items,
-            items_tag,
+            shelf,
         }
     }
 
@@ -79,15 +55,19 @@ impl Pages {
     }
 
     pub(super) fn items(&self, headers: &HeaderMap) -> Response {
-        let known = matches_tag(headers.get(http::header::IF_NONE_MATCH), &self.items_tag);
+        let catalog = self.shelf.catalog();
+        // Strong: a hash of the very bytes.
+        let tag = HeaderValue::try_from(format!("\"{}\"", catalog.listing().tag()))
+            .expect("hexadecimal digits make a valid header");
+        let known = matches_tag(headers.get(http::header::IF_NONE_MATCH), &tag);
         let mut response = if known {
             let mut response = Response::default();
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         } else {
-            json(StatusCode::OK, self.items.clone())
+            json(StatusCode::OK, catalog.listing().body())
         };
-        response.headers_mut().insert(ETAG, self.items_tag.clone());
+        response.headers_mut().insert(ETAG, tag);
         response.headers_mut().insert(
             CACHE_CONTROL,
             HeaderValue::from_static("public, max-age=300"),

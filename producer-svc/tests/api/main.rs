@@ -9,6 +9,7 @@
 )]
 
 mod buying;
+mod catalog;
 mod drain;
 mod faults;
 mod history;

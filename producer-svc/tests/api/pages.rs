@@ -83,20 +83,6 @@ async fn health_tells_what_can_be_reached() {
 }
 
 #[tokio::test]
-async fn a_catalog_file_replaces_the_built_in_one() {
-    let path = std::env::temp_dir().join(format!("catalog-{}.json", std::process::id()));
-    std::fs::write(&path, r#"[{"name": "Only This", "price": 0.05}]"#).unwrap();
-    let shop = Shop::open(&[("CATALOG_FILE", path.to_str().unwrap())]).await;
-    std::fs::remove_file(&path).unwrap();
-    let purchase = shop.buy("user_1").await.json()["purchase"].clone();
-    assert_eq!(
-        (&purchase["item_name"], &purchase["price"]),
-        (&"Only This".into(), &0.05.into())
-    );
-    shop.close().await.unwrap();
-}
-
-#[tokio::test]
 async fn what_happens_is_counted_by_route_status_and_outcome() {
     let shop = Shop::open(&[]).await;
     shop.buy("user_1").await;
@@ -127,6 +113,9 @@ async fn the_live_tree_is_shown_to_operators() {
         .iter()
         .map(|child| &child["id"])
         .collect();
-    assert_eq!(children, ["publish", "select", "history", "intake"]);
+    assert_eq!(
+        children,
+        ["publish", "select", "restock", "history", "intake"]
+    );
     shop.close().await.unwrap();
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use host::levels::Levels;
+use host::signal::Hangup;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -29,6 +30,7 @@ pub(crate) struct Shop {
     pub(crate) addr: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) hangup: Hangup,
     ended: JoinHandle<Result<(), host::exit::Failure>>,
     http: Client<HttpConnector, Full<Bytes>>,
 }
@@ -111,12 +113,13 @@ impl Shop {
         let (config, _) = SERVICE
             .configured(&env)
             .expect("the test's configuration is valid");
-        let shutdown = CancellationToken::new();
+        let (shutdown, hangup) = (CancellationToken::new(), Hangup::default());
         let surroundings = Surroundings {
             shutdown: shutdown.clone(),
             readiness: host::readiness::Readiness::new(shutdown.clone()),
             metrics: exposition(),
             levels: Levels::detached(),
+            hangup: hangup.clone(),
         };
         let opened = broker.clone();
         let app = App::build_on(
@@ -134,6 +137,7 @@ impl Shop {
             addr,
             admin,
             shutdown,
+            hangup,
             ended: tokio::spawn(app.run()),
             http,
         }

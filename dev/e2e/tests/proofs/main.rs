@@ -6,6 +6,7 @@
 mod bad_input;
 mod broker_killed;
 mod browser;
+mod catalog;
 mod consumer_killed;
 mod database_down;
 mod foreign_client;

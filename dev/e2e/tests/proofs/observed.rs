@@ -89,7 +89,11 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
         500.0
     );
 
-    all_run(&producer, &["publish", "select", "history", "intake"]).await;
+    all_run(
+        &producer,
+        &["publish", "select", "restock", "history", "intake"],
+    )
+    .await;
     let stages = [
         "query",
         "ingest",

@@ -19,7 +19,10 @@ const CRATES: [&str; 5] = [
 
 /// Each service and its stages: they know `flow`, not each other, and meet in `app`.
 const STAGES: [(&str, &[&str]); 2] = [
-    ("producer-svc", &["intake", "select", "publish", "history"]),
+    (
+        "producer-svc",
+        &["intake", "select", "publish", "history", "restock"],
+    ),
     (
         "consumer-svc",
         &[

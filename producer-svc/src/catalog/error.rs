@@ -1,0 +1,93 @@
+//! All that is wrong with a catalog.
+//!
+//! In: flaws, each with its place. Out: text for the operator: one line, or one line each.
+
+use std::fmt;
+
+use crate::selection::BadWeights;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// JSON pointer to it; empty for the whole file.
+    pub pointer: String,
+    /// What is wrong, as the end of a sentence that begins with the place.
+    pub detail: String,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pointer.as_str() {
+            "" => f.write_str(&self.detail),
+            pointer => write!(f, "{pointer} {}", self.detail),
+        }
+    }
+}
+
+/// All flaws of a file, in its order. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct CatalogError(Vec<Flaw>);
+
+/// More than this many are counted and not shown in one line.
+const SHOWN: usize = 20;
+
+impl CatalogError {
+    pub(super) fn new(flaws: Vec<Flaw>) -> Self {
+        Self(flaws)
+    }
+
+    pub(super) fn whole(detail: impl Into<String>) -> Self {
+        Self(vec![Flaw {
+            pointer: String::new(),
+            detail: detail.into(),
+        }])
+    }
+
+    /// The flaws.
+    pub fn flaws(&self) -> &[Flaw] {
+        &self.0
+    }
+
+    /// All of them, on lines of their own behind a first one that counts them.
+    pub fn in_lines(&self) -> String {
+        match &self.0[..] {
+            [one] => one.to_string(),
+            many => many
+                .iter()
+                .fold(format!("has {} errors:", many.len()), |text, flaw| {
+                    text + "\n    " + &flaw.to_string()
+                }),
+        }
+    }
+}
+
+impl From<BadWeights> for CatalogError {
+    fn from(bad: BadWeights) -> Self {
+        match bad {
+            BadWeights::TooLarge => Self::whole("has weights whose sum is too large"),
+            BadWeights::TooSmall(places) => Self(
+                places
+                    .into_iter()
+                    .map(|at| Flaw {
+                        pointer: format!("/{at}/weight"),
+                        detail: "is less than a billionth of all weights together".to_owned(),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+}
+
+/// One line, for the log: the first ones and how many more.
+impl fmt::Display for CatalogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, flaw) in self.0.iter().take(SHOWN).enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            write!(f, "{separator}{flaw}")?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
