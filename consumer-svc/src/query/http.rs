@@ -10,7 +10,8 @@ use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use actors::{Cost, Credits};
 use bytes::Bytes;
 use host::problem::{Invalid, Problem};
-use host::trace::{Ids, RequestId, X_REQUEST_ID};
+use host::span::{Named, Span, SpanKind, Tracer};
+use host::trace::{Ids, RequestId, TRACEPARENT, TRACESTATE, TraceParent, X_REQUEST_ID};
 use percent_encoding::percent_decode_str;
 use purchases::{Timestamp, UserId};
 use serde::Serialize;
@@ -44,10 +45,19 @@ pub struct Api<S> {
     pub health: Health,
     /// Request ids.
     pub ids: Ids,
+    /// Where spans begin.
+    pub tracer: Tracer,
     /// Statistics.
     pub stats: StatsApi,
     /// This service's version.
     pub version: &'static str,
+}
+
+/// By what a request is found again.
+struct Asked {
+    id: RequestId,
+    trace: TraceParent,
+    span: Span,
 }
 
 #[derive(Serialize)]
@@ -81,14 +91,14 @@ pub fn routes<S: HistoryStore>(
         warp::path::end()
             .and(request.clone())
             .then(async |method, headers, api: Arc<Api<S>>| {
-                api.answer("/", method, headers, async |_: &_| {
+                api.answer("/", method, headers, async |_: &Asked| {
                     Ok(json(StatusCode::OK, &root(api.version)))
                 })
                 .await
             });
     let health = warp::path!("health").and(request.clone()).then(
         async |method, headers, api: Arc<Api<S>>| {
-            api.answer("/health", method, headers, async |_: &_| {
+            api.answer("/health", method, headers, async |_: &Asked| {
                 Ok(api.health_view())
             })
             .await
@@ -99,15 +109,18 @@ pub fn routes<S: HistoryStore>(
         .and(request.clone())
         .then(
             async |user: String, query: String, method, headers, api: Arc<Api<S>>| {
-                api.answer("/purchases/{user_id}", method, headers, async |id: &_| {
-                    api.history(&user, &query, id).await
-                })
+                api.answer(
+                    "/purchases/{user_id}",
+                    method,
+                    headers,
+                    async |asked: &Asked| api.history(&user, &query, asked).await,
+                )
                 .await
             },
         );
     let figures = warp::path!("stats").and(request.clone()).then(
         async |method, headers, api: Arc<Api<S>>| {
-            api.answer("/stats", method, headers, async |_: &_| {
+            api.answer("/stats", method, headers, async |_: &Asked| {
                 let figures = api.stats.figures().await?;
                 let mut response = json_bytes(StatusCode::OK, figures.json.clone());
                 let no_store = HeaderValue::from_static("no-store");
@@ -122,7 +135,7 @@ pub fn routes<S: HistoryStore>(
             let stop = stop.clone();
             async move {
                 let wishes = headers.clone();
-                api.answer("/stats/stream", method, headers, async |_: &_| {
+                api.answer("/stats/stream", method, headers, async |_: &Asked| {
                     api.stats.stream(&wishes, stop).await
                 })
                 .await
@@ -130,7 +143,7 @@ pub fn routes<S: HistoryStore>(
         },
     );
     let rest = request.then(async |_, headers: HeaderMap, api: Arc<Api<S>>| {
-        api.answer("unmatched", Method::GET, headers, async |_: &_| {
+        api.answer("unmatched", Method::GET, headers, async |_: &Asked| {
             Err(Problem::not_found())
         })
         .await
@@ -155,27 +168,37 @@ impl<S: HistoryStore> Api<S> {
         route: &'static str,
         method: Method,
         headers: HeaderMap,
-        handle: impl AsyncFnOnce(&RequestId) -> Result<Response, Problem>,
+        handle: impl AsyncFnOnce(&Asked) -> Result<Response, Problem>,
     ) -> Response {
         let started = Instant::now();
-        let id = self.ids.request(
-            headers
-                .get(X_REQUEST_ID)
-                .and_then(|value| value.to_str().ok()),
-        );
+        let mut asked = self.asked((method.as_str(), route), &headers);
         let handled = match method {
-            Method::GET | Method::HEAD => handle(&id).await,
+            Method::GET | Method::HEAD => handle(&asked).await,
             _ => Err(Problem::method_not_allowed("GET, HEAD")),
         };
         let mut response =
-            handled.unwrap_or_else(|problem| problem.request_id(&id).into_response());
-        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+            handled.unwrap_or_else(|problem| problem.request_id(&asked.id).into_response());
+        if let Ok(id) = HeaderValue::try_from(asked.id.to_string()) {
             response
                 .headers_mut()
                 .insert(HeaderName::from_static(X_REQUEST_ID), id);
         }
-        metrics::request(route, response.status().as_u16(), started.elapsed());
+        let status = response.status().as_u16();
+        metrics::request(route, status, started.elapsed());
+        asked.span.answered(status);
         response
+    }
+
+    fn asked(&self, (method, route): (&str, &'static str), headers: &HeaderMap) -> Asked {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let named = Named {
+            parent: text(TRACEPARENT),
+            state: text(TRACESTATE),
+        };
+        let (trace, mut span) = self.tracer.serve(&self.ids, named, (method, route));
+        span.set("http.route", route);
+        let id = self.ids.request(text(X_REQUEST_ID));
+        Asked { id, trace, span }
     }
 
     fn health_view(&self) -> Response {
@@ -198,14 +221,22 @@ impl<S: HistoryStore> Api<S> {
         )
     }
 
-    async fn history(&self, user: &str, query: &str, id: &RequestId) -> Result<Response, Problem> {
+    async fn history(&self, user: &str, query: &str, asked: &Asked) -> Result<Response, Problem> {
         let (user, page) = parse(user, query).map_err(Problem::validation)?;
         let credit = Cost { count: 1, bytes: 1 };
         let _credit = self
             .credits
             .try_take(credit)
             .map_err(|_| Problem::overloaded(RETRY_AFTER))?;
-        match self.store.history(&user, &page).await {
+        let mut reading = asked.span.child(SpanKind::Client, ("read", "history"));
+        reading.set("db.system.name", "mongodb");
+        let read = self.store.history(&user, &page).await;
+        if let Err(error) = &read {
+            reading.fail(&error.to_string());
+        }
+        drop(reading);
+        let (request_id, traceparent) = (&asked.id, asked.trace);
+        match read {
             Ok(Some(history)) => Ok(found(&history, page.limit)),
             Ok(None) => Err(Problem::new(
                 StatusCode::NOT_FOUND,
@@ -214,7 +245,7 @@ impl<S: HistoryStore> Api<S> {
                 format!("{user} has no purchases."),
             )),
             Err(StoreError::Unavailable(cause)) => {
-                warn!(request_id = %id, %cause, "history not available");
+                warn!(%request_id, %traceparent, %cause, "history not available");
                 let detail = "The history cannot be read at the moment. It is not lost.";
                 Err(Problem::unavailable(
                     "/problems/history-unavailable",
@@ -223,7 +254,7 @@ impl<S: HistoryStore> Api<S> {
                 ))
             }
             Err(StoreError::Malformed(cause)) => {
-                error!(request_id = %id, %cause, "history cannot be shown");
+                error!(%request_id, %traceparent, %cause, "history cannot be shown");
                 Err(Problem::internal())
             }
         }

@@ -10,6 +10,7 @@ use actors::{Cost, Permit, Undelivered};
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use host::problem::{self, Problem};
+use host::span::{Span, SpanKind};
 use host::trace::TraceParent;
 use http::{HeaderValue, StatusCode};
 use purchases::PurchaseId;
@@ -39,14 +40,16 @@ const OUTCOME_UNKNOWN: &str = "/problems/outcome-unknown";
 /// Ids and time of the request.
 pub(super) struct Asked {
     pub(super) trace: TraceParent,
+    pub(super) state: Option<Box<str>>,
     pub(super) request_id: HeaderValue,
     pub(super) since: Instant,
+    pub(super) span: Span,
 }
 
 /// Buys.
 pub(super) async fn buy<B: Buf>(
     desk: &Desk,
-    asked: Asked,
+    asked: &Asked,
     headers: BuyHeaders,
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
 ) -> Result<Response, Problem> {
@@ -88,7 +91,11 @@ pub(super) async fn buy<B: Buf>(
         accepted,
         origin: Origin {
             trace: asked.trace,
-            request_id: asked.request_id,
+            state: asked.state.clone(),
+            request_id: asked.request_id.clone(),
+            sending: asked
+                .span
+                .child(SpanKind::Producer, ("send", &desk.outlets.topic)),
         },
         ticket,
     };
@@ -102,7 +109,7 @@ pub(super) async fn buy<B: Buf>(
             StatusCode::CREATED,
             answer::accepted(id, &stored).into(),
         )),
-        Err(unsold) => Err(refusal(id, keyed.is_some(), &unsold)),
+        Err(unsold) => Err(refusal(asked, id, keyed.is_some(), &unsold)),
     }
 }
 
@@ -191,15 +198,16 @@ fn invalid(invalid: Invalid) -> Problem {
 }
 
 /// A retry is harmless where the first attempt stored nothing, or where both have the same key.
-fn refusal(id: PurchaseId, keyed: bool, unsold: &Unsold) -> Problem {
+fn refusal(asked: &Asked, id: PurchaseId, keyed: bool, unsold: &Unsold) -> Problem {
+    let (request_id, traceparent) = (asked.request_id.to_str().unwrap_or_default(), asked.trace);
     match unsold {
         Unsold::NotStored(why) => {
-            tracing::debug!(%id, why, "a purchase was not stored");
+            tracing::debug!(%id, request_id, %traceparent, why, "a purchase was not stored");
             let detail = "The event log did not take the purchase. Nothing was stored.";
             Problem::unavailable(KAFKA_UNAVAILABLE, detail, RETRY_AFTER)
         }
         Unsold::Unknown(why) => {
-            tracing::warn!(%id, why, keyed, "the outcome of a purchase is unknown");
+            tracing::warn!(%id, request_id, %traceparent, why, keyed, "the outcome of a purchase is unknown");
             let detail = if keyed {
                 "It is not known whether the purchase was stored. Send it again with the same \
                  Idempotency-Key: it will be stored once."

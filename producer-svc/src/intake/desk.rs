@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actors::{Addr, Credits};
+use host::span::Tracer;
 use host::trace::Ids;
 use purchases::{IdSource, Timestamp};
 
@@ -23,6 +24,8 @@ pub struct Outlets {
     pub select: Addr<Order>,
     /// The way to consumer-svc.
     pub history: Addr<HistoryMsg>,
+    /// Topic that purchases end in, as their spans name it.
+    pub topic: String,
 }
 
 /// How much work is let in.
@@ -50,6 +53,7 @@ pub struct Desk {
     pub(super) pages: Pages,
     pub(super) purchase_ids: IdSource,
     pub(super) ids: Ids,
+    pub(super) tracer: Tracer,
 }
 
 impl Desk {
@@ -61,7 +65,7 @@ impl Desk {
         metrics: Arc<Metrics>,
         replays: Replays,
         shelf: Shelf,
-        (purchase_ids, ids): (IdSource, Ids),
+        (purchase_ids, ids, tracer): (IdSource, Ids, Tracer),
     ) -> Self {
         Self {
             outlets,
@@ -73,6 +77,7 @@ impl Desk {
             pages: Pages::new(shelf),
             purchase_ids,
             ids,
+            tracer,
         }
     }
 }

@@ -6,7 +6,8 @@
 use std::convert::Infallible;
 use std::str::FromStr;
 
-use host::trace::{TRACEPARENT, X_REQUEST_ID};
+use host::span::Named;
+use host::trace::{TRACEPARENT, TRACESTATE, X_REQUEST_ID};
 use http::{HeaderValue, header};
 use purchases::{IdempotencyKey, KeyError};
 use warp::Filter;
@@ -37,14 +38,30 @@ macro_rules! reads {
 /// Ids that the client gave its request, unchecked.
 pub(super) struct ClientIds {
     pub(super) request_id: Option<String>,
-    pub(super) trace: Option<String>,
+    trace: Option<String>,
+    state: Option<String>,
+}
+
+impl ClientIds {
+    /// The trace that the client names.
+    pub(super) fn named(&self) -> Named<'_> {
+        Named {
+            parent: self.trace.as_deref(),
+            state: self.state.as_deref(),
+        }
+    }
 }
 
 /// Reads the ids.
 pub(super) fn client_ids() -> impl Filter<Extract = (ClientIds,), Error = Infallible> + Copy {
     header::<String>(X_REQUEST_ID, || None)
         .and(header::<String>(TRACEPARENT, || None))
-        .map(|request_id, trace| ClientIds { request_id, trace })
+        .and(header::<String>(TRACESTATE, || None))
+        .map(|request_id, trace, state| ClientIds {
+            request_id,
+            trace,
+            state,
+        })
 }
 
 /// What the headers of `POST /buy` say of its body and its retries.

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::Buf;
 use futures_util::Stream;
 use host::problem::Problem;
-use host::trace::X_REQUEST_ID;
+use host::trace::{X_REQUEST_ID, trace_state};
 use http::header::{ALLOW, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use tokio_util::sync::CancellationToken;
@@ -128,13 +128,22 @@ fn query() -> impl Filter<Extract = (Option<String>,), Error = Infallible> + Cop
 }
 
 /// The ids of a request and the time it came.
-fn asked(desk: &Desk, ids: &ClientIds) -> Asked {
+fn asked(desk: &Desk, ids: &ClientIds, route: Route, method: &Method) -> Asked {
     let request_id = desk.ids.request(ids.request_id.as_deref()).to_string();
+    let (named, name) = (ids.named(), (method.as_str(), route.label()));
+    let (trace, mut span) = desk.tracer.serve(&desk.ids, named, name);
+    span.set("http.route", route.label());
     Asked {
-        trace: desk.ids.trace(ids.trace.as_deref()),
+        trace,
+        // Without a trace of theirs it would be a note on nothing.
+        state: named
+            .state
+            .filter(|_| named.parent.is_some())
+            .and_then(trace_state),
         request_id: HeaderValue::try_from(request_id)
             .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
         since: Instant::now(),
+        span,
     }
 }
 
@@ -146,10 +155,10 @@ async fn answer_buy<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
 ) -> Response {
     const ALLOWED: &str = "POST, OPTIONS";
-    let asked = asked(&desk, &ids);
-    let counted = Counted::begin(&desk.metrics, Route::Buy, &asked);
+    let asked = asked(&desk, &ids, Route::Buy, &method);
+    let counted = Counted::begin(&desk.metrics, Route::Buy, asked);
     let result = match method {
-        Method::POST => buy::buy(&desk, asked, headers, body).await,
+        Method::POST => buy::buy(&desk, &counted.asked, headers, body).await,
         Method::OPTIONS => Ok(options(ALLOWED)),
         _ => Err(Problem::method_not_allowed(ALLOWED)),
     };
@@ -166,8 +175,9 @@ async fn answer_other(
     headers: HeaderMap,
 ) -> Response {
     const ALLOWED: &str = "GET, HEAD, OPTIONS";
-    let asked = asked(desk, &ids);
-    let counted = Counted::begin(&desk.metrics, target.route(), &asked);
+    let route = target.route();
+    let asked = asked(desk, &ids, route, &method);
+    let counted = Counted::begin(&desk.metrics, route, asked);
     let result = match (target, method) {
         (Target::Nothing, _) => Err(Problem::not_found()),
         (_, Method::OPTIONS) => Ok(options(ALLOWED)),
@@ -178,8 +188,8 @@ async fn answer_other(
                 path,
                 query: query.as_deref(),
                 headers: &headers,
-                trace: asked.trace,
-                request_id: asked.request_id,
+                route: route.label(),
+                asked: &counted.asked,
                 endless,
             };
             match target {
@@ -218,19 +228,17 @@ fn options(allowed: &'static str) -> Response {
 struct Counted<'a> {
     metrics: &'a Metrics,
     route: Route,
-    request_id: HeaderValue,
-    since: Instant,
+    asked: Asked,
     open: bool,
 }
 
 impl<'a> Counted<'a> {
-    fn begin(metrics: &'a Metrics, route: Route, asked: &Asked) -> Self {
+    fn begin(metrics: &'a Metrics, route: Route, asked: Asked) -> Self {
         metrics.begun();
         Self {
             metrics,
             route,
-            request_id: asked.request_id.clone(),
-            since: asked.since,
+            asked,
             open: true,
         }
     }
@@ -238,15 +246,15 @@ impl<'a> Counted<'a> {
     fn end(mut self, result: Result<Response, Problem>) -> Response {
         let mut response = result.unwrap_or_else(|problem| {
             problem
-                .request_id(self.request_id.to_str().unwrap_or_default())
+                .request_id(self.asked.request_id.to_str().unwrap_or_default())
                 .into_response()
         });
         self.open = false;
-        self.metrics
-            .answered(self.route, response.status().as_u16(), self.since.elapsed());
-        response
-            .headers_mut()
-            .insert(X_REQUEST_ID, self.request_id.clone());
+        let (status, took) = (response.status().as_u16(), self.asked.since.elapsed());
+        self.metrics.answered(self.route, status, took);
+        self.asked.span.answered(status);
+        let request_id = self.asked.request_id.clone();
+        response.headers_mut().insert(X_REQUEST_ID, request_id);
         response
     }
 }
@@ -254,6 +262,7 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         if self.open {
+            self.asked.span.fail("the client went away");
             self.metrics.abandoned();
         }
     }

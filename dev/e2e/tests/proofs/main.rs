@@ -17,4 +17,5 @@ mod producer_killed;
 mod rebalance;
 mod retries;
 mod statistics;
+mod traced;
 mod twenty_thousand;
