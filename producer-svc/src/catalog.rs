@@ -5,8 +5,6 @@
 //! the file at once, each by its place. Never changes: another catalog is another value. Every replica
 //! must be given the same one, or a retry could meet another.
 
-use std::path::Path;
-
 use purchases::{Cents, ItemName, PurchaseId};
 
 use crate::selection::Odds;
@@ -48,15 +46,6 @@ impl Catalog {
     /// If the built-in file is invalid, which a test excludes.
     pub fn built_in() -> Self {
         Self::parse(include_bytes!("catalog.json")).expect("the built-in catalog is valid")
-    }
-
-    /// Reads and checks a file. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong with it.
-    pub fn load(path: &Path) -> Result<Self, CatalogError> {
-        Self::parse(&file::read(path)?)
     }
 
     /// Reads and checks a catalog.

@@ -13,13 +13,24 @@ use purchases::{Cents, ItemName};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{CatalogError, Flaw, Item, MAX_ITEMS};
+use super::{Catalog, CatalogError, Flaw, Item, MAX_ITEMS};
 
 /// Largest file: 10,000 names of 100 characters need less, escapes included.
 const MAX_BYTES: u64 = 16 << 20;
 
+impl Catalog {
+    /// Reads and checks a file. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, CatalogError> {
+        Self::parse(&read(path)?)
+    }
+}
+
 /// All bytes of a file that can be a catalog.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, CatalogError> {
+fn read(path: &Path) -> Result<Vec<u8>, CatalogError> {
     let unreadable =
         |error: std::io::Error| CatalogError::whole(format!("cannot be read: {error}"));
     // Before it is opened: a pipe would keep us waiting.

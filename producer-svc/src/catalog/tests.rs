@@ -1,5 +1,7 @@
 //! What is a catalog, what is none, and everything that is wrong with it.
 
+use std::path::Path;
+
 use purchases::{IdSource, Timestamp};
 
 use super::*;

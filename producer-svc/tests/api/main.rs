@@ -15,6 +15,7 @@ mod faults;
 mod history;
 mod http;
 mod memory_log;
+mod overload;
 mod pages;
 mod retry;
 mod shop;

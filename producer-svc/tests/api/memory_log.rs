@@ -105,6 +105,17 @@ impl MemoryBroker {
         }
     }
 
+    /// Stores the one that is held longest, and reports it.
+    pub(crate) fn release_first(&self) {
+        let first = {
+            let mut state = self.state();
+            (!state.held.is_empty()).then(|| state.held.remove(0))
+        };
+        if let Some((record, waiting)) = first {
+            self.store(record, *waiting);
+        }
+    }
+
     /// The producer reports about itself.
     pub(crate) fn report(&self, report: BrokerReport) {
         let state = self.state();

@@ -11,6 +11,7 @@ mod consumer_killed;
 mod database_down;
 mod foreign_client;
 mod observed;
+mod overload;
 mod poison;
 mod producer_drain;
 mod producer_killed;

@@ -1,0 +1,184 @@
+//! More than it can take: what is accepted stays as much and as quick as before, the rest is refused
+//! soon, and nobody takes the others' turns.
+//!
+//! The capacity is the log's: one report every 10 ms, which no machine is too slow for.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::memory_log::Mode;
+use super::shop::Shop;
+
+/// Purchases under way at once.
+const CREDITS: usize = 10;
+const TICK: Duration = Duration::from_millis(10);
+
+/// One connection, spoken to byte by byte, because a client library would not pipeline.
+struct Line(TcpStream);
+
+fn request(user: usize) -> Vec<u8> {
+    let body = format!(r#"{{"username": "john", "user_id": "user_{user}"}}"#);
+    let length = body.len();
+    format!(
+        "POST /buy HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// Status and headers of the next answer; its body is read and dropped.
+async fn answer(from: &mut (impl AsyncReadExt + Unpin)) -> (u16, String) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(from.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).unwrap();
+    let length = length.split("\r\n").next().unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    from.read_exact(&mut body).await.unwrap();
+    (head[9..12].parse().unwrap(), head)
+}
+
+impl Line {
+    async fn open(shop: &Shop) -> Self {
+        Self(TcpStream::connect(shop.addr).await.unwrap())
+    }
+}
+
+/// What one phase of load met.
+#[derive(Debug, Default)]
+struct Met {
+    accepted: Vec<Duration>,
+    refused: Vec<Duration>,
+}
+
+impl Met {
+    fn p99(mut times: Vec<Duration>) -> Duration {
+        times.sort_unstable();
+        times[times.len() * 99 / 100]
+    }
+}
+
+/// Buys over so many connections, each again as soon as it is answered.
+async fn load(shop: &Shop, connections: usize, during: Duration) -> Met {
+    let until = Instant::now() + during;
+    let mut customers = JoinSet::new();
+    for user in 0..connections {
+        let mut line = BufReader::new(Line::open(shop).await.0);
+        customers.spawn(async move {
+            let mut met = Met::default();
+            while Instant::now() < until {
+                let since = Instant::now();
+                line.write_all(&request(user)).await.unwrap();
+                match answer(&mut line).await {
+                    (201, _) => met.accepted.push(since.elapsed()),
+                    (503, head) => {
+                        assert!(head.contains("retry-after: "), "{head}");
+                        met.refused.push(since.elapsed());
+                    }
+                    (_, head) => panic!("{head}"),
+                }
+            }
+            met
+        });
+    }
+    let each = customers.join_all().await;
+    each.into_iter().fold(Met::default(), |mut all, one| {
+        all.accepted.extend(one.accepted);
+        all.refused.extend(one.refused);
+        all
+    })
+}
+
+/// A shop whose log reports one purchase a tick, in the order of their coming.
+async fn slow_shop(max_wait: &str) -> (Shop, tokio::task::JoinHandle<usize>) {
+    let credits = CREDITS.to_string();
+    let shop = Shop::open(&[
+        ("INTAKE_MAX_PURCHASES", &credits),
+        ("INTAKE_MAX_WAIT", max_wait),
+    ])
+    .await;
+    shop.broker.set(Mode::Hold);
+    let broker = shop.broker.clone();
+    let shutdown = shop.shutdown.clone();
+    let log = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(TICK);
+        let mut most = 0;
+        while !shutdown.is_cancelled() {
+            ticks.tick().await;
+            most = most.max(broker.held());
+            broker.release_first();
+        }
+        broker.release();
+        most
+    });
+    (shop, log)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_ten_times_its_capacity_it_sells_as_much_and_as_quickly_as_at_its_peak() {
+    let (shop, log) = slow_shop("50ms").await;
+    let during = Duration::from_secs(2);
+    let peak = load(&shop, CREDITS + 2, during).await;
+    let flood = load(&shop, 100, during).await;
+    let offered = flood.accepted.len() + flood.refused.len();
+    let counts = format!(
+        "peak {}, flood {} of {offered}",
+        peak.accepted.len(),
+        flood.accepted.len()
+    );
+    assert!(offered >= 10 * peak.accepted.len(), "no flood: {counts}");
+    assert!(
+        flood.accepted.len() * 10 >= peak.accepted.len() * 8,
+        "{counts}"
+    );
+    // 50 ms for a credit, a tick for each purchase before it; the rest is for a slow machine.
+    let bound = Duration::from_millis(50) + TICK * CREDITS as u32 + Duration::from_millis(250);
+    let (accepted, refused) = (Met::p99(flood.accepted), Met::p99(flood.refused));
+    assert!(accepted < bound, "accepted within {accepted:?}: {counts}");
+    assert!(refused < bound, "refused within {refused:?}: {counts}");
+    shop.shutdown.cancel();
+    let most = log.await.unwrap();
+    assert!(most <= CREDITS, "{most} under way at once");
+    shop.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_sends_without_waiting_gets_its_turn_and_no_more() {
+    const POLITE: usize = 30;
+    let (shop, log) = slow_shop("10s").await;
+    // Thousands of requests at once, on one connection.
+    let (reader, mut writer) = tokio::io::split(Line::open(&shop).await.0);
+    let flood: Vec<u8> = request(POLITE).repeat(5_000);
+    let writing = tokio::spawn(async move { writer.write_all(&flood).await });
+    let greedy = tokio::spawn(served(reader));
+    let polite = load(&shop, POLITE, Duration::from_secs(4)).await;
+    greedy.abort();
+    writing.abort();
+    let bought = |user: usize| {
+        let name = format!("user_{user}");
+        let records = shop.broker.records();
+        records.iter().filter(|record| record.key == name).count()
+    };
+    let shares: Vec<usize> = (0..POLITE).map(bought).collect();
+    let (least, greedy) = (shares.iter().min().unwrap(), bought(POLITE));
+    assert!(polite.refused.is_empty());
+    assert!(
+        greedy <= 2 * least && *least > 0,
+        "the greedy one bought {greedy}, the others {shares:?}"
+    );
+    shop.shutdown.cancel();
+    log.await.unwrap();
+    shop.ended().await.unwrap();
+}
+
+/// Takes answers for as long as they come.
+async fn served(reader: ReadHalf<TcpStream>) {
+    let mut reader = BufReader::new(reader);
+    loop {
+        assert_eq!(answer(&mut reader).await.0, 201);
+    }
+}
