@@ -17,7 +17,6 @@ use crate::healthcheck::{self, Page};
 use crate::levels::Levels;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::span::{self, SpanSettings, Tracer};
 use crate::telemetry::{self, LogSettings};
 
 /// What a service is called and what it can be told.
@@ -29,7 +28,7 @@ pub struct Service<C> {
     pub version: &'static str,
     /// One line for `--help`.
     pub about: &'static str,
-    /// Its variables; those for logs and spans are added here.
+    /// Its variables; those for logs are added here.
     pub vars: &'static [&'static [Var]],
     /// Reads its variables. `None` says that the reader noted an error.
     pub configure: fn(&mut Reader<'_>) -> Option<C>,
@@ -50,23 +49,10 @@ pub struct Process {
     pub metrics: Metrics,
     /// What is logged, changeable.
     pub levels: Levels,
-    /// Where spans begin. Who drains closes it in what is left of the time for that; otherwise it is
-    /// closed here.
-    pub tracer: Tracer,
-}
-
-/// What the frame's own variables say.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    logs: LogSettings,
-    spans: SpanSettings,
 }
 
 /// How long blocked threads may hold up the end, after the service has drained.
 const LAST_THREADS: Duration = Duration::from_secs(2);
-
-/// The same for spans, of a service that ended otherwise than by draining.
-const LAST_SPANS: Duration = Duration::from_secs(1);
 
 const USAGE: &str = "Usage: no arguments run the service. Others:
   check-config     read the configuration, say what is wrong with it, and end
@@ -114,7 +100,7 @@ where
             Code::Usage
         }
         Ok(_) if check => printed("the configuration is valid\n"),
-        Ok((config, own)) => started(service, &own, |process| body(config, process))
+        Ok((config, logs)) => started(service, &logs, |process| body(config, process))
             .unwrap_or_else(|failure| {
                 eprintln!("{}: {failure}", service.name);
                 failure.code()
@@ -124,15 +110,11 @@ where
 
 impl<C> Service<C> {
     /// Reads the configuration, or says everything that is wrong with it.
-    pub fn configured(&self, env: &dyn Env) -> Result<(C, Settings), ConfigErrors> {
+    pub fn configured(&self, env: &dyn Env) -> Result<(C, LogSettings), ConfigErrors> {
         let mut reader = Reader::new(&self.tables(), env);
         let config = (self.configure)(&mut reader);
         let logs = LogSettings::read(&mut reader);
-        let spans = SpanSettings::read(&mut reader);
-        reader.finish(|| {
-            let (logs, spans) = (logs?, spans?);
-            Some((config?, Settings { logs, spans }))
-        })
+        reader.finish(|| Some((config?, logs?)))
     }
 
     /// What `--help` prints.
@@ -141,8 +123,7 @@ impl<C> Service<C> {
     }
 
     fn tables(&self) -> Vec<&'static [Var]> {
-        let own = [telemetry::VARS, span::VARS];
-        self.vars.iter().copied().chain(own).collect()
+        self.vars.iter().copied().chain([telemetry::VARS]).collect()
     }
 }
 
@@ -153,13 +134,13 @@ fn healthy<C>(service: &Service<C>, page: Page, env: &dyn Env) -> Code {
 
 fn started<C, F>(
     service: &Service<C>,
-    own: &Settings,
+    logs: &LogSettings,
     body: impl FnOnce(Process) -> F,
 ) -> Result<Code, Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    let levels = telemetry::init(&own.logs).map_err(broken)?;
+    let levels = telemetry::init(logs).map_err(broken)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -169,21 +150,18 @@ where
         let metrics = Metrics::install().map_err(broken)?;
         let (name, version) = (service.name, service.version);
         tracing::info!(service = name, version, "starting");
-        let tracer = own.spans.start(name, version).map_err(broken)?;
         let readiness = Readiness::new(shutdown.clone());
-        let spans = tracer.clone();
-        let ended = body(Process {
-            name,
-            version,
-            shutdown,
-            readiness,
-            metrics,
-            levels,
-            tracer,
-        })
-        .await;
-        spans.close(LAST_SPANS).await;
-        Ok::<_, Failure>(ended)
+        Ok::<_, Failure>(
+            body(Process {
+                name,
+                version,
+                shutdown,
+                readiness,
+                metrics,
+                levels,
+            })
+            .await,
+        )
     })?;
     runtime.shutdown_timeout(LAST_THREADS);
     Ok(match ended {

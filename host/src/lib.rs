@@ -17,7 +17,6 @@ pub mod problem;
 pub mod readiness;
 pub mod serve;
 pub mod signal;
-pub mod span;
 pub mod telemetry;
 pub mod trace;
 

@@ -15,7 +15,6 @@ use host::levels::Levels;
 use host::readiness::Readiness;
 use host::serve::{Door, Limits, ServeReport, Server};
 use host::signal::Hangup;
-use host::span::Tracer;
 use host::trace::Ids;
 use purchases::IdSource;
 use tokio_util::sync::CancellationToken;
@@ -47,8 +46,6 @@ pub struct Surroundings {
     pub levels: Levels,
     /// Told when the catalog's file is to be read again.
     pub hangup: Hangup,
-    /// Where spans begin.
-    pub tracer: Tracer,
 }
 
 /// Runs the service in its process.
@@ -62,7 +59,6 @@ pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
         readiness,
         metrics,
         levels,
-        tracer,
         ..
     } = process;
     let hangup = Hangup::listen().map_err(|error| Failure::new(Code::Software, error))?;
@@ -74,7 +70,6 @@ pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
             metrics,
             levels,
             hangup,
-            tracer,
         },
     )
     .await?
@@ -89,7 +84,6 @@ pub struct App {
     admin_addr: SocketAddr,
     shutdown: CancellationToken,
     drain_timeout: Duration,
-    tracer: Tracer,
     intake: Arc<OnceLock<ServeReport>>,
     /// Serves until the end of the drain, so that the drain can be watched.
     _admin: AbortOnDropHandle<()>,
@@ -132,7 +126,6 @@ impl App {
             metrics: exposition,
             levels,
             hangup,
-            tracer,
         } = surroundings;
         let reached = readiness.latch("kafka");
         let limits = Limits {
@@ -144,7 +137,7 @@ impl App {
         let (http_addr, admin_addr) = (door.addr(), admin.local_addr());
 
         let publish: Addr<PublishMsg> = Addr::new("publish");
-        let select: Addr<Order> = Addr::new("select");
+        let select: Addr<Box<Order>> = Addr::new("select");
         let history: Addr<HistoryMsg> = Addr::new("history");
         let intake: Addr<IntakeMsg> = Addr::new("intake");
         let restocking: Addr<RestockMsg> = Addr::new("restock");
@@ -182,19 +175,17 @@ impl App {
             patience: config.kafka.delivery_timeout,
         };
         let replays = Replays::new(config.replays, Arc::clone(&metrics));
-        let (purchase_ids, ids) = entropy()?;
         let desk = Arc::new(Desk::new(
             Outlets {
                 select: select.clone(),
                 history: history.clone(),
-                topic: config.kafka.topic.clone(),
             },
             bounds,
             (kafka_link, history_link.clone()),
             Arc::clone(&metrics),
             replays.clone(),
             shelf.clone(),
-            (purchase_ids, ids, tracer.clone()),
+            entropy()?,
         ));
         let root = SupervisorSpec::new(Strategy::OneForOne)
             .child(child(ChildSpec::stage("publish", &publish, move |_| {
@@ -235,7 +226,6 @@ impl App {
             admin_addr,
             shutdown,
             drain_timeout: config.drain_timeout,
-            tracer,
             intake: report,
             _admin: pages.spawn(admin),
         })
@@ -267,8 +257,6 @@ impl App {
         let drain = self.system.drain(self.drain_timeout).await;
         let intake = self.intake.get().copied().unwrap_or_default();
         let took = drain.took;
-        let left = self.drain_timeout.saturating_sub(took);
-        self.tracer.close(left).await;
         if drain.is_clean() && intake.cut == 0 {
             tracing::info!(%intake, ?took, "drained: every accepted request has its answer");
             return Ok(());

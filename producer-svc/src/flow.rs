@@ -8,7 +8,6 @@ use std::time::Instant;
 use actors::{Epoch, Permit, Reply};
 use bytes::Bytes;
 use futures_util::Stream;
-use host::span::Span;
 use host::trace::TraceParent;
 use http::HeaderValue;
 use purchases::{Purchase, PurchaseId, Timestamp, UserId, Username};
@@ -42,13 +41,10 @@ pub struct Chosen {
 }
 
 /// Mailbox of the publish stage.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are the largest, and a box would be an allocation a purchase"
-)]
 pub enum PublishMsg {
-    /// Write this purchase and answer its ticket.
-    Publish(Chosen),
+    /// Write this purchase and answer its ticket. Boxed, as an order is: a mailbox moves what it
+    /// holds many times.
+    Publish(Box<Chosen>),
     /// Ask the broker whether it is there.
     Probe,
     /// What the broker said, or why it said nothing.
@@ -127,12 +123,8 @@ pub struct Unreachable(pub String);
 pub struct Origin {
     /// Trace context to be continued by whoever reads the record.
     pub trace: TraceParent,
-    /// What others note on that trace.
-    pub state: Option<Box<str>>,
     /// Id under which the request is found in logs.
     pub request_id: HeaderValue,
-    /// The sending, from here to the report; its place is the one to be continued.
-    pub sending: Span,
 }
 
 /// Where a purchase stands in the log.

@@ -15,15 +15,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 mod answer;
 mod buy;
 mod desk;
+mod front;
 mod headers;
-mod lines;
 mod pages;
 mod proxy;
 mod request;
 mod retry;
 mod routes;
 
-use lines::JoinedLines;
+use front::Front;
 
 pub use desk::{Bounds, Desk, Outlets};
 pub use request::{BuyRequest, Flaw, Invalid};
@@ -71,8 +71,8 @@ impl Stage for Intake {
         let server = self.door.server().await?;
         let closing = CancellationToken::new();
         self.open = Some(closing.clone().drop_guard());
-        let routes = routes::routes(Arc::clone(&self.desk), closing.clone());
-        let service = JoinedLines(warp::service(routes));
+        let others = warp::service(routes::routes(Arc::clone(&self.desk), closing.clone()));
+        let service = Front::new(Arc::clone(&self.desk), others);
         let within = self.drain_within;
         cx.spawn(async move { IntakeMsg::Ended(server.run(service, closing, within).await) });
         Ok(())

@@ -73,7 +73,7 @@ impl<L> Clone for PublisherArgs<L> {
 pub struct Publisher<L> {
     args: PublisherArgs<L>,
     open: Option<Open<L>>,
-    pacer: Pacer<Chosen>,
+    pacer: Pacer<Box<Chosen>>,
     next_probe: Option<Timer>,
     next_sweep: Option<Timer>,
     draining: bool,
@@ -102,7 +102,7 @@ impl<L: RecordLog> Publisher<L> {
         }
     }
 
-    fn publish(&mut self, chosen: Chosen, cx: &mut Cx<PublishMsg>) {
+    fn publish(&mut self, chosen: Box<Chosen>, cx: &mut Cx<PublishMsg>) {
         let Some(open) = &self.open else {
             return not_stored(chosen, "the Kafka producer is not open");
         };
@@ -115,7 +115,7 @@ impl<L: RecordLog> Publisher<L> {
         }
     }
 
-    fn hand_over(&self, lane: usize, chosen: Chosen) {
+    fn hand_over(&self, lane: usize, chosen: Box<Chosen>) {
         let Some(open) = &self.open else {
             return not_stored(chosen, "the Kafka producer is not open");
         };
@@ -126,27 +126,22 @@ impl<L: RecordLog> Publisher<L> {
             purchase,
             origin,
             ticket,
-        } = chosen;
+        } = *chosen;
         let id = purchase.id().to_hex();
-        let trace = origin.sending.place().unwrap_or(origin.trace).to_text();
-        let state = origin.state.as_deref().unwrap_or_default();
-        let headers: [(&str, &[u8]); 6] = [
-            (wire::PURCHASE_ID, &id),
-            (wire::TRACEPARENT, &trace),
-            (wire::REQUEST_ID, origin.request_id.as_bytes()),
-            (wire::CONTENT_TYPE, wire::JSON.as_bytes()),
-            (wire::SCHEMA_VERSION, wire::VERSION.as_bytes()),
-            (wire::TRACESTATE, state.as_bytes()),
-        ];
+        let trace = origin.trace.to_text();
         let to = Addressed {
             key: purchase.user_id().as_str(),
-            // The last one only where there is one.
-            headers: &headers[..headers.len() - usize::from(state.is_empty())],
+            headers: [
+                (wire::PURCHASE_ID, &id),
+                (wire::TRACEPARENT, &trace),
+                (wire::REQUEST_ID, origin.request_id.as_bytes()),
+                (wire::CONTENT_TYPE, wire::JSON.as_bytes()),
+                (wire::SCHEMA_VERSION, wire::VERSION.as_bytes()),
+            ],
         };
         let value = Bytes::from(wire::encode_value(&purchase));
-        let record = InFlight::new(ticket, value, Arc::clone(&self.args.metrics))
-            .on(open.lanes.enter(lane))
-            .told_by(origin.sending);
+        let record =
+            InFlight::new(ticket, value, Arc::clone(&self.args.metrics)).on(open.lanes.enter(lane));
         if let Err((why, record)) = open.log.append(&to, Box::new(record)) {
             record.not_stored(why);
         }
@@ -324,7 +319,6 @@ impl<L: RecordLog> Stage for Publisher<L> {
 
 const TOO_LATE: &str = "it waited for its turn for too long";
 
-fn not_stored(mut chosen: Chosen, why: &str) {
-    chosen.origin.sending.fail(why);
+fn not_stored(chosen: Box<Chosen>, why: &str) {
     chosen.ticket.answer(Err(Unsold::NotStored(why.to_owned())));
 }

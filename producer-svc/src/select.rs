@@ -42,9 +42,10 @@ impl ItemSelector {
 }
 
 impl Stage for ItemSelector {
-    type Msg = Order;
+    type Msg = Box<Order>;
 
-    async fn handle(&mut self, mut order: Order, _: &mut Cx<Order>) -> Result<(), Failure> {
+    async fn handle(&mut self, order: Box<Order>, _: &mut Cx<Box<Order>>) -> Result<(), Failure> {
+        let mut order = *order;
         let Choice { item, accepted } = self.choose(&mut order);
         let event = Event {
             username: order.username,
@@ -53,11 +54,11 @@ impl Stage for ItemSelector {
             price: item.price,
             timestamp: accepted,
         };
-        let chosen = Chosen {
+        let chosen = Box::new(Chosen {
             purchase: Purchase::new(order.id, event),
             origin: order.origin,
             ticket: order.ticket,
-        };
+        });
         if let Err(Undelivered(PublishMsg::Publish(chosen))) =
             self.publish.send(PublishMsg::Publish(chosen))
         {

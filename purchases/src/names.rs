@@ -34,6 +34,10 @@ fn check(text: &str) -> Result<&str, FieldError> {
     if trimmed.is_empty() {
         return Err(FieldError::Empty);
     }
+    // Most names: every byte is a character, and none of them a control character.
+    if trimmed.len() <= MAX_CHARS && trimmed.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Ok(trimmed);
+    }
     let mut length = 0;
     for character in trimmed.chars() {
         length += 1;

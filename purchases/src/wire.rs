@@ -15,8 +15,6 @@ use crate::Purchase;
 pub const PURCHASE_ID: &str = "purchase-id";
 /// Header: W3C trace context of the request that made the record.
 pub const TRACEPARENT: &str = "traceparent";
-/// Header: what others note on that trace, where somebody does.
-pub const TRACESTATE: &str = "tracestate";
 /// Header: id of the request that made the record.
 pub const REQUEST_ID: &str = "request-id";
 /// Header: media type of the value, [`JSON`].
@@ -76,7 +74,11 @@ pub fn encode_value(purchase: &Purchase) -> Vec<u8> {
 fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| byte == b'"' || byte == b'\\') {
+    // A look at all bytes at once; most texts have nothing to escape.
+    let escapes = rest
+        .iter()
+        .fold(false, |any, &byte| any | (byte == b'"') | (byte == b'\\'));
+    while escapes && let Some(at) = rest.iter().position(|&byte| byte == b'"' || byte == b'\\') {
         out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(&[b'\\', rest[at]]);
         rest = &rest[at + 1..];

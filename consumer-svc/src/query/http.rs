@@ -10,8 +10,7 @@ use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use actors::{Cost, Credits};
 use bytes::Bytes;
 use host::problem::{Invalid, Problem};
-use host::span::{Named, Span, SpanKind, Tracer};
-use host::trace::{Ids, RequestId, TRACEPARENT, TRACESTATE, TraceParent, X_REQUEST_ID};
+use host::trace::{Ids, RequestId, X_REQUEST_ID};
 use percent_encoding::percent_decode_str;
 use purchases::{Timestamp, UserId};
 use serde::Serialize;
@@ -45,19 +44,10 @@ pub struct Api<S> {
     pub health: Health,
     /// Request ids.
     pub ids: Ids,
-    /// Where spans begin.
-    pub tracer: Tracer,
     /// Statistics.
     pub stats: StatsApi,
     /// This service's version.
     pub version: &'static str,
-}
-
-/// By what a request is found again.
-struct Asked {
-    id: RequestId,
-    trace: TraceParent,
-    span: Span,
 }
 
 #[derive(Serialize)]
@@ -91,14 +81,14 @@ pub fn routes<S: HistoryStore>(
         warp::path::end()
             .and(request.clone())
             .then(async |method, headers, api: Arc<Api<S>>| {
-                api.answer("/", method, headers, async |_: &Asked| {
+                api.answer("/", method, headers, async |_: &_| {
                     Ok(json(StatusCode::OK, &root(api.version)))
                 })
                 .await
             });
     let health = warp::path!("health").and(request.clone()).then(
         async |method, headers, api: Arc<Api<S>>| {
-            api.answer("/health", method, headers, async |_: &Asked| {
+            api.answer("/health", method, headers, async |_: &_| {
                 Ok(api.health_view())
             })
             .await
@@ -109,18 +99,15 @@ pub fn routes<S: HistoryStore>(
         .and(request.clone())
         .then(
             async |user: String, query: String, method, headers, api: Arc<Api<S>>| {
-                api.answer(
-                    "/purchases/{user_id}",
-                    method,
-                    headers,
-                    async |asked: &Asked| api.history(&user, &query, asked).await,
-                )
+                api.answer("/purchases/{user_id}", method, headers, async |id: &_| {
+                    api.history(&user, &query, id).await
+                })
                 .await
             },
         );
     let figures = warp::path!("stats").and(request.clone()).then(
         async |method, headers, api: Arc<Api<S>>| {
-            api.answer("/stats", method, headers, async |_: &Asked| {
+            api.answer("/stats", method, headers, async |_: &_| {
                 let figures = api.stats.figures().await?;
                 let mut response = json_bytes(StatusCode::OK, figures.json.clone());
                 let no_store = HeaderValue::from_static("no-store");
@@ -135,7 +122,7 @@ pub fn routes<S: HistoryStore>(
             let stop = stop.clone();
             async move {
                 let wishes = headers.clone();
-                api.answer("/stats/stream", method, headers, async |_: &Asked| {
+                api.answer("/stats/stream", method, headers, async |_: &_| {
                     api.stats.stream(&wishes, stop).await
                 })
                 .await
@@ -143,7 +130,7 @@ pub fn routes<S: HistoryStore>(
         },
     );
     let rest = request.then(async |_, headers: HeaderMap, api: Arc<Api<S>>| {
-        api.answer("unmatched", Method::GET, headers, async |_: &Asked| {
+        api.answer("unmatched", Method::GET, headers, async |_: &_| {
             Err(Problem::not_found())
         })
         .await
@@ -168,37 +155,27 @@ impl<S: HistoryStore> Api<S> {
         route: &'static str,
         method: Method,
         headers: HeaderMap,
-        handle: impl AsyncFnOnce(&Asked) -> Result<Response, Problem>,
+        handle: impl AsyncFnOnce(&RequestId) -> Result<Response, Problem>,
     ) -> Response {
         let started = Instant::now();
-        let mut asked = self.asked((method.as_str(), route), &headers);
+        let id = self.ids.request(
+            headers
+                .get(X_REQUEST_ID)
+                .and_then(|value| value.to_str().ok()),
+        );
         let handled = match method {
-            Method::GET | Method::HEAD => handle(&asked).await,
+            Method::GET | Method::HEAD => handle(&id).await,
             _ => Err(Problem::method_not_allowed("GET, HEAD")),
         };
         let mut response =
-            handled.unwrap_or_else(|problem| problem.request_id(&asked.id).into_response());
-        if let Ok(id) = HeaderValue::try_from(asked.id.to_string()) {
+            handled.unwrap_or_else(|problem| problem.request_id(&id).into_response());
+        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
             response
                 .headers_mut()
                 .insert(HeaderName::from_static(X_REQUEST_ID), id);
         }
-        let status = response.status().as_u16();
-        metrics::request(route, status, started.elapsed());
-        asked.span.answered(status);
+        metrics::request(route, response.status().as_u16(), started.elapsed());
         response
-    }
-
-    fn asked(&self, (method, route): (&str, &'static str), headers: &HeaderMap) -> Asked {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let named = Named {
-            parent: text(TRACEPARENT),
-            state: text(TRACESTATE),
-        };
-        let (trace, mut span) = self.tracer.serve(&self.ids, named, (method, route));
-        span.set("http.route", route);
-        let id = self.ids.request(text(X_REQUEST_ID));
-        Asked { id, trace, span }
     }
 
     fn health_view(&self) -> Response {
@@ -221,22 +198,14 @@ impl<S: HistoryStore> Api<S> {
         )
     }
 
-    async fn history(&self, user: &str, query: &str, asked: &Asked) -> Result<Response, Problem> {
+    async fn history(&self, user: &str, query: &str, id: &RequestId) -> Result<Response, Problem> {
         let (user, page) = parse(user, query).map_err(Problem::validation)?;
         let credit = Cost { count: 1, bytes: 1 };
         let _credit = self
             .credits
             .try_take(credit)
             .map_err(|_| Problem::overloaded(RETRY_AFTER))?;
-        let mut reading = asked.span.child(SpanKind::Client, ("read", "history"));
-        reading.set("db.system.name", "mongodb");
-        let read = self.store.history(&user, &page).await;
-        if let Err(error) = &read {
-            reading.fail(&error.to_string());
-        }
-        drop(reading);
-        let (request_id, traceparent) = (&asked.id, asked.trace);
-        match read {
+        match self.store.history(&user, &page).await {
             Ok(Some(history)) => Ok(found(&history, page.limit)),
             Ok(None) => Err(Problem::new(
                 StatusCode::NOT_FOUND,
@@ -245,7 +214,7 @@ impl<S: HistoryStore> Api<S> {
                 format!("{user} has no purchases."),
             )),
             Err(StoreError::Unavailable(cause)) => {
-                warn!(%request_id, %traceparent, %cause, "history not available");
+                warn!(request_id = %id, %cause, "history not available");
                 let detail = "The history cannot be read at the moment. It is not lost.";
                 Err(Problem::unavailable(
                     "/problems/history-unavailable",
@@ -254,7 +223,7 @@ impl<S: HistoryStore> Api<S> {
                 ))
             }
             Err(StoreError::Malformed(cause)) => {
-                error!(%request_id, %traceparent, %cause, "history cannot be shown");
+                error!(request_id = %id, %cause, "history cannot be shown");
                 Err(Problem::internal())
             }
         }

@@ -8,7 +8,6 @@
 pub mod answer;
 pub mod bins;
 pub mod check;
-pub mod collector;
 pub mod documents;
 pub mod ground;
 pub mod http;

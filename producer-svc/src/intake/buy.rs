@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use actors::{Cost, Permit, Undelivered};
 use bytes::{Buf, Bytes};
-use futures_util::{Stream, StreamExt};
 use host::problem::{self, Problem};
-use host::span::{Span, SpanKind};
 use host::trace::TraceParent;
 use http::{HeaderValue, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Body;
 use purchases::PurchaseId;
 use warp::reply::Response;
 
@@ -40,18 +40,16 @@ const OUTCOME_UNKNOWN: &str = "/problems/outcome-unknown";
 /// Ids and time of the request.
 pub(super) struct Asked {
     pub(super) trace: TraceParent,
-    pub(super) state: Option<Box<str>>,
     pub(super) request_id: HeaderValue,
     pub(super) since: Instant,
-    pub(super) span: Span,
 }
 
 /// Buys.
-pub(super) async fn buy<B: Buf>(
+pub(super) async fn buy(
     desk: &Desk,
-    asked: &Asked,
+    asked: Asked,
     headers: BuyHeaders,
-    body: impl Stream<Item = Result<B, warp::Error>> + Send,
+    body: impl Body,
 ) -> Result<Response, Problem> {
     if !headers.json {
         return Err(Problem::unsupported_media_type("application/json"));
@@ -67,9 +65,11 @@ pub(super) async fn buy<B: Buf>(
         .transpose()
         .map_err(|reason| Problem::malformed(format!("Idempotency-Key {reason}.")))?;
     let body = read(body).await?;
-    let request = BuyRequest::parse(&body).map_err(invalid)?;
+    let (request, length) = (BuyRequest::parse(&body).map_err(invalid)?, body.len());
+    // Its buffer is the connection's, which wants it back.
+    drop(body);
     let keyed = key.map(|key| Keyed::new(&key, &request, asked.since));
-    let permit = match admitted(desk, body.len(), keyed.as_ref()).await {
+    let permit = match admitted(desk, length, keyed.as_ref()).await {
         Ok(permit) => permit,
         Err(told) => return told.map_err(|problem| *problem),
     };
@@ -84,21 +84,17 @@ pub(super) async fn buy<B: Buf>(
     };
     let (ticket, verdict) = Ticket::new(permit, asked.since);
     let ticket = ticket.claiming(claim);
-    let order = Order {
+    let order = Box::new(Order {
         id,
         username: request.username,
         user_id: request.user_id,
         accepted,
         origin: Origin {
             trace: asked.trace,
-            state: asked.state.clone(),
-            request_id: asked.request_id.clone(),
-            sending: asked
-                .span
-                .child(SpanKind::Producer, ("send", &desk.outlets.topic)),
+            request_id: asked.request_id,
         },
         ticket,
-    };
+    });
     if let Err(Undelivered(order)) = desk.outlets.select.send(order) {
         order.ticket.answer(Err(Unsold::NotStored(
             "item selection is being restarted".to_owned(),
@@ -109,7 +105,7 @@ pub(super) async fn buy<B: Buf>(
             StatusCode::CREATED,
             answer::accepted(id, &stored).into(),
         )),
-        Err(unsold) => Err(refusal(asked, id, keyed.is_some(), &unsold)),
+        Err(unsold) => Err(refusal(id, keyed.is_some(), &unsold)),
     }
 }
 
@@ -146,15 +142,17 @@ async fn admitted(desk: &Desk, length: usize, keyed: Option<&Keyed>) -> Result<P
 }
 
 /// The whole body, but no more than is allowed, whatever its declared length.
-async fn read<B: Buf>(
-    body: impl Stream<Item = Result<B, warp::Error>> + Send,
-) -> Result<Bytes, Problem> {
+async fn read(body: impl Body) -> Result<Bytes, Problem> {
     let all = async {
         let mut body = std::pin::pin!(body);
         let mut whole = Bytes::new();
-        while let Some(chunk) = body.next().await {
-            let mut chunk =
-                chunk.map_err(|_| Problem::malformed("The body could not be read to its end."))?;
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|_| Problem::malformed("The body could not be read to its end."))?;
+            // Trailers say nothing that is asked for.
+            let Ok(mut chunk) = frame.into_data() else {
+                continue;
+            };
             let size = whole.len() + chunk.remaining();
             if size > MAX_BODY {
                 return Err(Problem::too_large(MAX_BODY));
@@ -198,16 +196,15 @@ fn invalid(invalid: Invalid) -> Problem {
 }
 
 /// A retry is harmless where the first attempt stored nothing, or where both have the same key.
-fn refusal(asked: &Asked, id: PurchaseId, keyed: bool, unsold: &Unsold) -> Problem {
-    let (request_id, traceparent) = (asked.request_id.to_str().unwrap_or_default(), asked.trace);
+fn refusal(id: PurchaseId, keyed: bool, unsold: &Unsold) -> Problem {
     match unsold {
         Unsold::NotStored(why) => {
-            tracing::debug!(%id, request_id, %traceparent, why, "a purchase was not stored");
+            tracing::debug!(%id, why, "a purchase was not stored");
             let detail = "The event log did not take the purchase. Nothing was stored.";
             Problem::unavailable(KAFKA_UNAVAILABLE, detail, RETRY_AFTER)
         }
         Unsold::Unknown(why) => {
-            tracing::warn!(%id, request_id, %traceparent, why, keyed, "the outcome of a purchase is unknown");
+            tracing::warn!(%id, why, keyed, "the outcome of a purchase is unknown");
             let detail = if keyed {
                 "It is not known whether the purchase was stored. Send it again with the same \
                  Idempotency-Key: it will be stored once."

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actors::{Addr, Credits};
-use host::span::Tracer;
 use host::trace::Ids;
 use purchases::{IdSource, Timestamp};
 
@@ -21,11 +20,9 @@ use crate::shelf::Shelf;
 /// Where handlers send work.
 pub struct Outlets {
     /// Item selection.
-    pub select: Addr<Order>,
+    pub select: Addr<Box<Order>>,
     /// The way to consumer-svc.
     pub history: Addr<HistoryMsg>,
-    /// Topic that purchases end in, as their spans name it.
-    pub topic: String,
 }
 
 /// How much work is let in.
@@ -53,7 +50,6 @@ pub struct Desk {
     pub(super) pages: Pages,
     pub(super) purchase_ids: IdSource,
     pub(super) ids: Ids,
-    pub(super) tracer: Tracer,
 }
 
 impl Desk {
@@ -65,7 +61,7 @@ impl Desk {
         metrics: Arc<Metrics>,
         replays: Replays,
         shelf: Shelf,
-        (purchase_ids, ids, tracer): (IdSource, Ids, Tracer),
+        (purchase_ids, ids): (IdSource, Ids),
     ) -> Self {
         Self {
             outlets,
@@ -77,7 +73,6 @@ impl Desk {
             pages: Pages::new(shelf),
             purchase_ids,
             ids,
-            tracer,
         }
     }
 }

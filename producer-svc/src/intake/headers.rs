@@ -3,70 +3,37 @@
 //! In: header values from anybody. Out: what the handlers need to know of them. A value that is not
 //! readable as text is never taken for an absent one where that would change the request's meaning.
 
-use std::convert::Infallible;
-use std::str::FromStr;
-
-use host::span::Named;
-use host::trace::{TRACEPARENT, TRACESTATE, X_REQUEST_ID};
-use http::{HeaderValue, header};
+use host::trace::{TRACEPARENT, X_REQUEST_ID};
+use http::{HeaderMap, HeaderValue, header};
 use purchases::{IdempotencyKey, KeyError};
-use warp::Filter;
-
-/// A text header: `None` if absent, `unreadable` if it is not visible ASCII.
-fn header<T: FromStr + Send + 'static>(
-    name: &'static str,
-    unreadable: fn() -> Option<T>,
-) -> impl Filter<Extract = (Option<T>,), Error = Infallible> + Copy {
-    warp::header::optional::<T>(name)
-        .or(warp::any().map(unreadable))
-        .unify()
-}
-
-/// Implements a reading that cannot fail, as the filters want it.
-macro_rules! reads {
-    ($type:ty, $text:ident => $value:expr) => {
-        impl FromStr for $type {
-            type Err = Infallible;
-
-            fn from_str($text: &str) -> Result<Self, Infallible> {
-                Ok($value)
-            }
-        }
-    };
-}
 
 /// Ids that the client gave its request, unchecked.
-pub(super) struct ClientIds {
-    pub(super) request_id: Option<String>,
-    trace: Option<String>,
-    state: Option<String>,
+#[derive(Default)]
+pub(super) struct ClientIds<'a> {
+    pub(super) request_id: Option<&'a str>,
+    pub(super) trace: Option<&'a str>,
 }
 
-impl ClientIds {
-    /// The trace that the client names.
-    pub(super) fn named(&self) -> Named<'_> {
-        Named {
-            parent: self.trace.as_deref(),
-            state: self.state.as_deref(),
+impl<'a> ClientIds<'a> {
+    /// Reads them. What is no text is no id, and then the request gets one of ours.
+    pub(super) fn read(headers: &'a HeaderMap) -> Self {
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        Self {
+            request_id: text(X_REQUEST_ID),
+            trace: text(TRACEPARENT),
         }
     }
 }
 
-/// Reads the ids.
-pub(super) fn client_ids() -> impl Filter<Extract = (ClientIds,), Error = Infallible> + Copy {
-    header::<String>(X_REQUEST_ID, || None)
-        .and(header::<String>(TRACEPARENT, || None))
-        .and(header::<String>(TRACESTATE, || None))
-        .map(|request_id, trace, state| ClientIds {
-            request_id,
-            trace,
-            state,
-        })
-}
-
 /// What the headers of `POST /buy` say of its body and its retries.
+#[derive(Default)]
 pub(super) struct BuyHeaders {
-    /// Whether the body is declared to be JSON.
+    /// Whether the body is declared to be JSON. A missing type is none: it would let another site's
+    /// form reach us without a preflight.
     pub(super) json: bool,
     /// Declared length.
     pub(super) length: Option<u64>,
@@ -74,32 +41,39 @@ pub(super) struct BuyHeaders {
     pub(super) key: Option<Result<IdempotencyKey, KeyError>>,
 }
 
-struct IsJson(bool);
-struct Length(Option<u64>);
-struct Key(Result<IdempotencyKey, KeyError>);
+impl BuyHeaders {
+    /// Reads them, and the client's ids, in one walk: a request has few headers, and looking one up
+    /// costs more than passing it.
+    pub(super) fn read(headers: &HeaderMap) -> (Self, ClientIds<'_>) {
+        let (mut buy, mut ids) = (Self::default(), ClientIds::default());
+        for (name, value) in headers {
+            let text = value.to_str();
+            if name == header::CONTENT_TYPE {
+                buy.json = text.is_ok_and(is_json);
+            } else if name == header::CONTENT_LENGTH {
+                buy.length = text.ok().and_then(|length| length.parse().ok());
+            } else if name == IDEMPOTENCY_KEY {
+                buy.key = Some(match (&buy.key, text) {
+                    (None, Ok(key)) => IdempotencyKey::parse(key),
+                    // Several lines are a list, as the standard says, and a list is no key.
+                    (Some(_), _) | (None, Err(_)) => Err(KeyError::Character),
+                });
+            } else if name == X_REQUEST_ID {
+                ids.request_id = text.ok();
+            } else if name == TRACEPARENT {
+                ids.trace = text.ok();
+            }
+        }
+        (buy, ids)
+    }
+}
 
-reads!(IsJson, text => {
-    let media_type = text.split(';').next().unwrap_or_default().trim();
-    Self(media_type.eq_ignore_ascii_case("application/json"))
-});
-reads!(Length, text => Self(text.parse().ok()));
-reads!(Key, text => Self(IdempotencyKey::parse(text)));
+/// Name of the retry key's header.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Reads the headers of `POST /buy`.
-pub(super) fn buy_headers() -> impl Filter<Extract = (BuyHeaders,), Error = Infallible> + Copy {
-    header::<IsJson>("content-type", || None)
-        .and(header::<Length>("content-length", || None))
-        .and(header::<Key>("idempotency-key", || {
-            Some(Key(Err(KeyError::Character)))
-        }))
-        .map(
-            |json: Option<IsJson>, length: Option<Length>, key: Option<Key>| BuyHeaders {
-                // A missing type would let another site's form reach us without a preflight.
-                json: json.is_some_and(|json| json.0),
-                length: length.and_then(|length| length.0),
-                key: key.map(|key| key.0),
-            },
-        )
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
 }
 
 /// Whether one of the tags in `If-None-Match` is this one. Weak comparison, as the standard has it.
@@ -133,14 +107,25 @@ mod tests {
     }
 
     #[test]
+    fn two_retry_keys_are_no_retry_key() {
+        let mut headers = HeaderMap::new();
+        assert!(BuyHeaders::read(&headers).0.key.is_none());
+        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("one"));
+        assert!(matches!(BuyHeaders::read(&headers).0.key, Some(Ok(_))));
+        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("one"));
+        assert!(matches!(BuyHeaders::read(&headers).0.key, Some(Err(_))));
+    }
+
+    #[test]
     fn only_json_is_json() {
-        let is = |text: &str| text.parse::<IsJson>().is_ok_and(|json| json.0);
-        assert!(is("application/json") && is("Application/JSON; charset=utf-8"));
-        assert!(
-            !is("text/plain")
-                && !is("application/jsonp")
-                && !is("")
-                && !is("application/problem+json")
-        );
+        assert!(is_json("application/json") && is_json("Application/JSON; charset=utf-8"));
+        for other in [
+            "text/plain",
+            "application/jsonp",
+            "",
+            "application/problem+json",
+        ] {
+            assert!(!is_json(other), "{other}");
+        }
     }
 }

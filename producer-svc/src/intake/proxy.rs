@@ -6,15 +6,13 @@
 use actors::{Cost, Credits, Reply, Undelivered};
 use futures_util::StreamExt;
 use host::problem::Problem;
-use host::span::SpanKind;
-use host::trace::{TRACEPARENT, TRACESTATE, TraceParent, X_REQUEST_ID};
+use host::trace::{TRACEPARENT, TraceParent, X_REQUEST_ID};
 use http::{HeaderMap, HeaderValue, Method};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use warp::Reply as _;
 use warp::reply::Response;
 
-use super::buy::Asked;
 use super::desk::Desk;
 use super::headers::PASSED_ON;
 use crate::flow::{Ask, HistoryMsg};
@@ -30,8 +28,8 @@ pub(super) struct Question<'a> {
     pub(super) path: String,
     pub(super) query: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
-    pub(super) route: &'static str,
-    pub(super) asked: &'a Asked,
+    pub(super) trace: TraceParent,
+    pub(super) request_id: HeaderValue,
     /// Whether the answer is meant never to end; it then ends with `closing`.
     pub(super) endless: bool,
 }
@@ -51,21 +49,14 @@ pub(super) async fn pass_on(
         .take(Cost { count: 1, bytes: 1 }, desk.bounds.max_wait)
         .await;
     let permit = permit.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
-    let (endless, asked) = (question.endless, question.asked);
-    let name = (question.method.as_str(), question.route);
-    let mut asking = asked.span.child(SpanKind::Client, name);
-    let trace = asking.place().unwrap_or(asked.trace);
+    let endless = question.endless;
     let (reply, fetched) = Reply::channel();
     let ask = HistoryMsg::Fetch {
-        ask: ask(question, trace),
+        ask: ask(question),
         permit,
         reply,
     };
-    let mut unavailable = |why: &str| {
-        asking.fail(why);
-        let request_id = asked.request_id.to_str().unwrap_or_default();
-        let traceparent = asked.trace;
-        tracing::debug!(request_id, %traceparent, why, "a question was not answered");
+    let unavailable = || {
         let detail =
             "The management service does not answer. This says nothing about what is stored.";
         Problem::unavailable(HISTORY_UNAVAILABLE, detail, RETRY_AFTER)
@@ -73,14 +64,12 @@ pub(super) async fn pass_on(
     desk.outlets
         .history
         .send(ask)
-        .map_err(|Undelivered(_)| unavailable("the history stage is being replaced"))?;
-    let fetched = match fetched.await {
-        Ok(Ok(fetched)) => fetched,
-        Ok(Err(why)) => return Err(unavailable(&why.to_string())),
-        Err(_) => return Err(unavailable("the question was lost")),
-    };
-    asking.answered(fetched.status.as_u16());
-    drop(asking);
+        .map_err(|Undelivered(_)| unavailable())?;
+    let fetched = fetched
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(unavailable)?;
     let mut response = if endless {
         let ended = closing.clone().cancelled_owned();
         warp::reply::stream(fetched.body.take_until(ended)).into_response()
@@ -92,20 +81,16 @@ pub(super) async fn pass_on(
     Ok(response)
 }
 
-fn ask(question: Question<'_>, trace: TraceParent) -> Ask {
-    let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 3);
+fn ask(question: Question<'_>) -> Ask {
+    let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 2);
     for name in &PASSED_ON {
         if let Some(value) = question.headers.get(name) {
             headers.insert(name, value.clone());
         }
     }
-    headers.insert(X_REQUEST_ID, question.asked.request_id.clone());
-    if let Ok(trace) = HeaderValue::from_bytes(&trace.to_text()) {
+    headers.insert(X_REQUEST_ID, question.request_id);
+    if let Ok(trace) = HeaderValue::from_bytes(&question.trace.to_text()) {
         headers.insert(TRACEPARENT, trace);
-    }
-    let state = question.asked.state.as_deref().map(HeaderValue::from_str);
-    if let Some(Ok(state)) = state {
-        headers.insert(TRACESTATE, state);
     }
     let path = match question.query {
         Some(query) => format!("{}?{query}", question.path),

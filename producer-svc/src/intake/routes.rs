@@ -8,19 +8,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Buf;
-use futures_util::Stream;
 use host::problem::Problem;
-use host::trace::{X_REQUEST_ID, trace_state};
+use host::trace::X_REQUEST_ID;
 use http::header::{ALLOW, HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
 use warp::reply::Response;
 
 use super::buy::{self, Asked};
 use super::desk::{Desk, now};
-use super::headers::{BuyHeaders, ClientIds, buy_headers, client_ids};
+use super::headers::{BuyHeaders, ClientIds};
 use super::pages;
 use super::proxy::{self, Question};
 use crate::metrics::{Metrics, Route};
@@ -52,34 +51,21 @@ impl Target {
     }
 }
 
-/// All routes. `closing` ends answers that would never end by themselves.
+/// All routes but that of a purchase, which is `front.rs`'s. `closing` ends answers that would never
+/// end by themselves.
 pub(super) fn routes(
     desk: Arc<Desk>,
     closing: CancellationToken,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
-    // First and unboxed: it is the one that has to be fast.
-    let buying = Arc::clone(&desk);
-    let buy = below_api()
-        .and(warp::path("buy"))
-        .and(warp::path::end())
-        .and(warp::method())
-        .and(client_ids())
-        .and(buy_headers())
-        .and(warp::body::stream())
-        .then(move |method, ids, headers, body| {
-            answer_buy(Arc::clone(&buying), method, ids, headers, body)
-        });
-    let others = below_api()
+    below_api()
         .and(target())
         .and(warp::method())
-        .and(client_ids())
         .and(query())
         .and(warp::header::headers_cloned())
-        .then(move |target, method, ids, query, headers| {
+        .then(move |target, method, query, headers| {
             let (desk, closing) = (Arc::clone(&desk), closing.clone());
-            async move { answer_other(&desk, &closing, target, method, ids, query, headers).await }
-        });
-    buy.or(others).unify()
+            async move { answer_other(&desk, &closing, target, method, query, headers).await }
+        })
 }
 
 /// The ingress may pass `/api` on or strip it.
@@ -128,41 +114,33 @@ fn query() -> impl Filter<Extract = (Option<String>,), Error = Infallible> + Cop
 }
 
 /// The ids of a request and the time it came.
-fn asked(desk: &Desk, ids: &ClientIds, route: Route, method: &Method) -> Asked {
-    let request_id = desk.ids.request(ids.request_id.as_deref()).to_string();
-    let (named, name) = (ids.named(), (method.as_str(), route.label()));
-    let (trace, mut span) = desk.tracer.serve(&desk.ids, named, name);
-    span.set("http.route", route.label());
+fn asked(desk: &Desk, ids: &ClientIds<'_>) -> Asked {
     Asked {
-        trace,
-        // Without a trace of theirs it would be a note on nothing.
-        state: named
-            .state
-            .filter(|_| named.parent.is_some())
-            .and_then(trace_state),
-        request_id: HeaderValue::try_from(request_id)
-            .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+        trace: desk.ids.trace(ids.trace),
+        request_id: desk.ids.request(ids.request_id).to_header(),
         since: Instant::now(),
-        span,
     }
 }
 
-async fn answer_buy<B: Buf>(
+/// Whatever is asked of `/buy`.
+pub(super) async fn answer_buy(
     desk: Arc<Desk>,
-    method: Method,
-    ids: ClientIds,
-    headers: BuyHeaders,
-    body: impl Stream<Item = Result<B, warp::Error>> + Send,
-) -> Response {
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
     const ALLOWED: &str = "POST, OPTIONS";
-    let asked = asked(&desk, &ids, Route::Buy, &method);
-    let counted = Counted::begin(&desk.metrics, Route::Buy, asked);
+    let (head, body) = request.into_parts();
+    let (headers, ids) = BuyHeaders::read(&head.headers);
+    let asked = asked(&desk, &ids);
+    let counted = Counted::begin(&desk.metrics, Route::Buy, &asked);
+    let method = head.method.clone();
+    // The buffer behind them is the connection's, which wants it back for the next request.
+    drop(head);
     let result = match method {
-        Method::POST => buy::buy(&desk, &counted.asked, headers, body).await,
+        Method::POST => buy::buy(&desk, asked, headers, body).await,
         Method::OPTIONS => Ok(options(ALLOWED)),
         _ => Err(Problem::method_not_allowed(ALLOWED)),
     };
-    counted.end(result)
+    Ok(counted.end(result))
 }
 
 async fn answer_other(
@@ -170,14 +148,12 @@ async fn answer_other(
     closing: &CancellationToken,
     target: Target,
     method: Method,
-    ids: ClientIds,
     query: Option<String>,
     headers: HeaderMap,
 ) -> Response {
     const ALLOWED: &str = "GET, HEAD, OPTIONS";
-    let route = target.route();
-    let asked = asked(desk, &ids, route, &method);
-    let counted = Counted::begin(&desk.metrics, route, asked);
+    let asked = asked(desk, &ClientIds::read(&headers));
+    let counted = Counted::begin(&desk.metrics, target.route(), &asked);
     let result = match (target, method) {
         (Target::Nothing, _) => Err(Problem::not_found()),
         (_, Method::OPTIONS) => Ok(options(ALLOWED)),
@@ -188,8 +164,8 @@ async fn answer_other(
                 path,
                 query: query.as_deref(),
                 headers: &headers,
-                route: route.label(),
-                asked: &counted.asked,
+                trace: asked.trace,
+                request_id: asked.request_id,
                 endless,
             };
             match target {
@@ -228,17 +204,19 @@ fn options(allowed: &'static str) -> Response {
 struct Counted<'a> {
     metrics: &'a Metrics,
     route: Route,
-    asked: Asked,
+    request_id: HeaderValue,
+    since: Instant,
     open: bool,
 }
 
 impl<'a> Counted<'a> {
-    fn begin(metrics: &'a Metrics, route: Route, asked: Asked) -> Self {
+    fn begin(metrics: &'a Metrics, route: Route, asked: &Asked) -> Self {
         metrics.begun();
         Self {
             metrics,
             route,
-            asked,
+            request_id: asked.request_id.clone(),
+            since: asked.since,
             open: true,
         }
     }
@@ -246,15 +224,15 @@ impl<'a> Counted<'a> {
     fn end(mut self, result: Result<Response, Problem>) -> Response {
         let mut response = result.unwrap_or_else(|problem| {
             problem
-                .request_id(self.asked.request_id.to_str().unwrap_or_default())
+                .request_id(self.request_id.to_str().unwrap_or_default())
                 .into_response()
         });
         self.open = false;
-        let (status, took) = (response.status().as_u16(), self.asked.since.elapsed());
-        self.metrics.answered(self.route, status, took);
-        self.asked.span.answered(status);
-        let request_id = self.asked.request_id.clone();
-        response.headers_mut().insert(X_REQUEST_ID, request_id);
+        self.metrics
+            .answered(self.route, response.status().as_u16(), self.since.elapsed());
+        response
+            .headers_mut()
+            .insert(X_REQUEST_ID, self.request_id.clone());
         response
     }
 }
@@ -262,7 +240,6 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         if self.open {
-            self.asked.span.fail("the client went away");
             self.metrics.abandoned();
         }
     }

@@ -18,5 +18,4 @@ mod producer_killed;
 mod rebalance;
 mod retries;
 mod statistics;
-mod traced;
 mod twenty_thousand;
