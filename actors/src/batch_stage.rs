@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::{BatchLimits, Batcher, Cx, Failure, Stage, Timer};
+use crate::batch::Batcher;
+use crate::{BatchLimits, Cx, Failure, Stage, Timer};
 
 /// Where batches go. It settles the receipts in them itself; what it drops counts as failed.
 pub trait BatchSink<T>: Send + Sync + 'static {

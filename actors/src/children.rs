@@ -1,5 +1,6 @@
 //! Children that come and go. In: specifications and ids. Out: incarnations that are up, or really gone.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +71,8 @@ pub enum StopOutcome {
 #[derive(Default)]
 struct Shared {
     supervisor: ArcSwapOption<ActorRef<SupMsg>>,
-    ids: Mutex<Vec<String>>,
+    /// By the number their supervisor gave them, which is the order of their start.
+    ids: Mutex<BTreeMap<u64, Arc<str>>>,
     drained: AtomicBool,
 }
 
@@ -115,10 +117,11 @@ impl Children {
     /// # Errors
     /// [`StartError`]; a second start under a living id is [`StartError::AlreadyThere`].
     pub async fn start(&self, child: ChildSpec) -> Result<Epoch, StartError> {
-        child.check("")?;
+        // Where its supervisor stands in the tree is known to nobody here.
+        child.check("(dynamic)")?;
         let (reply, answer) = Reply::channel();
         self.tell(SupMsg::Insert {
-            child: Box::new(child),
+            child: Arc::new(child),
             reply,
         })
         .ok_or_else(|| self.not_running())?;
@@ -145,7 +148,8 @@ impl Children {
 
     /// The ids that are taken, in the order of their start.
     pub fn ids(&self) -> Vec<String> {
-        lock(&self.shared.ids).clone()
+        let ids = lock(&self.shared.ids);
+        ids.values().map(|id| id.to_string()).collect()
     }
 
     fn not_running(&self) -> StartError {
@@ -170,6 +174,11 @@ impl Children {
             .is_some()
     }
 
+    #[cfg(feature = "testkit")]
+    pub(crate) fn panic_supervisor(&self) -> bool {
+        self.tell(SupMsg::Panic).is_some()
+    }
+
     /// A supervisor takes the handle. Refused while another one has it.
     pub(crate) fn take(&self, supervisor: &Arc<ActorRef<SupMsg>>) -> bool {
         let none = &None::<Arc<ActorRef<SupMsg>>>;
@@ -191,12 +200,12 @@ impl Children {
         self.shared.drained.store(drained, Ordering::Release);
     }
 
-    pub(crate) fn came(&self, id: &str) {
-        lock(&self.shared.ids).push(id.to_owned());
+    pub(crate) fn came(&self, key: u64, id: &Arc<str>) {
+        lock(&self.shared.ids).insert(key, Arc::clone(id));
     }
 
-    pub(crate) fn went(&self, id: &str) {
-        lock(&self.shared.ids).retain(|known| known != id);
+    pub(crate) fn went(&self, key: u64) {
+        lock(&self.shared.ids).remove(&key);
     }
 }
 

@@ -45,7 +45,7 @@ impl Credits {
     /// If a part of the limit is zero: nothing could ever be taken.
     pub fn new(name: impl Into<String>, limit: Cost) -> Self {
         let name = name.into();
-        check(&name, limit);
+        Self::check(&name, limit);
         let inner = Arc::new(Inner {
             name,
             gate: Gate::new(limit),
@@ -87,7 +87,7 @@ impl Credits {
     /// # Panics
     /// If a part of the limit is zero.
     pub fn resize(&self, limit: Cost) {
-        check(&self.inner.name, limit);
+        Self::check(&self.inner.name, limit);
         self.inner.gate.resize(limit);
     }
 
@@ -117,11 +117,21 @@ impl Credits {
         &self.inner.name
     }
 
+    /// # Panics
+    /// If a part of the limit is zero.
+    pub(crate) fn check(name: &str, limit: Cost) {
+        assert!(
+            limit.count > 0 && limit.bytes > 0,
+            "credits `{name}` with a limit of {limit} could never be taken: both parts must be at least 1"
+        );
+    }
+
     fn permit(&self, cost: Cost, generation: ledger::Generation) -> Permit {
         Permit {
             account: Arc::clone(&self.inner),
             cost,
             generation,
+            reclaimed: sync::AtomicBool::new(false),
         }
     }
 }
@@ -134,13 +144,6 @@ impl fmt::Debug for Credits {
             .field("limit", &self.limit())
             .finish()
     }
-}
-
-fn check(name: &str, limit: Cost) {
-    assert!(
-        limit.count > 0 && limit.bytes > 0,
-        "credits `{name}` with a limit of {limit} could never be taken: both parts must be at least 1"
-    );
 }
 
 /// An account as the gauges hold it: they do not keep it alive.
@@ -159,17 +162,31 @@ pub struct Permit {
     account: Arc<Inner>,
     cost: Cost,
     generation: ledger::Generation,
+    /// Given back already, although somebody still holds it.
+    reclaimed: sync::AtomicBool,
 }
 
 impl Permit {
     /// Splits a part off, to be returned on its own. `None` if the part is larger than the permit.
     pub fn split(&mut self, part: Cost) -> Option<Self> {
+        if *self.reclaimed.get_mut() {
+            return None;
+        }
         self.cost = self.cost.minus(part)?;
         Some(Self {
             account: Arc::clone(&self.account),
             cost: part,
             generation: self.generation,
+            reclaimed: sync::AtomicBool::new(false),
         })
+    }
+
+    /// Gives it back now, for somebody who is gone and whose work still holds it. Its drop then
+    /// gives back nothing.
+    pub(crate) fn reclaim(&self) {
+        if !self.reclaimed.swap(true, sync::Ordering::AcqRel) {
+            self.account.gate.give_back(self.cost, self.generation);
+        }
     }
 
     /// What it stands for.
@@ -180,7 +197,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.account.gate.give_back(self.cost, self.generation);
+        self.reclaim();
     }
 }
 

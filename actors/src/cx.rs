@@ -18,14 +18,19 @@ use crate::{Addr, Epoch};
 /// The result of an owned task, or the text of its panic.
 pub(crate) type Done<M> = Result<M, String>;
 
+type Results<M> = (
+    mpsc::UnboundedSender<Done<M>>,
+    mpsc::UnboundedReceiver<Done<M>>,
+);
+
 /// The hands of a stage, given to every callback.
 pub struct Cx<M> {
     addr: Addr<M>,
     pub(crate) me: Arc<Incarnation<M>>,
     epoch: Epoch,
     pub(crate) node: Arc<Node>,
-    done_in: mpsc::UnboundedSender<Done<M>>,
-    done_out: mpsc::UnboundedReceiver<Done<M>>,
+    /// Where results come in; made with the first owned task, since many actors never have one.
+    done: Option<Results<M>>,
     in_flight: usize,
     pub(crate) finishing: bool,
 }
@@ -60,14 +65,12 @@ impl<M: Send + 'static> Cx<M> {
         epoch: Epoch,
         node: Arc<Node>,
     ) -> Self {
-        let (done_in, done_out) = mpsc::unbounded_channel();
         Self {
             addr,
             me,
             epoch,
             node,
-            done_in,
-            done_out,
+            done: None,
             in_flight: 0,
             finishing: false,
         }
@@ -111,7 +114,8 @@ impl<M: Send + 'static> Cx<M> {
 
     fn begin(&mut self) -> (mpsc::UnboundedSender<Done<M>>, Arc<Incarnation<M>>) {
         self.count(self.in_flight + 1);
-        (self.done_in.clone(), Arc::clone(&self.me))
+        let (done_in, _) = self.done.get_or_insert_with(mpsc::unbounded_channel);
+        (done_in.clone(), Arc::clone(&self.me))
     }
 
     /// A finished result, if there is one.
@@ -119,7 +123,7 @@ impl<M: Send + 'static> Cx<M> {
         if self.in_flight == 0 {
             return None;
         }
-        let done = self.done_out.try_recv().ok()?;
+        let done = self.done.as_mut()?.1.try_recv().ok()?;
         self.count(self.in_flight - 1);
         Some(done)
     }
@@ -129,7 +133,7 @@ impl<M: Send + 'static> Cx<M> {
         if self.in_flight == 0 {
             return None;
         }
-        let done = self.done_out.recv().await?;
+        let done = self.done.as_mut()?.1.recv().await?;
         self.count(self.in_flight - 1);
         Some(done)
     }

@@ -73,7 +73,7 @@ mod tree;
 mod watch;
 
 pub use addr::{Addr, AskError, Undelivered};
-pub use batch::{BatchLimits, Batcher};
+pub use batch::BatchLimits;
 pub use batch_stage::{BatchMsg, BatchSink, BatchStage};
 pub use children::{Children, StartError, StopError, StopOutcome};
 pub use credits::{Cost, Credits, Permit, Refused};
@@ -81,9 +81,7 @@ pub use cx::{Cx, Timer};
 pub use epoch::Epoch;
 pub use event::Event;
 pub use exit::{Exit, Failure};
-pub use pipeline::{
-    Failed, Fate, Flow, Passed, Pipeline, Pulled, Sink, Source, Step, Unusable, Verdict,
-};
+pub use pipeline::{Failed, Fate, Flow, Passed, Pipeline, Pulled, Sink, Source, Step, Unusable};
 pub use rate::Rate;
 pub use receipt::{Delivery, Origin, Outcome, Outlet, Position, Receipt, Settle, Settled};
 pub use reply::{Dropped, Reply};
@@ -92,5 +90,5 @@ pub use spec::{ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec};
 pub use stage::Stage;
 pub use system::{DrainReport, Laggard, Overrun, System, SystemHandle};
 pub use track::{TrackError, Tracker};
-pub use tree::{Kind, State, Tree};
+pub use tree::{Account, Kind, State, Tree};
 pub use watch::{Pulse, Watch};

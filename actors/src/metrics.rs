@@ -34,6 +34,7 @@ const IN_FLIGHT: &str = "actors_in_flight";
 const CREDITS_IN_USE: &str = "credits_in_use";
 const CREDITS_LIMIT: &str = "credits_limit";
 const SETTLED: &str = "receipts_settled_total";
+const FENCED: &str = "receipts_fenced_total";
 
 /// In the order of [`OUTCOMES`], which is that of the variants of [`Outcome`].
 static SETTLED_TOTALS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
@@ -42,6 +43,8 @@ const OUTCOMES: [(Outcome, &str); 3] = [
     (Outcome::DeadLettered, "dead_lettered"),
     (Outcome::Failed, "failed"),
 ];
+/// Over all pipelines of the process.
+static FENCED_TOTAL: AtomicU64 = AtomicU64::new(0);
 static CREDITS: Mutex<Vec<WeakCredits>> = Mutex::new(Vec::new());
 
 /// Makes an account known to the gauges.
@@ -56,15 +59,24 @@ pub(crate) fn watch_credits(credits: &WeakCredits) {
 
 /// Counts settlements.
 pub(crate) fn settled<C>(batch: &[Settled<C>]) {
-    let mut new = [0; 3];
+    // Counted in registers: a table indexed by the outcome would wait for itself in memory.
+    let (mut stored, mut dead_lettered) = (0u64, 0u64);
     for settled in batch {
-        new[settled.outcome as usize] += 1;
+        stored += u64::from(settled.outcome == Outcome::Stored);
+        dead_lettered += u64::from(settled.outcome == Outcome::DeadLettered);
     }
+    let failed = batch.len() as u64 - stored - dead_lettered;
+    let new = [stored, dead_lettered, failed];
     for (total, new) in SETTLED_TOTALS.iter().zip(new) {
         if new > 0 {
             total.fetch_add(new, Ordering::Relaxed);
         }
     }
+}
+
+/// Counts settlements that came too late to matter.
+pub(crate) fn fenced(count: u64) {
+    FENCED_TOTAL.fetch_add(count, Ordering::Relaxed);
 }
 
 /// The handling time of the actor at a path, from the recorder of the moment.
@@ -148,6 +160,10 @@ impl Publisher {
         describe_gauge!(CREDITS_IN_USE, "Credits taken, by account and unit.");
         describe_gauge!(CREDITS_LIMIT, "Credits there are, by account and unit.");
         describe_counter!(SETTLED, "Deliveries settled, by outcome.");
+        describe_counter!(
+            FENCED,
+            "Settlements in pipelines that came after their lane had gone on without them."
+        );
     }
 
     /// Carries everything over.
@@ -214,4 +230,5 @@ fn publish_settled() {
         let total = SETTLED_TOTALS[outcome as usize].load(Ordering::Relaxed);
         counter!(SETTLED, "outcome" => name).absolute(total);
     }
+    counter!(FENCED).absolute(FENCED_TOTAL.load(Ordering::Relaxed));
 }

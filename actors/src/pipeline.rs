@@ -8,6 +8,7 @@
 
 mod book;
 mod build;
+mod decide;
 mod flow;
 mod lane;
 mod ports;
@@ -20,12 +21,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 pub use flow::Flow;
-pub use ports::{Failed, Fate, Passed, Pulled, Sink, Source, Step, Unusable, Verdict};
+pub use ports::{Failed, Fate, Passed, Pulled, Sink, Source, Step, Unusable};
 
 use crate::rate::Bucket;
 use crate::sync::{Mutex, lock};
@@ -49,7 +51,6 @@ struct Work<V, N: 'static> {
 type Steps<I, O> = Arc<dyn Fn(&I) -> Step<O> + Send + Sync>;
 type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 type HandlerFn<I, O> = dyn Fn(Failed<I, O>) -> Answer + Send + Sync;
-type Handler<I, O> = Arc<HandlerFn<I, O>>;
 type Key<I> = Arc<dyn Fn(&I) -> u64 + Send + Sync>;
 
 /// What all lanes of a pipeline share.
@@ -62,6 +63,7 @@ struct Shared<I, N: 'static> {
     paused: watch::Sender<bool>,
     bucket: Mutex<Bucket>,
     quiet: Option<Duration>,
+    fenced: Arc<AtomicU64>,
 }
 
 impl<I, N> Shared<I, N> {
@@ -187,7 +189,16 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
         lock(&self.shared.bucket).set(rate, tokio::time::Instant::now().into_std());
     }
 
-    /// The room there is for records under way; may be resized.
+    /// How many settlements came after their lane had gone on without them: of a lane that was
+    /// restarted, or given up by its [`close`](Self::close), while its records were still under way.
+    /// They changed nothing, and those records are delivered again. Summed over all pipelines of the
+    /// process it is the metric `receipts_fenced_total`.
+    pub fn fenced(&self) -> u64 {
+        self.shared.fenced.load(Ordering::Relaxed)
+    }
+
+    /// The room there is for records under way; may be resized. What a lane that ended leaves under
+    /// way does not count any more.
     pub fn credits(&self) -> &Credits {
         &self.shared.credits
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// A limit on the flow: `per_second` on average, and up to `burst` at once after a quiet time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// Records in a second; above zero.
+    /// Records in a second, on average; above zero.
     pub per_second: f64,
     /// Records that may pass at once; at least 1.
     pub burst: usize,
@@ -57,7 +57,7 @@ impl Bucket {
         if self.tokens >= 0.0 {
             Duration::ZERO
         } else {
-            Duration::from_secs_f64(-self.tokens / rate.per_second)
+            Duration::try_from_secs_f64(-self.tokens / rate.per_second).unwrap_or(Duration::MAX)
         }
     }
 

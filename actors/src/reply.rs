@@ -23,7 +23,10 @@ impl<R> Reply<R> {
         (Self { to }, async move { from.await.map_err(|_| Dropped) })
     }
 
-    /// Answers. Gives the answer back if nobody waits for it any more.
+    /// Answers.
+    ///
+    /// # Errors
+    /// The answer itself, if nobody waits for it any more.
     pub fn send(self, answer: R) -> Result<(), R> {
         self.to.send(answer)
     }

@@ -5,6 +5,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// What no clock may be asked to add: far from its end, and longer than anybody waits.
+const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 /// How many restarts a supervisor performs before it gives up: the default is 5 within 30 s.
 ///
 /// The limits of nested supervisors multiply: a root with 3 over a child with 5 sees up to 15
@@ -57,6 +60,9 @@ impl Backoff {
     pub(crate) fn flaw(&self) -> Option<&'static str> {
         if self.min > self.max {
             return Some("Backoff::min is longer than Backoff::max");
+        }
+        if self.max > CENTURY {
+            return Some("Backoff::max is longer than a hundred years");
         }
         if !(0.0..=1.0).contains(&self.jitter) {
             return Some("Backoff::jitter is not between 0.0 and 1.0");

@@ -13,9 +13,9 @@ use crate::guard::catch_now;
 use crate::lifeline::Launch;
 use crate::stage_actor;
 use crate::supervisor::machine::Policy;
-use crate::tree::Kind;
+use crate::tree::{DepthFn, Kind};
 use crate::watch::Watch;
-use crate::{Addr, Epoch, Exit, Stage, StartError, supervisor};
+use crate::{Addr, Credits, Epoch, Exit, Stage, StartError, supervisor};
 pub use group::SupervisorSpec;
 
 /// Who is restarted together with a failed child.
@@ -61,7 +61,7 @@ type Birth = Pin<Box<dyn Future<Output = ()> + Send>>;
 enum Role {
     Stage {
         start: Arc<dyn Fn(Launch) -> Birth + Send + Sync>,
-        depth: Arc<dyn Fn() -> usize + Send + Sync>,
+        depth: Arc<DepthFn>,
     },
     Supervisor(Arc<SupervisorSpec>),
 }
@@ -69,13 +69,14 @@ enum Role {
 /// How to start, restart and stop one child.
 #[derive(Clone)]
 pub struct ChildSpec {
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     role: Role,
     restart: Restart,
     shutdown: Shutdown,
     start_within: Option<Duration>,
     vital: bool,
     pub(crate) watch: Option<Watch>,
+    pub(crate) credits: Vec<Credits>,
 }
 
 impl ChildSpec {
@@ -106,13 +107,14 @@ impl ChildSpec {
             depth: Arc::new(move || mailbox.depth()),
         };
         Self {
-            id: id.into(),
+            id: id.into().into(),
             role,
             restart: Restart::Permanent,
             shutdown: Shutdown::Drain(PATIENCE),
             start_within: None,
             vital: false,
             watch: None,
+            credits: Vec::new(),
         }
     }
 
@@ -121,13 +123,14 @@ impl ChildSpec {
     pub fn supervisor(id: impl Into<String>, spec: SupervisorSpec) -> Self {
         let role = Role::Supervisor(Arc::new(spec));
         Self {
-            id: id.into(),
+            id: id.into().into(),
             role,
             restart: Restart::Permanent,
             shutdown: Shutdown::Infinity,
             start_within: None,
             vital: false,
             watch: None,
+            credits: Vec::new(),
         }
     }
 
@@ -164,6 +167,15 @@ impl ChildSpec {
         self
     }
 
+    /// Shows an account of credits at this place in the live tree: what senders take of it is the
+    /// room that this child serves. May be called for several accounts.
+    ///
+    /// It is for looking at alone; taking and giving back is between senders and receipts.
+    pub fn credits(mut self, credits: &Credits) -> Self {
+        self.credits.push(credits.clone());
+        self
+    }
+
     /// Its id, unique among its siblings.
     pub fn id(&self) -> &str {
         &self.id
@@ -188,12 +200,9 @@ impl ChildSpec {
         }
     }
 
-    pub(crate) fn depth(&self) -> Option<Box<dyn Fn() -> usize + Send + Sync>> {
+    pub(crate) fn depth(&self) -> Option<Arc<DepthFn>> {
         match &self.role {
-            Role::Stage { depth, .. } => {
-                let depth = Arc::clone(depth);
-                Some(Box::new(move || depth()))
-            }
+            Role::Stage { depth, .. } => Some(Arc::clone(depth)),
             Role::Supervisor(_) => None,
         }
     }

@@ -40,7 +40,8 @@ struct State<S: Stage> {
     /// Present until dropped; dropped before everything else.
     stage: Option<S>,
     cx: Cx<S::Msg>,
-    seconds: Histogram,
+    /// Present from the first message on: many actors live and end without one.
+    seconds: Option<Histogram>,
     handled: u64,
     draining: bool,
     /// Last, so that the supervisor hears of the end when there is nothing left.
@@ -98,7 +99,10 @@ impl<S: Stage> State<S> {
             .store(stats.handled.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         stats.busy.store(false, Ordering::Relaxed);
         if let Some(clock) = clock {
-            self.seconds.record(clock.elapsed().as_secs_f64());
+            let path = &self.launch.node.path;
+            self.seconds
+                .get_or_insert_with(|| metrics::handle_seconds(path))
+                .record(clock.elapsed().as_secs_f64());
         }
         self.judge(result)
     }
@@ -154,7 +158,7 @@ impl<S: Stage> Actor for StageActor<S> {
         });
         let mut state = State {
             stage: Some(stage),
-            seconds: metrics::handle_seconds(&launch.node.path),
+            seconds: None,
             cx: Cx::new(
                 addr.clone(),
                 Arc::clone(&me),

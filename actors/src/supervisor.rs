@@ -34,7 +34,7 @@ pub(crate) enum SupMsg {
     Look,
     Stop(DrainOrder),
     Insert {
-        child: Box<ChildSpec>,
+        child: Arc<ChildSpec>,
         reply: Reply<Result<Epoch, StartError>>,
     },
     Remove {
@@ -42,13 +42,15 @@ pub(crate) enum SupMsg {
         until: Option<Instant>,
         reply: Reply<Result<StopOutcome, StopError>>,
     },
+    #[cfg(feature = "testkit")]
+    Panic,
 }
 
 struct SupervisorActor;
 
 /// One child as the shell keeps it.
 struct Child {
-    spec: ChildSpec,
+    spec: Arc<ChildSpec>,
     node: Arc<Node>,
     epoch: Option<Epoch>,
     /// Present while an incarnation is around.
@@ -65,7 +67,8 @@ struct State {
     myself: ActorRef<SupMsg>,
     machine: Machine,
     children: BTreeMap<Key, Child>,
-    keys: HashMap<String, Key>,
+    /// By id, for children that come and go.
+    keys: HashMap<Arc<str>, Key>,
     handle: Option<(Children, Arc<ActorRef<SupMsg>>)>,
     alarm: Option<(Instant, AbortHandle)>,
     /// How often watched children are looked at, and by whom.
@@ -105,23 +108,24 @@ impl State {
             launch,
         };
         for child in &spec.children {
-            let key = state.machine.add(&child.id, child.policy());
-            state.settle_in(key, child.clone());
+            let key = state.machine.add(Arc::clone(&child.id), child.policy());
+            state.settle_in(key, Arc::clone(child));
         }
         state
     }
 
-    fn settle_in(&mut self, key: Key, spec: ChildSpec) {
+    fn settle_in(&mut self, key: Key, spec: Arc<ChildSpec>) {
         let node = Node::new(
             Some(&self.launch.node.path),
-            &spec.id,
+            Arc::clone(&spec.id),
             spec.kind(),
             spec.depth(),
+            spec.credits.clone(),
         );
-        self.launch.node.add(&node);
-        self.keys.insert(spec.id.clone(), key);
+        self.launch.node.add(key, &node);
         if let Some((children, _)) = &self.handle {
-            children.came(&spec.id);
+            self.keys.insert(Arc::clone(&spec.id), key);
+            children.came(key, &spec.id);
         }
         let child = Child {
             spec,
@@ -182,17 +186,26 @@ impl State {
                 let acts = self.machine.gone(key, epoch, &exit, now);
                 self.perform(acts);
             }
-            SupMsg::Insert { child, reply } => self.insert(*child, reply, now),
+            SupMsg::Insert { child, reply } => self.insert(child, reply, now),
             SupMsg::Remove { id, until, reply } => self.remove(&id, until, reply, now),
+            #[cfg(feature = "testkit")]
+            SupMsg::Panic => panic!("planned panic"),
         }
         self.set_alarm();
     }
 
-    fn insert(&mut self, child: ChildSpec, reply: Reply<Result<Epoch, StartError>>, now: Instant) {
+    fn insert(
+        &mut self,
+        child: Arc<ChildSpec>,
+        reply: Reply<Result<Epoch, StartError>>,
+        now: Instant,
+    ) {
         if self.keys.contains_key(&child.id) {
-            return acts::answer(reply, Err(StartError::AlreadyThere(child.id)));
+            return acts::answer(reply, Err(StartError::AlreadyThere(child.id.to_string())));
         }
-        let (key, acts) = self.machine.insert(&child.id, child.policy(), now);
+        let (key, acts) = self
+            .machine
+            .insert(Arc::clone(&child.id), child.policy(), now);
         let Some(key) = key else {
             return acts::answer(reply, Err(StartError::Drained));
         };

@@ -113,7 +113,7 @@ impl System {
         } else {
             Kind::Supervisor
         };
-        let node = Node::new(None, name, kind, None);
+        let node = Node::new(None, name.into(), kind, None, Vec::new());
         let shared = Arc::new(Shared {
             events: broadcast::Sender::new(EVENTS_KEPT),
         });
@@ -127,7 +127,7 @@ impl System {
         let epoch = Epoch::next();
         let (to, mut news) = mpsc::unbounded_channel();
         let notice = Notice::new(Parent::System(to), 0, epoch, &control);
-        node.begin(epoch);
+        node.begin(epoch, false);
         let launch = Launch {
             epoch,
             node: Arc::clone(&node),

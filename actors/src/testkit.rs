@@ -33,6 +33,11 @@ pub fn kill_supervisor(children: &Children) -> bool {
     children.kill_supervisor()
 }
 
+/// Has a dynamic supervisor panic in its own work, as a defect in it would. False if it does not run.
+pub fn panic_supervisor(children: &Children) -> bool {
+    children.panic_supervisor()
+}
+
 /// Waits until a condition holds.
 ///
 /// # Panics

@@ -82,6 +82,9 @@ impl Tracker {
     }
 
     /// Takes a number into the lane. Numbers rise; gaps are allowed (deleted or filtered records).
+    ///
+    /// # Errors
+    /// [`TrackError::NotRising`].
     pub fn admit(&mut self, seq: u64) -> Result<(), TrackError> {
         if seq < self.open {
             return Err(TrackError::NotRising {
@@ -98,6 +101,10 @@ impl Tracker {
     }
 
     /// Marks a number as done and moves the prefix as far as it goes.
+    ///
+    /// # Errors
+    /// [`TrackError::Fenced`], [`TrackError::Unknown`] or [`TrackError::Twice`]; the tracker is then as
+    /// it was.
     pub fn settle(&mut self, seq: u64, epoch: Epoch) -> Result<(), TrackError> {
         if epoch != self.epoch {
             return Err(TrackError::Fenced {

@@ -3,6 +3,7 @@
 //! Pure: imports neither tokio nor ractor. Nodes are plain shared memory, so that a picture can be
 //! taken at any time without asking an actor that may be stuck.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -10,7 +11,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::sync::{Mutex, lock};
-use crate::{Epoch, Exit};
+use crate::{Cost, Credits, Epoch, Exit};
 
 /// What stands at a place in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,8 +68,21 @@ pub struct Tree {
     pub mailbox: Option<usize>,
     /// Owned tasks running; absent for supervisors.
     pub in_flight: Option<usize>,
+    /// The credits it serves, see [`ChildSpec::credits`](crate::ChildSpec::credits); often none.
+    pub credits: Vec<Account>,
     /// Its children, in the order of their start.
     pub children: Vec<Tree>,
+}
+
+/// An account of credits as it was when the picture was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// The name of the [`Credits`].
+    pub name: String,
+    /// What is taken.
+    pub in_use: Cost,
+    /// The whole.
+    pub limit: Cost,
 }
 
 impl Tree {
@@ -77,6 +91,16 @@ impl Tree {
         path.split('/').try_fold(self, |tree, id| {
             tree.children.iter().find(|child| child.id == id)
         })
+    }
+}
+
+impl Account {
+    fn of(credits: &Credits) -> Self {
+        Self {
+            name: credits.name().to_owned(),
+            in_use: credits.in_use(),
+            limit: credits.limit(),
+        }
     }
 }
 
@@ -95,70 +119,90 @@ struct Life {
     state: State,
     since: SystemTime,
     restarts: u64,
-    last_cause: Option<String>,
+    /// Put into words only for a picture: most are never looked at.
+    last_exit: Option<Exit>,
     epoch: Option<Epoch>,
+}
+
+/// How many messages wait for a stage.
+pub(crate) type DepthFn = dyn Fn() -> usize + Send + Sync;
+
+impl Life {
+    fn enter(&mut self, state: State) {
+        if self.state != state {
+            self.state = state;
+            self.since = SystemTime::now();
+        }
+    }
 }
 
 /// A place in the tree.
 pub(crate) struct Node {
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     pub(crate) path: String,
     pub(crate) kind: Kind,
     pub(crate) stats: Stats,
-    depth: Option<Box<dyn Fn() -> usize + Send + Sync>>,
+    depth: Option<Arc<DepthFn>>,
+    credits: Vec<Credits>,
     life: Mutex<Life>,
-    children: Mutex<Vec<Arc<Node>>>,
+    /// By the number their supervisor gave them, which is the order of their start.
+    children: Mutex<BTreeMap<u64, Arc<Node>>>,
 }
 
 impl Node {
     pub(crate) fn new(
         parent: Option<&str>,
-        id: &str,
+        id: Arc<str>,
         kind: Kind,
-        depth: Option<Box<dyn Fn() -> usize + Send + Sync>>,
+        depth: Option<Arc<DepthFn>>,
+        credits: Vec<Credits>,
     ) -> Arc<Self> {
-        let path = parent.map_or_else(|| id.to_owned(), |parent| format!("{parent}/{id}"));
+        let path = match parent {
+            Some(parent) => [parent, "/", &id].concat(),
+            None => id.to_string(),
+        };
         let life = Life {
             state: State::Down,
             since: SystemTime::now(),
             restarts: 0,
-            last_cause: None,
+            last_exit: None,
             epoch: None,
         };
         Arc::new(Self {
-            id: id.to_owned(),
+            id,
             path,
             kind,
             stats: Stats::default(),
             depth,
+            credits,
             life: Mutex::new(life),
             children: Mutex::default(),
         })
     }
 
     pub(crate) fn enter(&self, state: State) {
+        lock(&self.life).enter(state);
+    }
+
+    pub(crate) fn begin(&self, epoch: Epoch, again: bool) {
         let mut life = lock(&self.life);
-        if life.state != state {
-            life.state = state;
-            life.since = SystemTime::now();
+        life.restarts += u64::from(again);
+        life.epoch = Some(epoch);
+        life.enter(State::Starting);
+    }
+
+    /// It came up, unless something else was wanted of it meanwhile.
+    pub(crate) fn up(&self) {
+        let mut life = lock(&self.life);
+        if life.state == State::Starting {
+            life.enter(State::Running);
         }
     }
 
-    pub(crate) fn begin(&self, epoch: Epoch) {
-        lock(&self.life).epoch = Some(epoch);
-        self.enter(State::Starting);
-    }
-
     pub(crate) fn ended(&self, exit: &Exit) {
-        lock(&self.life).last_cause = Some(exit.to_string());
-        self.enter(State::Down);
-    }
-
-    /// Counts a restart and gives how many there were.
-    pub(crate) fn restarting(&self) -> u64 {
         let mut life = lock(&self.life);
-        life.restarts += 1;
-        life.restarts
+        life.last_exit = Some(exit.clone());
+        life.enter(State::Down);
     }
 
     pub(crate) fn restarts(&self) -> u64 {
@@ -185,12 +229,12 @@ impl Node {
             || self.depth().is_some_and(|depth| depth > 0)
     }
 
-    pub(crate) fn add(&self, child: &Arc<Self>) {
-        lock(&self.children).push(Arc::clone(child));
+    pub(crate) fn add(&self, key: u64, child: &Arc<Self>) {
+        lock(&self.children).insert(key, Arc::clone(child));
     }
 
-    pub(crate) fn remove(&self, child: &Arc<Self>) {
-        lock(&self.children).retain(|known| !Arc::ptr_eq(known, child));
+    pub(crate) fn remove(&self, key: u64) {
+        lock(&self.children).remove(&key);
     }
 
     pub(crate) fn clear(&self) {
@@ -198,7 +242,7 @@ impl Node {
     }
 
     pub(crate) fn children(&self) -> Vec<Arc<Self>> {
-        lock(&self.children).clone()
+        lock(&self.children).values().cloned().collect()
     }
 
     pub(crate) fn picture(&self) -> Tree {
@@ -209,16 +253,17 @@ impl Node {
             .collect();
         let life = lock(&self.life);
         Tree {
-            id: self.id.clone(),
+            id: self.id.to_string(),
             kind: self.kind,
             state: life.state,
             since_seconds: life.since.elapsed().unwrap_or_default().as_secs_f64(),
             restarts: life.restarts,
-            last_cause: life.last_cause.clone(),
+            last_cause: life.last_exit.as_ref().map(ToString::to_string),
             epoch: life.epoch,
             handled: self.stats.handled.load(Ordering::Relaxed),
             mailbox: self.depth(),
             in_flight: self.depth.is_some().then(|| self.in_flight()),
+            credits: self.credits.iter().map(Account::of).collect(),
             children,
         }
     }

@@ -69,10 +69,7 @@ impl Watch {
     /// # Panics
     /// If `quiet` is zero: everybody would be stalled always.
     pub fn after(quiet: Duration) -> Self {
-        assert!(
-            !quiet.is_zero(),
-            "a watch over a quiet time of zero would find everybody stalled"
-        );
+        Self::check(quiet);
         Self {
             quiet,
             own: true,
@@ -88,12 +85,24 @@ impl Watch {
 
     /// Watches over this work alone, not over mailbox and owned tasks: for a stage that keeps one
     /// owned task for all its life.
+    ///
+    /// # Panics
+    /// If `quiet` is zero.
     pub fn only(pulse: &Pulse, quiet: Duration) -> Self {
         Self {
             own: false,
             ..Self::after(quiet)
         }
         .pulse(pulse)
+    }
+
+    /// # Panics
+    /// If the quiet time is zero.
+    pub(crate) fn check(quiet: Duration) {
+        assert!(
+            !quiet.is_zero(),
+            "a watch over a quiet time of zero would find everybody stalled"
+        );
     }
 
     pub(crate) fn period(&self) -> Duration {

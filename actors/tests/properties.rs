@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
-use actors::{BatchLimits, Batcher, Epoch, TrackError, Tracker};
+use actors::{Epoch, TrackError, Tracker};
 use proptest::prelude::*;
 
 fn config() -> ProptestConfig {
@@ -75,45 +74,6 @@ proptest! {
             prop_assert_eq!(tracker.pending(), admitted.len() - settled.len());
             prop_assert!(tracker.next() >= before);
         }
-    }
-
-    #[test]
-    fn a_batcher_keeps_order_and_limits_and_forgets_nothing(
-        limits in (1..6usize, 1..30usize, 1..50u64),
-        items in proptest::collection::vec((0..40usize, 0..30u64, 0..8u8), 0..80),
-    ) {
-        let limits = BatchLimits { count: limits.0, bytes: limits.1, age: Duration::from_millis(limits.2) };
-        let mut batcher = Batcher::new(limits);
-        let mut now = Instant::now();
-        let mut opened = None;
-        let mut batches: Vec<Vec<(usize, usize)>> = Vec::new();
-        for (number, (bytes, pause, other)) in items.iter().enumerate() {
-            now += Duration::from_millis(*pause);
-            let due = batcher.take_due(now);
-            if let Some(opened) = opened {
-                prop_assert_eq!(due.is_some(), now >= opened, "due exactly at its deadline");
-            } else {
-                prop_assert!(due.is_none());
-            }
-            batches.extend(due);
-            batches.extend(batcher.push((number, *bytes), *bytes, now));
-            if *other == 0 {
-                batches.extend(batcher.flush());
-                prop_assert!(batcher.is_empty());
-            }
-            opened = batcher.deadline();
-            prop_assert_eq!(opened.is_none(), batcher.is_empty());
-            prop_assert!(opened.is_none_or(|at| at <= now + limits.age));
-        }
-        batches.extend(batcher.flush());
-        prop_assert_eq!((batcher.len(), batcher.bytes()), (0, 0));
-        for batch in &batches {
-            prop_assert!(!batch.is_empty() && batch.len() <= limits.count);
-            let bytes: usize = batch.iter().map(|(_, bytes)| bytes).sum();
-            prop_assert!(bytes <= limits.bytes || batch.len() == 1);
-        }
-        let numbers: Vec<_> = batches.iter().flatten().map(|(number, _)| *number).collect();
-        prop_assert_eq!(numbers, (0..items.len()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -131,7 +131,10 @@ impl App {
         let stats = ChildSpec::stage("stats", &stats_addr, move |_| {
             Stats::new(Arc::clone(&tallies), Arc::clone(&standings), board.clone())
         });
-        let query = query(http, api, config.drain_timeout);
+        let (queries, streams) = (api.credits.clone(), api.stats.streams.clone());
+        let query = query(http, api, config.drain_timeout)
+            .credits(&queries)
+            .credits(&streams);
         let watches = vec![
             spawn(watch_mongodb(health.clone(), history, mongodb)),
             spawn(watch_kafka(

@@ -175,6 +175,11 @@ impl App {
             patience: config.kafka.delivery_timeout,
         };
         let replays = Replays::new(config.replays, Arc::clone(&metrics));
+        let (room, requests, streams) = (
+            bounds.purchases.clone(),
+            bounds.requests.clone(),
+            bounds.streams.clone(),
+        );
         let desk = Arc::new(Desk::new(
             Outlets {
                 select: select.clone(),
@@ -188,22 +193,29 @@ impl App {
             entropy()?,
         ));
         let root = SupervisorSpec::new(Strategy::OneForOne)
-            .child(child(ChildSpec::stage("publish", &publish, move |_| {
-                Publisher::new(publisher.clone())
-            })))
+            .child(child(
+                ChildSpec::stage("publish", &publish, move |_| {
+                    Publisher::new(publisher.clone())
+                })
+                .credits(&room),
+            ))
             .child(child(ChildSpec::stage("select", &select, move |_| {
                 ItemSelector::new(&shelf, publish.clone())
             })))
             .child(child(ChildSpec::stage("restock", &restocking, move |_| {
                 Restocker::new(restock.clone())
             })))
-            .child(child(ChildSpec::stage("history", &history, move |_| {
-                HistoryProxy::new(
-                    Arc::clone(&client),
-                    history_link.clone(),
-                    Arc::clone(&metrics),
-                )
-            })))
+            .child(child(
+                ChildSpec::stage("history", &history, move |_| {
+                    HistoryProxy::new(
+                        Arc::clone(&client),
+                        history_link.clone(),
+                        Arc::clone(&metrics),
+                    )
+                })
+                .credits(&requests)
+                .credits(&streams),
+            ))
             .child(child(ChildSpec::stage("intake", &intake, {
                 let (report, within) = (Arc::clone(&report), for_intake(config.drain_timeout));
                 move |_| Intake::new(Arc::clone(&desk), door.clone(), within, Arc::clone(&report))

@@ -1,7 +1,8 @@
 //! What the toolkit costs, as ratios to bare ractor in one run: `cargo bench -p actors`.
 //!
 //! Each pair runs in turn, several times, and the medians are compared. With arguments only the
-//! parts named are run: `hops`, `batches`, `memory`, `children`.
+//! parts named are run: `hops`, `batches`, `memory`, `children`. Exits with a failure if a limit is
+//! passed.
 
 #![allow(
     missing_docs,
@@ -15,17 +16,19 @@ mod memory;
 mod ours;
 
 use std::future::Future;
+use std::process::ExitCode;
 use std::time::Duration;
 
 const ROUNDS: usize = 7;
 pub(crate) const MESSAGES: u64 = 300_000;
 pub(crate) const BATCH: usize = 100;
 
-fn main() {
+fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args()
         .skip(1)
         .filter(|arg| !arg.starts_with("--"))
         .collect();
+    let mut within = true;
     let run = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
     if run("hops") {
         let ratio = compare(
@@ -34,7 +37,7 @@ fn main() {
             bare::single,
             ours::single,
         );
-        verdict(ratio, 2.0);
+        within &= verdict(ratio, 2.0);
     }
     if run("batches") {
         let messages = MESSAGES * 10;
@@ -44,11 +47,11 @@ fn main() {
             bare::batched,
             ours::batched,
         );
-        verdict(ratio, 4.0);
+        within &= verdict(ratio, 4.0);
     }
     if run("children") {
         let count = children::COUNT as u64;
-        verdict(
+        within &= verdict(
             compare(
                 "10,000 children, start and stop in order",
                 count,
@@ -59,13 +62,20 @@ fn main() {
         );
     }
     if run("memory") {
-        memory::run();
+        within &= memory::run();
+    }
+    if within {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 
-fn verdict(ratio: f64, limit: f64) {
-    let word = if ratio <= limit { "within" } else { "OVER" };
+fn verdict(ratio: f64, limit: f64) -> bool {
+    let within = ratio <= limit;
+    let word = if within { "within" } else { "OVER" };
     println!("  ratio {ratio:.2}, {word} the limit of {limit:.1}\n");
+    within
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {

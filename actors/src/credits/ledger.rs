@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::task::Waker;
 
+use serde::Serialize;
 use thiserror::Error;
 
 /// What a piece of work takes up: records and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Cost {
     /// Records.
     pub count: usize,

@@ -1,14 +1,18 @@
 //! The settlements of one lane in one epoch. In: settlements, in any order. Out: how far the lane has
 //! come, and whether a record failed.
+//!
+//! A book is closed when its lane goes on without it: what is settled in it afterwards is counted and
+//! changes nothing, and the credits of what is still under way are taken back.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
 
 use super::Passed;
 use crate::sync::{Mutex, lock};
-use crate::{Epoch, Outcome, Pulse, Settle, Settled, Tracker};
+use crate::{Epoch, Outcome, Permit, Pulse, Settle, Settled, Tracker, metrics};
 
 struct Pages<N> {
     tracker: Tracker,
@@ -16,6 +20,9 @@ struct Pages<N> {
     ahead: BTreeMap<u64, Settled<N>>,
     passed: Vec<Settled<N>>,
     failed: Option<u64>,
+    /// The credits of what is under way.
+    permits: Vec<Weak<Permit>>,
+    closed: bool,
 }
 
 /// An outlet that tracks.
@@ -23,6 +30,8 @@ pub(super) struct Book<N> {
     pages: Mutex<Pages<N>>,
     news: Notify,
     pulse: Pulse,
+    /// Settlements that came too late, over all lanes.
+    fenced: Arc<AtomicU64>,
     /// A record failed, or the lane is given up: what is still on its way is not to be written any
     /// more, or it would overtake what is delivered again.
     halted: AtomicBool,
@@ -36,7 +45,7 @@ pub(super) struct Page<N> {
 }
 
 impl<N: Send + 'static> Book<N> {
-    pub(super) fn new(epoch: Epoch, next: u64, pulse: Pulse) -> Self {
+    pub(super) fn new(epoch: Epoch, next: u64, pulse: Pulse, fenced: Arc<AtomicU64>) -> Self {
         pulse.reset();
         let tracker = Tracker::new(epoch, next);
         let pages = Pages {
@@ -44,26 +53,47 @@ impl<N: Send + 'static> Book<N> {
             ahead: BTreeMap::new(),
             passed: Vec::new(),
             failed: None,
+            permits: Vec::new(),
+            closed: false,
         };
         Self {
             pages: Mutex::new(pages),
             news: Notify::new(),
             pulse,
+            fenced,
             halted: AtomicBool::new(false),
         }
     }
 
-    /// Takes numbers in before they are sent on.
+    /// Takes numbers in before they are sent on, under a permit they share.
     pub(super) fn admit(
         &self,
         seqs: impl IntoIterator<Item = u64>,
+        permit: &Arc<Permit>,
     ) -> Result<(), crate::TrackError> {
         let mut pages = lock(&self.pages);
         for seq in seqs {
             pages.tracker.admit(seq)?;
-            self.pulse.begin(1);
+            // The pulse of a closed book beats for another one.
+            self.pulse.begin(u64::from(!pages.closed));
         }
+        // Amortised: swept whenever the list would have to grow.
+        if pages.permits.len() == pages.permits.capacity() {
+            pages.permits.retain(|known| known.strong_count() > 0);
+        }
+        pages.permits.push(Arc::downgrade(permit));
         Ok(())
+    }
+
+    /// A commit is work as well: one that hangs has to be noticed.
+    pub(super) fn commit_begins(&self) {
+        let pages = lock(&self.pages);
+        self.pulse.begin(u64::from(!pages.closed));
+    }
+
+    pub(super) fn commit_is_done(&self) {
+        let pages = lock(&self.pages);
+        self.pulse.done(u64::from(!pages.closed));
     }
 
     pub(super) fn read(&self) -> Page<N> {
@@ -79,13 +109,29 @@ impl<N: Send + 'static> Book<N> {
             failed: pages.failed,
         }
     }
+}
 
-    pub(super) fn halt(&self) {
+impl<N> Book<N> {
+    fn halt(&self) {
         self.halted.store(true, Ordering::Release);
     }
 
     pub(super) fn is_halted(&self) -> bool {
         self.halted.load(Ordering::Acquire)
+    }
+
+    /// The lane goes on without this book, or not at all.
+    pub(super) fn close(&self) {
+        self.halt();
+        let permits = {
+            let mut pages = lock(&self.pages);
+            pages.closed = true;
+            std::mem::take(&mut pages.permits)
+        };
+        // Work that hangs must not hold the room of those who live.
+        for permit in permits.iter().filter_map(Weak::upgrade) {
+            permit.reclaim();
+        }
     }
 
     /// Waits for settlements since the last time it was waited for.
@@ -96,23 +142,79 @@ impl<N: Send + 'static> Book<N> {
 
 impl<N: Send + 'static> Settle<N> for Book<N> {
     fn settled(&self, batch: Vec<Settled<N>>) {
+        let all = batch.len() as u64;
+        let mut late = 0;
         let mut guard = lock(&self.pages);
         let pages = &mut *guard;
-        self.pulse.done(batch.len() as u64);
-        for settled in batch {
-            let seq = settled.position.seq;
-            if settled.outcome == Outcome::Failed {
-                self.halt();
-                pages.failed = Some(pages.failed.map_or(seq, |first| first.min(seq)));
-            } else if pages.tracker.settle(seq, settled.position.epoch).is_ok() {
-                pages.ahead.insert(seq, settled);
+        if pages.closed {
+            late = all;
+        } else {
+            for settled in batch {
+                let seq = settled.position.seq;
+                if settled.outcome == Outcome::Failed {
+                    self.halt();
+                    pages.failed = Some(pages.failed.map_or(seq, |first| first.min(seq)));
+                } else if pages.tracker.settle(seq, settled.position.epoch).is_ok() {
+                    pages.ahead.insert(seq, settled);
+                } else {
+                    late += 1;
+                }
             }
+            self.pulse.done(all - late);
+            let rest = pages.ahead.split_off(&pages.tracker.next());
+            pages
+                .passed
+                .extend(std::mem::replace(&mut pages.ahead, rest).into_values());
         }
-        let rest = pages.ahead.split_off(&pages.tracker.next());
-        pages
-            .passed
-            .extend(std::mem::replace(&mut pages.ahead, rest).into_values());
         drop(guard);
+        if late > 0 {
+            self.fenced.fetch_add(late, Ordering::Relaxed);
+            metrics::fenced(late);
+        }
         self.news.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cost, Credits, Position};
+
+    fn settled(seq: u64, epoch: Epoch) -> Vec<Settled<()>> {
+        let position = Position {
+            lane: 0,
+            epoch,
+            seq,
+        };
+        vec![Settled {
+            position,
+            outcome: Outcome::Stored,
+            note: None,
+        }]
+    }
+
+    #[test]
+    fn what_comes_after_the_close_or_under_another_epoch_is_counted_and_changes_nothing() {
+        let (epoch, fenced, pulse) = (Epoch::next(), Arc::<AtomicU64>::default(), Pulse::new());
+        let book = Book::new(epoch, 0, pulse.clone(), Arc::clone(&fenced));
+        let credits = Credits::new("t", Cost { count: 3, bytes: 3 });
+        let permit = Arc::new(credits.try_take(Cost { count: 3, bytes: 3 }).unwrap());
+        book.admit(0..3, &permit).unwrap();
+        book.settled(settled(0, epoch));
+        book.settled(settled(1, Epoch::next()));
+        assert_eq!(fenced.load(Ordering::Relaxed), 1);
+        assert_eq!((book.read().passed.next, pulse.pending()), (1, 2));
+        book.close();
+        assert_eq!(
+            credits.in_use(),
+            Cost::default(),
+            "taken back, although the permit is out there"
+        );
+        book.settled(settled(1, epoch));
+        assert_eq!(fenced.load(Ordering::Relaxed), 2);
+        assert_eq!((book.read().passed.next, pulse.pending()), (1, 2));
+        let mine = credits.try_take(Cost { count: 2, bytes: 2 }).unwrap();
+        drop(permit);
+        assert_eq!(credits.in_use(), mine.cost(), "it does not come back twice");
     }
 }

@@ -1,10 +1,12 @@
 //! From a plan to its actors. In: a [`Flow`] and a sink. Out: a specification and a handle.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::decide::Judge;
 use super::ports::{Failed, Sink};
 use super::shelf::Shelf;
 use super::turns::Turns;
@@ -18,16 +20,16 @@ use crate::{Addr, ChildSpec, Children, Credits, Outcome, Strategy, SupervisorSpe
 impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     /// Builds the pipeline: the specification is started as a root or as a child of another
     /// supervisor, the handle opens and closes lanes once it runs.
-    ///
-    /// # Panics
-    /// If the batch limits or the credits have a zero in them.
     pub fn build<N: Send + 'static, K: Sink<O, N>>(
         self,
         sink: Arc<K>,
     ) -> (Pipeline<I, N>, SupervisorSpec) {
-        let on_failed = self
-            .on_failed
-            .unwrap_or_else(|| Arc::new(|failed| Box::pin(log(failed))));
+        let judge = Judge {
+            handler: self
+                .on_failed
+                .unwrap_or_else(|| Arc::new(|failed| Box::pin(log(failed)))),
+            within: self.decide_within,
+        };
         let addresses = |kind: &str, count: usize| {
             (0..count)
                 .map(|at| format!("{}/{kind}-{at}", self.name))
@@ -44,9 +46,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         let mut spec = SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
             .backoff(self.backoff);
-        drop(Shelf::<()>::new(self.batches));
         for (at, addr) in writers.iter().enumerate() {
-            let (sink, on_failed) = (Arc::clone(&sink), Arc::clone(&on_failed));
+            let (sink, judge) = (Arc::clone(&sink), judge.clone());
             let turns = Arc::<Turns>::default();
             let (limits, per_key, in_flight) = (self.batches, self.per_key, self.in_flight);
             spec = spec.child(ChildSpec::stage(format!("write-{at}"), addr, move |_| {
@@ -54,23 +55,21 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
                     shelf: Shelf::new(limits),
                     per_key,
                     in_flight,
+                    writing: 0,
                     turns: Arc::clone(&turns),
                     sink: Arc::clone(&sink),
-                    on_failed: Arc::clone(&on_failed),
+                    judge: judge.clone(),
                     timer: None,
                 }
             }));
         }
         for (at, addr) in workers.iter().enumerate() {
-            let (steps, on_failed, writers) = (
-                Arc::clone(&self.steps),
-                Arc::clone(&on_failed),
-                Arc::clone(&writers),
-            );
+            let (steps, judge, writers) =
+                (Arc::clone(&self.steps), judge.clone(), Arc::clone(&writers));
             spec = spec.child(ChildSpec::stage(format!("work-{at}"), addr, move |_| {
                 Worker {
                     steps: Arc::clone(&steps),
-                    on_failed: Arc::clone(&on_failed),
+                    judge: judge.clone(),
                     writers: Arc::clone(&writers),
                 }
             }));
@@ -79,11 +78,16 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         let lanes_spec = SupervisorSpec::dynamic(&lanes)
             .intensity(self.intensity)
             .backoff(self.backoff);
-        spec = spec.child(ChildSpec::supervisor("lanes", lanes_spec).vital());
+        let credits = Credits::new(self.name.clone(), self.credits);
+        spec = spec.child(
+            ChildSpec::supervisor("lanes", lanes_spec)
+                .vital()
+                .credits(&credits),
+        );
         let mut bucket = Bucket::default();
         bucket.set(self.rate, Instant::now());
         let shared = Shared {
-            credits: Credits::new(self.name.clone(), self.credits),
+            credits,
             name: self.name,
             workers,
             key: self.key,
@@ -91,6 +95,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             paused: watch::Sender::new(false),
             bucket: Mutex::new(bucket),
             quiet: self.quiet,
+            fenced: Arc::<AtomicU64>::default(),
         };
         (
             Pipeline {

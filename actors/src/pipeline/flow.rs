@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ports::{Failed, Step};
-use super::{Handler, Key, Steps};
-use crate::{Backoff, BatchLimits, Cost, Intensity, Outcome, Rate};
+use super::{HandlerFn, Key, Steps};
+use crate::batch::Batcher;
+use crate::{Backoff, BatchLimits, Cost, Credits, Intensity, Outcome, Rate, Watch};
 
 /// A plan: what is done to records, how many at once, and in what batches.
 ///
@@ -18,7 +19,8 @@ pub struct Flow<I, O> {
     pub(super) name: String,
     pub(super) steps: Steps<I, O>,
     pub(super) key: Option<Key<I>>,
-    pub(super) on_failed: Option<Handler<I, O>>,
+    pub(super) on_failed: Option<Arc<HandlerFn<I, O>>>,
+    pub(super) decide_within: Duration,
     pub(super) batches: BatchLimits,
     pub(super) per_key: bool,
     pub(super) workers: usize,
@@ -52,6 +54,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             steps: Arc::new(step),
             key: None,
             on_failed: None,
+            decide_within: Duration::from_secs(30),
             batches: BatchLimits {
                 count: 500,
                 bytes: 1 << 20,
@@ -74,6 +77,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// A further step.
+    ///
+    /// # Panics
+    /// If the failed handler is set already.
     pub fn then<P: Send + Sync + 'static>(
         self,
         step: impl Fn(O) -> Step<P> + Send + Sync + 'static,
@@ -92,6 +98,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             }),
             key: self.key,
             on_failed: None,
+            decide_within: self.decide_within,
             batches: self.batches,
             per_key: self.per_key,
             workers: self.workers,
@@ -107,6 +114,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// A step that cannot fail.
+    ///
+    /// # Panics
+    /// If the failed handler is set already.
     pub fn map<P: Send + Sync + 'static>(
         self,
         change: impl Fn(O) -> P + Send + Sync + 'static,
@@ -115,6 +125,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// Lets pass what the test holds for; the rest counts as stored.
+    ///
+    /// # Panics
+    /// If the failed handler is set already.
     pub fn filter(self, test: impl Fn(&O) -> bool + Send + Sync + 'static) -> Self {
         self.then(move |value| {
             if test(&value) {
@@ -125,14 +138,21 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         })
     }
 
-    /// What has to stay in order: records of one key. Without it, the lane is the key.
+    /// What has to stay in order: records of one key. Without it, the lane is the key. A record on
+    /// which it panics is unusable.
     pub fn key(mut self, key: impl Fn(&I) -> u64 + Send + Sync + 'static) -> Self {
         self.key = Some(Arc::new(key));
         self
     }
 
-    /// Decides about records that cannot be used: a step failed or panicked on them, or the sink
-    /// refused them. It runs in an owned task. Without one they are logged and fail their lane.
+    /// Decides about records that cannot be used: a step failed or panicked on them, the key
+    /// panicked, or the sink refused them. [`Outcome::DeadLettered`] moves the lane on,
+    /// [`Outcome::Failed`] fails the lane, so that the record is delivered again. Without a handler
+    /// they are logged and fail their lane.
+    ///
+    /// It runs in an owned task, so records behind the unusable one go on meanwhile. A handler that
+    /// panics has decided for `Failed`, and so has one that takes longer than
+    /// [`decide_within`](Self::decide_within).
     pub fn on_failed<F>(
         mut self,
         handler: impl Fn(Failed<I, O>) -> F + Send + Sync + 'static,
@@ -144,8 +164,27 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         self
     }
 
-    /// When a batch is closed.
+    /// How long the failed handler may take for a record; 30 s unless told otherwise. One that takes
+    /// longer runs on to its end, and its answer has no effect.
+    ///
+    /// # Panics
+    /// If zero.
+    pub fn decide_within(mut self, limit: Duration) -> Self {
+        assert!(
+            !limit.is_zero(),
+            "a failed handler that is given no time decides nothing"
+        );
+        self.decide_within = limit;
+        self
+    }
+
+    /// When a batch is closed. Age closes a batch only where it can be written at once: while every
+    /// writer is busy it grows up to its count and bytes.
+    ///
+    /// # Panics
+    /// If a limit is zero.
     pub fn batches(mut self, limits: BatchLimits) -> Self {
+        drop(Batcher::<()>::new(limits));
         self.batches = limits;
         self
     }
@@ -186,8 +225,12 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// The room for records between being pulled and being settled. Besides that, each lane holds
-    /// one chunk that waits for room.
+    /// one chunk that waits for room. A record larger than the whole passes alone.
+    ///
+    /// # Panics
+    /// If a part of the limit is zero.
     pub fn credits(mut self, limit: Cost) -> Self {
+        Credits::check(&self.name, limit);
         self.credits = limit;
         self
     }
@@ -215,8 +258,13 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         self
     }
 
-    /// A lane with records under way of which none is settled for so long is restarted.
+    /// A lane with records under way of which none is settled for so long is restarted, and one whose
+    /// commit takes so long.
+    ///
+    /// # Panics
+    /// If zero.
     pub fn watch(mut self, quiet: Duration) -> Self {
+        Watch::check(quiet);
         self.quiet = Some(quiet);
         self
     }

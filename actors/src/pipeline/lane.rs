@@ -6,14 +6,15 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::book::Book;
-use super::{Pulled, Shared, Source, Work, WorkMsg};
+use super::{Passed, Pulled, Shared, Source, Work, WorkMsg};
+use crate::guard::catch_now;
 use crate::{
     Cost, Credits, Cx, Delivery, Epoch, Failure, Origin, Outlet, Permit, Position, Pulse, Stage,
 };
@@ -34,6 +35,8 @@ pub(super) struct Lane<S: Source> {
     pub(super) shared: Arc<Shared<S::Item, S::Note>>,
     /// Present until the lane is up.
     pub(super) source: Option<S>,
+    /// Present from then on. Closed with the lane, whatever its task still does.
+    book: Option<Arc<Book<S::Note>>>,
     wish: watch::Sender<Wish>,
 }
 
@@ -49,6 +52,7 @@ impl<S: Source> Lane<S> {
             pulse,
             shared,
             source: Some(source),
+            book: None,
             wish: watch::Sender::new(Wish::Run),
         }
     }
@@ -62,11 +66,14 @@ impl<S: Source> Stage for Lane<S> {
             return Ok(());
         };
         let next = source.open(cx.epoch()).await?;
+        let (pulse, fenced) = (self.pulse.clone(), Arc::clone(&self.shared.fenced));
+        let book = Arc::new(Book::new(cx.epoch(), next, pulse, fenced));
+        self.book = Some(Arc::clone(&book));
         let driver = Driver {
             number: self.number,
             epoch: cx.epoch(),
             source,
-            book: Arc::new(Book::new(cx.epoch(), next, self.pulse.clone())),
+            book,
             wish: self.wish.subscribe(),
             paused: self.shared.paused.subscribe(),
             shared: Arc::clone(&self.shared),
@@ -87,6 +94,14 @@ impl<S: Source> Stage for Lane<S> {
     async fn drained(&mut self, _cx: &mut Cx<Ended>) -> Result<(), Failure> {
         self.wish.send_replace(Wish::Drain);
         Ok(())
+    }
+}
+
+impl<S: Source> Drop for Lane<S> {
+    fn drop(&mut self) {
+        if let Some(book) = &self.book {
+            book.close();
+        }
     }
 }
 
@@ -117,7 +132,7 @@ impl<S: Source> Driver<S> {
             }
             let page = self.book.read();
             if !page.passed.settled.is_empty() {
-                self.source.commit(page.passed).await?;
+                self.commit(page.passed).await?;
             }
             if let Some(seq) = page.failed {
                 return Err(format!("record {seq} of lane {} failed", self.number).into());
@@ -135,6 +150,25 @@ impl<S: Source> Driver<S> {
                 self.send_on(permit)?;
             }
         }
+    }
+
+    /// A commit goes to its end, but if the lane is given up meanwhile, nothing else is kept for it:
+    /// neither its place in line for credit nor a credit that came in the meantime.
+    async fn commit(&mut self, passed: Passed<S::Note>) -> Result<(), Failure> {
+        self.book.commit_begins();
+        let mut commit = pin!(self.source.commit(passed));
+        let given_up = async { while self.wish.changed().await.is_ok() {} };
+        let done = tokio::select! {
+            biased;
+            done = &mut commit => done,
+            () = given_up => {
+                self.grant = None;
+                self.held.clear();
+                commit.await
+            }
+        };
+        self.book.commit_is_done();
+        done
     }
 
     /// Waits for whatever comes first; gives a permit if that is it.
@@ -192,49 +226,61 @@ impl<S: Source> Driver<S> {
             return Ok(());
         };
         let chunk: Vec<_> = self.held.drain(..count).collect();
-        self.book.admit(chunk.iter().map(|pulled| pulled.seq))?;
-        let origin = Origin::new(
-            Arc::clone(&self.book) as Outlet<S::Note>,
-            Some(Arc::new(permit)),
-        );
-        let work = chunk.into_iter().map(|Pulled { seq, bytes, value }| {
-            let position = Position {
+        let permit = Arc::new(permit);
+        self.book
+            .admit(chunk.iter().map(|pulled| pulled.seq), &permit)?;
+        let origin = Origin::new(Arc::clone(&self.book) as Outlet<S::Note>, Some(permit));
+        let mut routed: Vec<Vec<_>> = self.shared.workers.iter().map(|_| Vec::new()).collect();
+        for Pulled { seq, bytes, value } in chunk {
+            let receipt = origin.receipt(Position {
                 lane: self.number,
                 epoch: self.epoch,
                 seq,
-            };
-            let key = self.shared.key_of(&value, self.number);
-            let receipt = origin.receipt(position);
-            Work {
-                key,
-                bytes,
-                book: Arc::clone(&self.book),
-                delivery: Delivery { value, receipt },
+            });
+            let key = catch_now(|| self.shared.key_of(&value, self.number));
+            let delivery = Delivery { value, receipt };
+            match key {
+                Ok(key) => {
+                    let to = super::route(key, routed.len());
+                    routed[to].push(Work {
+                        key,
+                        bytes,
+                        book: Arc::clone(&self.book),
+                        delivery,
+                    });
+                }
+                Err(panic) => {
+                    let to = super::route(u64::from(self.number), routed.len());
+                    let cause = format!("the key panicked: {panic}");
+                    self.send(to, WorkMsg::Unkeyed(Box::new(delivery), cause));
+                }
             }
-        });
-        let mut routed: Vec<Vec<_>> = self.shared.workers.iter().map(|_| Vec::new()).collect();
-        for work in work {
-            let to = super::route(work.key, routed.len());
-            routed[to].push(work);
         }
-        for (worker, work) in self.shared.workers.iter().zip(routed) {
-            if !work.is_empty() && worker.send(WorkMsg::Push(work)).is_err() {
-                // Dropped with its receipts, which fails the lane: it begins again at its commit.
-                tracing::debug!(
-                    lane = self.number,
-                    worker = worker.name(),
-                    "no worker at home"
-                );
+        for (to, work) in routed.into_iter().enumerate() {
+            if !work.is_empty() {
+                self.send(to, WorkMsg::Push(work));
             }
         }
         Ok(())
+    }
+
+    fn send(&self, to: usize, msg: WorkMsg<S::Item, S::Note>) {
+        let worker = &self.shared.workers[to];
+        if worker.send(msg).is_err() {
+            // Dropped with its receipts, which fails the lane: it begins again at its commit.
+            tracing::debug!(
+                lane = self.number,
+                worker = worker.name(),
+                "no worker at home"
+            );
+        }
     }
 }
 
 impl<S: Source> Drop for Driver<S> {
     fn drop(&mut self) {
         // Whoever drives the lane next delivers again what is still on its way.
-        self.book.halt();
+        self.book.close();
     }
 }
 

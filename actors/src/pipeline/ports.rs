@@ -4,7 +4,7 @@
 
 use std::future::Future;
 
-use crate::{Epoch, Failure, Outcome, Position, Settled};
+use crate::{Epoch, Failure, Position, Settled};
 
 /// A record as its source gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,12 +95,8 @@ pub struct Failed<I, O> {
 /// How far an unusable record came.
 #[derive(Debug)]
 pub enum Unusable<I, O> {
-    /// A step failed on it, or panicked.
+    /// A step failed on it, or a step or the key panicked.
     Raw(I),
     /// The sink refused it.
     Ready(O),
 }
-
-/// The answer of a failed handler: [`Outcome::DeadLettered`] moves the lane on,
-/// [`Outcome::Failed`] fails the lane, so that the record is delivered again.
-pub type Verdict = Outcome;

@@ -1,17 +1,29 @@
 //! Batches by key. In: items with a key. Out: batches to write, never two of one key at once.
 //!
 //! Pure: imports neither tokio nor ractor; time is passed in. Order within a key is kept because the
-//! next batch of a key is given out only after the one before was reported as written.
+//! next batch of a key is given out only after the one before was reported as written. Age puts a key
+//! into line and does not close its batch: that grows up to its limits until somebody can write it, so
+//! a slow sink gets full batches, not a queue of the small ones that age would cut.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
-use crate::{BatchLimits, Batcher};
+use crate::BatchLimits;
+use crate::batch::Batcher;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing of it is old or large enough to be written.
+    Open,
+    InLine,
+    Writing,
+}
 
 struct Slot<T> {
     batcher: Batcher<T>,
     ready: VecDeque<Vec<T>>,
-    writing: bool,
+    place: Place,
+    /// When its age puts it into line; kept while it is open.
     deadline: Option<Instant>,
 }
 
@@ -20,19 +32,17 @@ pub(crate) struct Shelf<T> {
     limits: BatchLimits,
     slots: HashMap<u64, Slot<T>>,
     deadlines: BTreeSet<(Instant, u64)>,
-    /// Keys with a batch to write and none being written, first come first served.
-    turn: VecDeque<u64>,
+    /// Keys with something to write and nothing being written, first come first served.
+    line: VecDeque<u64>,
 }
 
 impl<T> Shelf<T> {
     pub(crate) fn new(limits: BatchLimits) -> Self {
-        // Checked here, so that a zero limit is found when the pipeline is built.
-        drop(Batcher::<T>::new(limits));
         Self {
             limits,
             slots: HashMap::new(),
             deadlines: BTreeSet::new(),
-            turn: VecDeque::new(),
+            line: VecDeque::new(),
         }
     }
 
@@ -41,73 +51,84 @@ impl<T> Shelf<T> {
         let slot = self.slots.entry(key).or_insert_with(|| Slot {
             batcher: Batcher::new(limits),
             ready: VecDeque::new(),
-            writing: false,
+            place: Place::Open,
             deadline: None,
         });
-        let full = slot.batcher.push(item, bytes, now);
-        self.put(key, full);
+        slot.ready.extend(slot.batcher.push(item, bytes, now));
+        self.find_place(key);
     }
 
-    /// Closes what is old enough.
-    pub(crate) fn close_due(&mut self, now: Instant) {
-        while let Some((_, key)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
-            let due = self
-                .slots
-                .get_mut(&key)
-                .and_then(|slot| slot.batcher.take_due(now));
-            self.put(key, due);
+    /// Puts those into line that are old enough.
+    pub(crate) fn line_up_due(&mut self, now: Instant) {
+        while let Some((at, key)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            self.deadlines.remove(&(at, key));
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.deadline = None;
+                slot.place = Place::InLine;
+                self.line.push_back(key);
+            }
         }
     }
 
-    /// Closes every batch in which an item is wanted.
+    /// Closes every batch in which there is an item, the oldest first.
     pub(crate) fn close_all(&mut self) {
-        let keys: Vec<u64> = self.deadlines.iter().map(|(_, key)| *key).collect();
-        for key in keys {
-            let open = self
-                .slots
-                .get_mut(&key)
-                .and_then(|slot| slot.batcher.flush());
-            self.put(key, open);
+        let mut open: Vec<(Option<Instant>, u64)> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| !slot.batcher.is_empty())
+            .map(|(key, slot)| (slot.batcher.deadline(), *key))
+            .collect();
+        open.sort_unstable();
+        for (_, key) in open {
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.ready.extend(slot.batcher.flush());
+                self.find_place(key);
+            }
         }
     }
 
     /// The next batch to write. Its key is busy until [`written`](Self::written).
     pub(crate) fn take(&mut self) -> Option<(u64, Vec<T>)> {
-        let key = self.turn.pop_front()?;
+        let key = self.line.pop_front()?;
         let slot = self.slots.get_mut(&key)?;
-        slot.writing = true;
-        Some((key, slot.ready.pop_front()?))
+        slot.place = Place::Writing;
+        let batch = slot.ready.pop_front().or_else(|| slot.batcher.flush())?;
+        Some((key, batch))
     }
 
     pub(crate) fn written(&mut self, key: u64) {
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
-        slot.writing = false;
-        if !slot.ready.is_empty() {
-            self.turn.push_back(key);
-        } else if slot.batcher.is_empty() {
+        slot.place = Place::Open;
+        if slot.ready.is_empty() && slot.batcher.is_empty() {
             self.slots.remove(&key);
+        } else {
+            self.find_place(key);
         }
     }
 
-    /// When [`close_due`](Self::close_due) has something to close.
+    /// When [`line_up_due`](Self::line_up_due) has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    /// Puts a closed batch into line and keeps the deadlines true.
-    fn put(&mut self, key: u64, batch: Option<Vec<T>>) {
-        let Some(slot) = self.slots.get_mut(&key) else {
+    /// Puts an open key with a closed batch into line, and keeps the deadlines true.
+    fn find_place(&mut self, key: u64) {
+        let Some(slot) = self
+            .slots
+            .get_mut(&key)
+            .filter(|slot| slot.place == Place::Open)
+        else {
             return;
         };
-        if let Some(batch) = batch {
-            if slot.ready.is_empty() && !slot.writing {
-                self.turn.push_back(key);
-            }
-            slot.ready.push_back(batch);
-        }
-        let deadline = slot.batcher.deadline();
+        let deadline = if slot.ready.is_empty() {
+            slot.batcher.deadline()
+        } else {
+            slot.place = Place::InLine;
+            self.line.push_back(key);
+            None
+        };
         if deadline != slot.deadline {
             if let Some(old) = slot.deadline {
                 self.deadlines.remove(&(old, key));
@@ -149,15 +170,54 @@ mod tests {
     }
 
     #[test]
-    fn age_closes_the_batches_that_are_old_and_no_others() {
+    fn age_lines_up_the_batches_that_are_old_and_no_others() {
         let (mut shelf, now) = (Shelf::new(LIMITS), Instant::now());
         shelf.push(1, 'a', 1, now);
         shelf.push(2, 'b', 1, now + LIMITS.age / 2);
         assert_eq!(shelf.deadline(), Some(now + LIMITS.age));
-        shelf.close_due(now + LIMITS.age);
+        shelf.line_up_due(now + LIMITS.age);
         assert_eq!(shelf.take(), Some((1, vec!['a'])));
         assert_eq!(shelf.take(), None);
         assert_eq!(shelf.deadline(), Some(now + LIMITS.age + LIMITS.age / 2));
+    }
+
+    #[test]
+    fn while_nobody_writes_it_an_old_batch_grows_to_its_limits() {
+        let (mut shelf, now) = (Shelf::new(LIMITS), Instant::now());
+        let old = now + LIMITS.age;
+        shelf.push(1, 'a', 1, now);
+        shelf.line_up_due(old);
+        shelf.push(2, 'x', 1, old);
+        shelf.line_up_due(old + LIMITS.age);
+        shelf.push(1, 'b', 1, old);
+        shelf.push(1, 'c', 1, old);
+        assert_eq!(
+            shelf.take(),
+            Some((1, vec!['a', 'b'])),
+            "grown while in line"
+        );
+        shelf.line_up_due(old + 5 * LIMITS.age);
+        shelf.push(1, 'd', 1, old);
+        assert_eq!(
+            shelf.take(),
+            Some((2, vec!['x'])),
+            "a busy key does not hold the others"
+        );
+        shelf.push(1, 'e', 1, old);
+        shelf.written(1);
+        assert_eq!(
+            shelf.take(),
+            Some((1, vec!['c', 'd'])),
+            "grown while writing"
+        );
+        shelf.written(1);
+        assert_eq!(
+            shelf.take(),
+            None,
+            "not old enough by itself: nobody looked"
+        );
+        shelf.line_up_due(old + LIMITS.age);
+        assert_eq!(shelf.take(), Some((1, vec!['e'])));
     }
 
     use proptest::prelude::*;
@@ -185,7 +245,7 @@ mod tests {
                         shelf.push(key, number, 1, now);
                         pushed.entry(key).or_default().push(number);
                     }
-                    3 => shelf.close_due(now),
+                    3 => shelf.line_up_due(now),
                     4 => if let Some((key, batch)) = shelf.take() {
                         prop_assert!(writing.iter().all(|(busy, _)| *busy != key), "two batches of {} at once", key);
                         writing.push((key, batch));

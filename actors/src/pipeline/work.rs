@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use super::decide::Judge;
 use super::ports::{Failed, Step, Unusable};
 use super::write::WriteMsg;
-use super::{Handler, Steps, Work, route};
+use super::{Steps, Work, route};
 use crate::guard::catch_now;
 use crate::{Addr, Cx, Delivery, Failure, Outcome, Receipt, Stage};
 
 /// What a worker takes.
 pub(super) enum WorkMsg<I, N: 'static> {
     Push(Vec<Work<I, N>>),
+    /// A record whose key could not be found out, and why.
+    Unkeyed(Box<Delivery<I, N>>, String),
     Flush,
     /// A failed handler is done.
     Handled,
@@ -18,8 +21,8 @@ pub(super) enum WorkMsg<I, N: 'static> {
 
 pub(super) struct Worker<I, O, N: 'static> {
     pub(super) steps: Steps<I, O>,
-    pub(super) on_failed: Handler<I, O>,
-    pub(super) writers: Arc<[Addr<WriteMsg<O, N>>]>,
+    pub(super) judge: Judge<I, O>,
+    pub(super) writers: Arc<[Addr<WriteMsg<I, O, N>>]>,
 }
 
 impl<I, O, N> Worker<I, O, N>
@@ -57,16 +60,7 @@ where
                 Ok(Step::Fail(failure)) => crate::exit::chain(failure.as_ref()),
                 Err(panic) => format!("panicked: {panic}"),
             };
-            let failed = Failed {
-                position: receipt.position(),
-                record: Unusable::Raw(value),
-                cause,
-            };
-            let verdict = (self.on_failed)(failed);
-            cx.spawn(async move {
-                receipt.settle(verdict.await, None);
-                WorkMsg::Handled
-            });
+            self.unusable(Delivery { value, receipt }, cause, cx);
         }
         Receipt::settle_all(skipped);
         for (writer, work) in self.writers.iter().zip(routed) {
@@ -75,6 +69,24 @@ where
                 tracing::debug!(writer = writer.name(), "no writer at home");
             }
         }
+    }
+
+    fn unusable(
+        &self,
+        Delivery { value, receipt }: Delivery<I, N>,
+        cause: String,
+        cx: &mut Cx<WorkMsg<I, N>>,
+    ) {
+        let failed = Failed {
+            position: receipt.position(),
+            record: Unusable::Raw(value),
+            cause,
+        };
+        let verdict = self.judge.clone().decide(failed);
+        cx.spawn(async move {
+            receipt.settle(verdict.await, None);
+            WorkMsg::Handled
+        });
     }
 }
 
@@ -89,6 +101,7 @@ where
     async fn handle(&mut self, msg: Self::Msg, cx: &mut Cx<Self::Msg>) -> Result<(), Failure> {
         match msg {
             WorkMsg::Push(batch) => self.work(batch, cx),
+            WorkMsg::Unkeyed(delivery, cause) => self.unusable(*delivery, cause, cx),
             WorkMsg::Flush => {
                 for writer in self.writers.iter() {
                     if writer.send(WriteMsg::Flush).is_err() {

@@ -4,54 +4,69 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::Work;
+use super::decide::Judge;
 use super::ports::{Failed, Fate, Sink, Unusable};
 use super::shelf::Shelf;
 use super::turns::Turns;
-use super::{Handler, Work};
 use crate::{Cx, Delivery, Failure, Outcome, Receipt, Stage, Timer};
 
 /// What a writer takes.
-pub(super) enum WriteMsg<O, N: 'static> {
+pub(super) enum WriteMsg<I, O, N: 'static> {
     Push(Vec<Work<O, N>>),
     Flush,
     Due,
-    /// A batch of this slot is over.
-    Written(u64),
+    /// A batch of this slot is over, but for what the sink refused.
+    Written(u64, Vec<Refused<I, O, N>>),
+    /// A failed handler is done.
+    Handled,
 }
+
+/// To be decided about by the failed handler.
+type Refused<I, O, N> = (Failed<I, O>, Receipt<N>);
 
 pub(super) struct Writer<I, O, N: 'static, K> {
     pub(super) shelf: Shelf<Work<O, N>>,
     /// Whether batches hold records of one key only.
     pub(super) per_key: bool,
+    /// How many batches may be written at once, and how many are.
     pub(super) in_flight: usize,
+    pub(super) writing: usize,
     pub(super) turns: Arc<Turns>,
     pub(super) sink: Arc<K>,
-    pub(super) on_failed: Handler<I, O>,
+    pub(super) judge: Judge<I, O>,
     pub(super) timer: Option<(Instant, Timer)>,
 }
 
 impl<I, O, N, K> Writer<I, O, N, K>
 where
-    I: Send + 'static,
+    I: Send + Sync + 'static,
     O: Send + Sync + 'static,
     N: Send + 'static,
     K: Sink<O, N>,
 {
-    fn write_ready(&mut self, cx: &mut Cx<WriteMsg<O, N>>) {
-        while cx.in_flight() < self.in_flight
+    fn write_ready(&mut self, cx: &mut Cx<WriteMsg<I, O, N>>) {
+        while self.writing < self.in_flight
             && let Some((slot, batch)) = self.shelf.take()
         {
-            let (sink, on_failed) = (Arc::clone(&self.sink), Arc::clone(&self.on_failed));
-            let turns = Arc::clone(&self.turns);
+            let (sink, turns) = (Arc::clone(&self.sink), Arc::clone(&self.turns));
+            self.writing += 1;
             cx.spawn(async move {
                 let _turn = turns.take(slot).await;
-                write(batch, sink.as_ref(), on_failed.as_ref()).await;
-                WriteMsg::Written(slot)
+                WriteMsg::Written(slot, write(batch, sink.as_ref()).await)
             });
         }
     }
 
-    fn watch_deadline(&mut self, cx: &mut Cx<WriteMsg<O, N>>) {
+    fn decide(&self, (failed, receipt): Refused<I, O, N>, cx: &mut Cx<WriteMsg<I, O, N>>) {
+        let verdict = self.judge.clone().decide(failed);
+        cx.spawn(async move {
+            receipt.settle(verdict.await, None);
+            WriteMsg::Handled
+        });
+    }
+
+    fn watch_deadline(&mut self, cx: &mut Cx<WriteMsg<I, O, N>>) {
         let Some(deadline) = self.shelf.deadline().map(Instant::from_std) else {
             return;
         };
@@ -62,12 +77,11 @@ where
     }
 }
 
-/// Writes a batch and settles every record of it.
+/// Writes a batch and settles every record of it that the sink did not refuse.
 async fn write<I, O, N: Send + 'static>(
     batch: Vec<Work<O, N>>,
     sink: &impl Sink<O, N>,
-    on_failed: &super::HandlerFn<I, O>,
-) {
+) -> Vec<Refused<I, O, N>> {
     let (values, receipts): (Vec<O>, Vec<Receipt<N>>) = batch
         .into_iter()
         .filter(|work| !work.book.is_halted())
@@ -78,8 +92,9 @@ async fn write<I, O, N: Send + 'static>(
              }| (value, receipt),
         )
         .unzip();
+    let mut refused = Vec::new();
     if values.is_empty() {
-        return;
+        return refused;
     }
     let mut fates = sink.write(&values).await.into_iter();
     let mut settled = Vec::with_capacity(receipts.len());
@@ -93,8 +108,8 @@ async fn write<I, O, N: Send + 'static>(
                     record: Unusable::Ready(value),
                     cause,
                 };
-                let verdict = on_failed(failed).await;
-                (receipt, verdict, None)
+                refused.push((failed, receipt));
+                continue;
             }
             Some(Fate::Failed(failure)) => {
                 let position = receipt.position();
@@ -105,16 +120,17 @@ async fn write<I, O, N: Send + 'static>(
         });
     }
     Receipt::settle_all(settled);
+    refused
 }
 
 impl<I, O, N, K> Stage for Writer<I, O, N, K>
 where
-    I: Send + 'static,
+    I: Send + Sync + 'static,
     O: Send + Sync + 'static,
     N: Send + 'static,
     K: Sink<O, N>,
 {
-    type Msg = WriteMsg<O, N>;
+    type Msg = WriteMsg<I, O, N>;
 
     async fn handle(&mut self, msg: Self::Msg, cx: &mut Cx<Self::Msg>) -> Result<(), Failure> {
         let now = Instant::now().into_std();
@@ -127,9 +143,16 @@ where
             }
             WriteMsg::Flush => self.shelf.close_all(),
             WriteMsg::Due => self.timer = None,
-            WriteMsg::Written(slot) => self.shelf.written(slot),
+            WriteMsg::Written(slot, refused) => {
+                self.writing -= 1;
+                self.shelf.written(slot);
+                for refused in refused {
+                    self.decide(refused, cx);
+                }
+            }
+            WriteMsg::Handled => {}
         }
-        self.shelf.close_due(now);
+        self.shelf.line_up_due(now);
         self.write_ready(cx);
         self.watch_deadline(cx);
         Ok(())

@@ -1,6 +1,7 @@
 //! A supervisor's specification. In: children and rules. Out: a specification that was checked.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::{ChildSpec, Strategy};
 use crate::{Backoff, Children, Intensity, StartError};
@@ -11,7 +12,8 @@ pub struct SupervisorSpec {
     pub(crate) strategy: Strategy,
     pub(crate) intensity: Intensity,
     pub(crate) backoff: Backoff,
-    pub(crate) children: Vec<ChildSpec>,
+    /// Shared with every incarnation of the supervisor.
+    pub(crate) children: Vec<Arc<ChildSpec>>,
     pub(crate) dynamic: Option<Children>,
 }
 
@@ -53,7 +55,7 @@ impl SupervisorSpec {
 
     /// Adds a child after those that are there.
     pub fn child(mut self, child: ChildSpec) -> Self {
-        self.children.push(child);
+        self.children.push(Arc::new(child));
         self
     }
 
@@ -72,7 +74,7 @@ impl SupervisorSpec {
         }
         let mut ids = HashSet::new();
         for child in &self.children {
-            if !ids.insert(child.id.as_str()) {
+            if !ids.insert(&*child.id) {
                 return Err(StartError::DuplicateId(format!("{path}/{}", child.id)));
             }
             child.check(path)?;

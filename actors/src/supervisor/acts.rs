@@ -19,10 +19,11 @@ use crate::watch::Watcher;
 use crate::{Epoch, Event, Exit, Laggard, Overrun, StartError, StopOutcome};
 
 impl State {
-    pub(super) fn perform(&mut self, acts: Vec<Act>) {
-        for act in acts {
+    pub(super) fn perform(&mut self, mut acts: Vec<Act>) {
+        for act in acts.drain(..) {
             super::apply(self, act);
         }
+        self.machine.take_back(acts);
     }
 
     pub(super) fn start(&mut self, key: Key, epoch: Epoch, again: bool) {
@@ -45,10 +46,7 @@ impl State {
         child.guard = Some(Guard(control));
         child.overran = false;
         child.watcher = Watcher::default();
-        if again {
-            child.node.restarting();
-        }
-        child.node.begin(epoch);
+        child.node.begin(epoch, again);
         let mut birth = child.spec.launch(launch);
         // Most starts are over at the first look, which spares a task for each child.
         if birth
@@ -134,9 +132,9 @@ impl State {
             return;
         };
         self.keys.remove(&child.spec.id);
-        self.launch.node.remove(&child.node);
+        self.launch.node.remove(key);
         if let Some((children, _)) = &self.handle {
-            children.went(&child.spec.id);
+            children.went(key);
         }
         let outcome = child.outcome();
         child.not_started();
@@ -169,9 +167,7 @@ impl State {
         else {
             return;
         };
-        if child.node.state() == tree::State::Starting {
-            child.node.enter(tree::State::Running);
-        }
+        child.node.up();
         if let Some(reply) = child.start.take() {
             answer(reply, Ok(epoch));
         }

@@ -12,6 +12,7 @@ mod stops;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::restart::Window;
@@ -122,7 +123,7 @@ impl Machine {
     }
 
     /// Adds a child to the list, before [`boot`](Self::boot).
-    pub(crate) fn add(&mut self, name: &str, policy: Policy) -> Key {
+    pub(crate) fn add(&mut self, name: Arc<str>, policy: Policy) -> Key {
         let key = self.next_key;
         self.next_key += 1;
         self.slots
@@ -138,7 +139,7 @@ impl Machine {
     /// A dynamic child is to be started now. `None` while stopping.
     pub(crate) fn insert(
         &mut self,
-        name: &str,
+        name: Arc<str>,
         policy: Policy,
         now: Instant,
     ) -> (Option<Key>, Vec<Act>) {
@@ -248,6 +249,13 @@ impl Machine {
         }
         self.advance(now);
         self.done()
+    }
+
+    /// The room of acts that were carried out, to be used again.
+    pub(crate) fn take_back(&mut self, room: Vec<Act>) {
+        if self.acts.is_empty() {
+            self.acts = room;
+        }
     }
 
     /// When [`tick`](Self::tick) is to be called next.

@@ -18,6 +18,8 @@ struct Kept<I, N> {
     committed: u64,
     settled: Vec<Settled<N>>,
     endless: bool,
+    /// Of the newest source: a commit of an older one is refused, as a broker does.
+    epoch: Option<Epoch>,
 }
 
 /// The records of a lane, and how far they were committed; outlives its sources, shared by cloning.
@@ -43,6 +45,7 @@ impl<I: Clone + Send + 'static, N: Send + 'static> MemoryLane<I, N> {
             committed: 0,
             settled: Vec::new(),
             endless: false,
+            epoch: None,
         };
         Self {
             kept: Arc::new((Mutex::new(kept), Notify::new())),
@@ -68,11 +71,12 @@ impl<I: Clone + Send + 'static, N: Send + 'static> MemoryLane<I, N> {
         self.kept.1.notify_one();
     }
 
-    /// A source that goes on where the last commit was.
+    /// A source that goes on where the last commit was. A newer one fences it.
     pub fn source(&self) -> MemorySource<I, N> {
         MemorySource {
             lane: self.clone(),
             next: 0,
+            epoch: None,
         }
     }
 
@@ -91,15 +95,19 @@ impl<I: Clone + Send + 'static, N: Send + 'static> MemoryLane<I, N> {
 pub struct MemorySource<I, N: 'static = ()> {
     lane: MemoryLane<I, N>,
     next: u64,
+    epoch: Option<Epoch>,
 }
 
 impl<I: Clone + Send + 'static, N: Send + 'static> Source for MemorySource<I, N> {
     type Item = I;
     type Note = N;
 
-    async fn open(&mut self, _epoch: Epoch) -> Result<u64, Failure> {
+    async fn open(&mut self, epoch: Epoch) -> Result<u64, Failure> {
         self.lane.faults.point(Callback::Named("open")).await?;
-        self.next = self.lane.committed();
+        let mut kept = lock(&self.lane.kept.0);
+        self.epoch = Some(epoch);
+        kept.epoch = kept.epoch.max(self.epoch);
+        self.next = kept.committed;
         Ok(self.next)
     }
 
@@ -132,6 +140,9 @@ impl<I: Clone + Send + 'static, N: Send + 'static> Source for MemorySource<I, N>
     async fn commit(&mut self, passed: Passed<N>) -> Result<(), Failure> {
         self.lane.faults.point(Callback::Named("commit")).await?;
         let mut kept = lock(&self.lane.kept.0);
+        if kept.epoch != self.epoch {
+            return Err("a newer source has the lane".into());
+        }
         assert!(
             kept.committed <= passed.next,
             "a commit went back from {} to {}",

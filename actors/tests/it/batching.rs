@@ -167,12 +167,6 @@ async fn a_panicking_sink_fails_its_stage_and_every_receipt_is_settled() {
     .await;
 }
 
-#[tokio::test]
-#[should_panic(expected = "zero batches at once never writes")]
-async fn zero_writes_at_once_are_refused() {
-    BatchStage::<Delivery<u64>, Store>::new(LIMITS, 0, Arc::default());
-}
-
 #[tokio::test(start_paused = true)]
 async fn while_every_writer_is_busy_age_does_not_cut_batches_small() {
     let bench = Bench::new(Faults::default()).await;

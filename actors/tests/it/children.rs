@@ -10,7 +10,7 @@ use actors::{
 
 use crate::support::{Do, Doer, Notes, SECOND, eager, receipt};
 
-async fn running(children: &Children) -> System {
+pub(crate) async fn running(children: &Children) -> System {
     let dynamic = ChildSpec::supervisor("dynamic", SupervisorSpec::dynamic(children));
     System::start("t", eager(Strategy::OneForOne).child(dynamic))
         .await

@@ -63,6 +63,12 @@ async fn a_lane_that_cannot_be_drained_in_time_is_given_up_and_its_late_settleme
     })
     .await;
     assert_eq!(pipeline.close(0, SECOND).await, Ok(StopOutcome::Overran));
+    assert_eq!(
+        pipeline.credits().in_use(),
+        Cost::default(),
+        "what a dead lane has under way holds nobody's room"
+    );
+    assert_eq!(pipeline.fenced(), 0);
     let second = left.clone();
     pipeline.open(0, move |_| second.source()).await.unwrap();
     tokio::time::sleep(70 * SECOND).await;
@@ -71,8 +77,10 @@ async fn a_lane_that_cannot_be_drained_in_time_is_given_up_and_its_late_settleme
         0,
         "written under the old epoch, so not committed under the new"
     );
+    assert_eq!(pipeline.fenced(), 5, "late, and counted");
     until_within(90 * SECOND, "written again", || left.committed() == 5).await;
     assert_eq!(sink.written().len(), 10);
+    assert_eq!(pipeline.fenced(), 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,4 +171,8 @@ async fn a_lane_whose_records_hang_in_the_sink_is_restarted_alone() {
     let tree = system.handle().tree();
     assert_eq!(tree.find("lanes/0").unwrap().restarts, 1);
     assert_eq!(tree.find("lanes/1").unwrap().restarts, 0);
+    assert!(
+        pipeline.credits().in_use().count <= 5,
+        "the hanging records of the lane before hold no room"
+    );
 }

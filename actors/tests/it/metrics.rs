@@ -137,4 +137,5 @@ async fn actors_and_credits_are_measured() {
     assert_eq!(get("credits_in_use{credits=measured,unit=bytes}"), 30.0);
     assert_eq!(get("credits_limit{credits=measured,unit=records}"), 10.0);
     assert!(book.get("receipts_settled_total{outcome=failed}").is_some());
+    assert!(book.get("receipts_fenced_total{}").is_some());
 }

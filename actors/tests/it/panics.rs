@@ -2,10 +2,10 @@
 
 use actors::testkit::{Callback, Fault, Faults, Probe, Settlements, kill_supervisor, until};
 use actors::{
-    Addr, ChildSpec, Children, Epoch, Outcome, Position, Receipt, Settle, Settled, Strategy,
-    SupervisorSpec, System,
+    Addr, ChildSpec, Children, Epoch, Outcome, Position, Receipt, Settle, Settled, Strategy, System,
 };
 
+use crate::children::running as with_dynamic;
 use crate::support::{Do, Doer, Notes, SECOND, eager, receipt};
 
 /// Runs a tree with one fault and then drains it.
@@ -93,10 +93,7 @@ async fn a_supervisor_killed_from_outside_takes_its_children_along_and_counts_as
         Notes::default(),
         Settlements::new(),
     );
-    let dynamic = ChildSpec::supervisor("dynamic", SupervisorSpec::dynamic(&children));
-    let system = System::start("t", eager(Strategy::OneForOne).child(dynamic))
-        .await
-        .unwrap();
+    let system = with_dynamic(&children).await;
     children.start(Doer::child("a", &a, &notes)).await.unwrap();
     a.send(Do::Keep(receipt(1, &book))).unwrap();
     a.send(Do::Hang).unwrap();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::testkit::{Callback, Fault, Faults, MemoryLane, MemorySink, run_pipeline};
-use actors::{BatchLimits, Cost, Flow, Outcome, Pipeline, Rate, Step, System, Unusable};
+use actors::testkit::{Callback, Fault, Faults, MemoryLane, MemorySink, run_pipeline, until};
+use actors::{BatchLimits, Cost, Flow, Outcome, Pipeline, Step, System, Unusable};
 
 use crate::support::{Notes, SECOND};
 
@@ -140,6 +140,48 @@ async fn steps_change_filter_and_fail_and_the_failed_handler_sees_every_unusable
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flush_has_written_what_is_under_way_long_before_its_age() {
+    let hour = BatchLimits {
+        age: 3600 * SECOND,
+        ..SMALL
+    };
+    let sink = MemorySink::new();
+    let (_system, pipeline) = running(numbers("p").workers(2).batches(hour), &sink).await;
+    let kept = lane(0..13).endless();
+    let source = kept.clone();
+    pipeline.open(0, move |_| source.source()).await.unwrap();
+    until("a batch is full", || kept.committed() == 10).await;
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!(kept.committed(), 10, "the rest is too few and too young");
+    pipeline.flush();
+    until("the rest is written", || kept.committed() == 13).await;
+    assert_eq!(sink.batches().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_every_writer_is_busy_age_does_not_cut_batches_small() {
+    for per_key in [false, true] {
+        let sink = MemorySink::new().slow(SECOND);
+        let mut flow = numbers("p").key(|_| 0);
+        if per_key {
+            flow = flow.batches_per_key(1);
+        }
+        let (_system, pipeline) = running(flow, &sink).await;
+        let kept = lane(0..1).endless();
+        let source = kept.clone();
+        pipeline.open(0, move |_| source.source()).await.unwrap();
+        for number in 1..=12 {
+            // Each of them is older than its age before the next one comes.
+            tokio::time::sleep(SMALL.age * 2).await;
+            kept.push(number.to_string());
+        }
+        until("all are written", || kept.committed() == 13).await;
+        let sizes: Vec<_> = sink.batches().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, 10, 2], "per key: {per_key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_write_fails_its_lane_which_begins_again_at_its_commit() {
     let faults = Faults::new()
         .at(Callback::Named("write"), 3, Fault::Error)
@@ -177,36 +219,4 @@ async fn a_source_may_fail_anywhere() {
             assert_eq!(ran.lanes[0].committed(), 50, "{callback} {fault:?}");
         }
     }
-}
-
-#[test]
-fn zero_capacities_are_refused_by_name() {
-    let refused = |build: fn()| {
-        let panic = std::panic::catch_unwind(build).unwrap_err();
-        panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-            .unwrap()
-    };
-    assert!(refused(|| drop(numbers("p").workers(0))).contains("zero workers"));
-    assert!(refused(|| drop(numbers("p").writers(0))).contains("zero writers"));
-    assert!(refused(|| drop(numbers("p").chunk(0))).contains("zero records"));
-    assert!(refused(|| drop(numbers("p").batches_per_key(0))).contains("zero batches"));
-    assert!(
-        refused(|| drop(numbers("p").rate(Rate {
-            per_second: 0.0,
-            burst: 1
-        })))
-        .contains("lets nothing pass")
-    );
-    let none = Cost { count: 0, bytes: 1 };
-    let build = move || {
-        drop(
-            numbers("p")
-                .credits(none)
-                .build::<(), _>(Arc::new(MemorySink::new())),
-        )
-    };
-    assert!(std::panic::catch_unwind(build).is_err());
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, Probe, until};
-use actors::{
-    Addr, Backoff, ChildSpec, Exit, Intensity, StartError, State, Strategy, SupervisorSpec, System,
-};
+use actors::{Addr, Backoff, Exit, Intensity, StartError, State, Strategy, SupervisorSpec, System};
 
 use crate::support::{Do, Doer, Notes, SECOND, eager};
 
@@ -88,52 +86,6 @@ async fn a_pending_restart_is_cancelled_by_a_stop() {
     assert!(report.is_clean() && report.took < SECOND, "{report:?}");
     tokio::time::sleep(2 * hour).await;
     assert_eq!(notes.all(), ["a up", "a gone"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn misuse_is_named_before_anything_starts() {
-    let (a, notes) = (Addr::new("a"), Notes::default());
-    let start = |spec| System::start("t", spec);
-    let child = || Doer::child("a", &a, &notes);
-    let twice = eager(Strategy::OneForOne).child(child()).child(child());
-    assert_eq!(
-        start(twice).await.unwrap_err(),
-        StartError::DuplicateId("t/a".to_owned())
-    );
-    let nested = eager(Strategy::OneForOne).child(child()).child(child());
-    let nested = eager(Strategy::OneForOne).child(ChildSpec::supervisor("in", nested));
-    assert_eq!(
-        start(nested).await.unwrap_err(),
-        StartError::DuplicateId("t/in/a".to_owned())
-    );
-    let backoff = Backoff {
-        min: SECOND,
-        max: Duration::ZERO,
-        ..Backoff::default()
-    };
-    let error = start(eager(Strategy::OneForOne).backoff(backoff))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "t: Backoff::min is longer than Backoff::max"
-    );
-    assert!(notes.all().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn two_children_cannot_live_at_one_address() {
-    let (a, notes) = (Addr::new("a"), Notes::default());
-    let spec = eager(Strategy::OneForOne)
-        .child(Doer::child("a", &a, &notes))
-        .child(Doer::child("b", &a, &notes));
-    let error = System::start("t", spec).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("somebody lives at the address `a` already"),
-        "{error}"
-    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, Probe, until};
 use actors::{
-    Addr, ChildSpec, Children, Event, Exit, Intensity, Kind, Pulse, State, Strategy,
-    SupervisorSpec, System, Watch,
+    Account, Addr, ChildSpec, Children, Cost, Credits, Event, Exit, Intensity, Kind, Pulse, State,
+    Strategy, SupervisorSpec, System, Watch,
 };
 
 use crate::support::{Do, Doer, Notes, SECOND, eager};
@@ -103,6 +103,51 @@ async fn the_tree_is_data_and_asks_nobody() {
     assert_eq!(json["children"][0]["mailbox"], serde_json::Value::Null);
     assert_eq!(json["children"][0]["children"][0]["mailbox"], 1);
     assert!(json["children"][0]["children"][0]["epoch"].is_u64());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tree_shows_the_credits_of_who_serves_them() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let cost = |count, bytes| Cost { count, bytes };
+    let (rooms, beds) = (
+        Credits::new("rooms", cost(3, 300)),
+        Credits::new("beds", cost(9, 9)),
+    );
+    let inner = eager(Strategy::OneForOne);
+    let spec = eager(Strategy::OneForOne)
+        .child(Doer::child("a", &a, &notes).credits(&rooms).credits(&beds))
+        .child(ChildSpec::supervisor("inner", inner).credits(&beds));
+    let system = System::start("t", spec).await.unwrap();
+    let held = rooms.try_take(cost(2, 20)).unwrap();
+    let account = |name: &str, in_use, limit| Account {
+        name: name.to_owned(),
+        in_use,
+        limit,
+    };
+    let credits = |id: &str| system.handle().tree().find(id).unwrap().credits.clone();
+    let free = account("beds", cost(0, 0), cost(9, 9));
+    assert_eq!(
+        credits("a"),
+        [account("rooms", cost(2, 20), cost(3, 300)), free.clone()]
+    );
+    assert_eq!(credits("inner"), [free]);
+    let json = serde_json::to_value(system.handle().tree()).unwrap();
+    let expected = serde_json::json!({
+        "name": "rooms",
+        "in_use": { "count": 2, "bytes": 20 },
+        "limit": { "count": 3, "bytes": 300 },
+    });
+    assert_eq!(json["children"][0]["credits"][0], expected);
+    assert_eq!(json["credits"], serde_json::json!([]));
+    a.send(Do::Fail("broken")).unwrap();
+    until("it is restarted", || notes.all().len() == 3).await;
+    drop(held);
+    rooms.resize(cost(4, 400));
+    assert_eq!(
+        credits("a")[0],
+        account("rooms", cost(0, 0), cost(4, 400)),
+        "also of its next incarnation"
+    );
 }
 
 #[tokio::test(start_paused = true)]

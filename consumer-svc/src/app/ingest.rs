@@ -74,14 +74,21 @@ impl Ingest {
         let readers = Children::new();
         let letters = KafkaLetterBox::new(&config.kafka)
             .map_err(|cause| Failure::new(Code::Usage, format!("kafka producer: {cause}")))?;
-        let assign = assign(config, &addrs, &slot, &held, &readers);
+        let credits = Credits::new(
+            "in_flight",
+            Cost {
+                count: config.flow.in_flight_records,
+                bytes: config.flow.in_flight_bytes,
+            },
+        );
+        let assign = assign(config, &addrs, &slot, &held, &readers, credits.clone());
         // Started in this order and drained in the reverse one: first the partitions are given
         // back, which needs every stage above; the books of commit close last.
         let spec = SupervisorSpec::new(Strategy::RestForOne)
             .intensity(INGEST_RESTARTS)
             .child(commit(config, &addrs, &slot, tallies))
             .child(dead_letter(&addrs, letters))
-            .child(write(&config.flow, &addrs, store))
+            .child(write(&config.flow, &addrs, store).credits(&credits))
             .child(ChildSpec::supervisor(
                 "readers",
                 SupervisorSpec::dynamic(&readers).intensity(READER_RESTARTS),
@@ -157,20 +164,13 @@ fn assign(
     slot: &ConsumerSlot,
     held: &Held,
     readers: &Children,
+    credits: Credits,
 ) -> ChildSpec {
     let outlet: Outlet<Note> = Arc::new(CommitOutlet(addrs.commit.clone()));
-    let flow = config.flow;
     let limits = ReadLimits {
         records: config.kafka.max_poll_records,
         bytes: TURN_BYTES,
     };
-    let credits = Credits::new(
-        "in_flight",
-        Cost {
-            count: flow.in_flight_records,
-            bytes: flow.in_flight_bytes,
-        },
-    );
     let stages = addrs.clone();
     let make_reader = move |assigned: Assigned<KafkaPartition>| {
         let args = ReaderArgs {

@@ -112,7 +112,7 @@ impl Machine {
     }
 
     pub(super) fn cause(&self, key: Key, exit: &Exit) -> String {
-        let name = self.slots.get(&key).map_or("", |slot| &slot.name);
+        let name = self.slots.get(&key).map_or("", |slot| &*slot.name);
         format!("{name}: {exit}")
     }
 

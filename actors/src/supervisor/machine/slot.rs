@@ -2,6 +2,7 @@
 //!
 //! Pure: imports neither tokio nor ractor.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::restart::{Streak, Window};
@@ -64,7 +65,7 @@ impl Phase {
 }
 
 pub(super) struct Slot {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) policy: Policy,
     pub(super) phase: Phase,
     pub(super) epoch: Option<Epoch>,
@@ -82,9 +83,9 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(name: &str, policy: Policy, window: Window) -> Self {
+    pub(super) fn new(name: Arc<str>, policy: Policy, window: Window) -> Self {
         Self {
-            name: name.to_owned(),
+            name,
             policy,
             phase: Phase::Down,
             epoch: None,

@@ -18,7 +18,7 @@ use tokio::process::Command;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A place in the tree: path, kind, state, restarts, last cause.
+/// A place in the tree: path, kind, state, restarts, last cause, and the credits it serves.
 #[derive(Debug)]
 struct Place {
     path: String,
@@ -26,6 +26,7 @@ struct Place {
     state: String,
     restarts: u64,
     last_cause: String,
+    credits: Vec<String>,
 }
 
 fn places(tree: &Value) -> Vec<Place> {
@@ -44,6 +45,19 @@ fn places(tree: &Value) -> Vec<Place> {
                 .as_u64()
                 .unwrap_or_else(|| panic!("no restarts in {node}")),
             last_cause: text("last_cause"),
+            credits: node["credits"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|account| {
+                    let limit = |unit: &str| account["limit"][unit].as_u64();
+                    assert!(
+                        limit("count") > Some(0) && limit("bytes") > Some(0),
+                        "{node}"
+                    );
+                    account["name"].as_str().unwrap_or_default().to_owned()
+                })
+                .collect(),
         });
         for child in node["children"].as_array().into_iter().flatten() {
             walk(child, &path, found);
@@ -105,6 +119,28 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
     ];
     let readers = ["ingest/readers/0", "ingest/readers/1", "ingest/readers/2"];
     all_run(&consumer, &[&stages[..], &readers[..]].concat()).await;
+
+    for (service, expected) in [
+        (
+            &producer,
+            &["publish: purchases", "history: history, streams"][..],
+        ),
+        (
+            &consumer,
+            &["query: queries, stats_streams", "ingest/write: in_flight"][..],
+        ),
+    ] {
+        let tree = service.tree().await;
+        let served: Vec<_> = places(&tree)
+            .into_iter()
+            .filter(|place| !place.credits.is_empty())
+            .map(|place| {
+                let (_root, path) = place.path.split_once('/').expect("a child");
+                format!("{path}: {}", place.credits.join(", "))
+            })
+            .collect();
+        assert_eq!(served, expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

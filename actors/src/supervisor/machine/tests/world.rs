@@ -54,7 +54,7 @@ impl World {
         };
         let mut machine = Machine::new(strategy, false, INTENSITY, backoff, || 0.0);
         for policy in &policies {
-            machine.add("child", *policy);
+            machine.add("child".into(), *policy);
         }
         let mut world = Self {
             machine,

@@ -1,0 +1,168 @@
+//! The failed handler: whatever it does, the record is settled, and nobody else is held up.
+
+use std::sync::Arc;
+
+use actors::testkit::{Callback, Fault, Faults, MemoryLane, MemorySink, run_pipeline, until};
+use actors::{Cost, Flow, Outcome, Unusable};
+
+use crate::pipelines::{lane, numbers, running};
+use crate::support::{Notes, SECOND};
+
+const DECIDE: Callback = Callback::Named("decide");
+
+/// Says what it was given, and dead-letters it, unless a fault is planned.
+fn handled(flow: Flow<String, u64>, faults: &Faults, notes: &Notes) -> Flow<String, u64> {
+    let (faults, notes) = (faults.clone(), notes.clone());
+    flow.on_failed(move |failed| {
+        let record = match failed.record {
+            Unusable::Raw(text) => text,
+            Unusable::Ready(number) => number.to_string(),
+        };
+        notes.add(format!("{record}: {}", failed.cause));
+        // Once where nothing can be awaited, and once where it can.
+        faults.sync_point(Callback::Named("called"));
+        let faults = faults.clone();
+        async move {
+            if faults.point(DECIDE).await.is_ok() {
+                Outcome::DeadLettered
+            } else {
+                Outcome::Failed
+            }
+        }
+    })
+}
+
+/// A lane with one record that a step fails, one that a step panics on, one whose key panics, and one
+/// that the sink refuses.
+fn four_kinds(faults: &Faults, notes: &Notes) -> (Flow<String, u64>, MemorySink<u64>) {
+    let flow = numbers("p")
+        .key(|text| {
+            assert!(text != "3", "no key for {text}");
+            0
+        })
+        .filter(|number| {
+            assert!(*number != 5, "a step for {number}");
+            true
+        });
+    let sink = MemorySink::new().refusing(|number| *number == 7);
+    (handled(flow, faults, notes), sink)
+}
+
+const TEXTS: [&str; 9] = ["0", "one", "2", "3", "4", "5", "6", "7", "8"];
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_panics_or_hangs_once_is_asked_again() {
+    for (callback, fault) in [
+        (DECIDE, Fault::Error),
+        (DECIDE, Fault::Panic),
+        (DECIDE, Fault::Hang),
+        (DECIDE, Fault::Slow(40 * SECOND)),
+        (Callback::Named("called"), Fault::Panic),
+    ] {
+        for nth in 1..=4 {
+            let (faults, notes) = (Faults::new().at(callback, nth, fault), Notes::default());
+            let (flow, sink) = four_kinds(&faults, &notes);
+            let kept = MemoryLane::<String>::new(TEXTS.map(str::to_owned));
+            let ran = run_pipeline(flow, Arc::new(sink.clone()), vec![kept]).await;
+            let case = format!("{callback:?} {fault:?} at call {nth}");
+            assert!(ran.drain.is_clean(), "{case}: {:?}", ran.drain);
+            assert_eq!(ran.lanes[0].committed(), 9, "{case}");
+            assert_eq!(
+                ran.pipeline.credits().in_use(),
+                Cost::default(),
+                "{case}: a credit leaked"
+            );
+            let outcomes: Vec<_> = ran.lanes[0]
+                .take_settled()
+                .iter()
+                .map(|settled| settled.outcome == Outcome::DeadLettered)
+                .collect();
+            let dead = [false, true, false, true, false, true, false, true, false];
+            assert_eq!(outcomes, dead, "{case}");
+            assert!(
+                notes.all().len() > 4,
+                "{case}: asked again: {:?}",
+                notes.all()
+            );
+            for cause in [
+                "one: invalid digit found in string",
+                "3: the key panicked: no key for 3",
+                "5: panicked: a step for 5",
+                "7: refused",
+            ] {
+                assert!(notes.has(cause), "{case}: {:?}", notes.all());
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_hangs_holds_up_neither_other_lanes_nor_the_records_of_its_batch() {
+    let (faults, notes) = (Faults::new().always(DECIDE, Fault::Hang), Notes::default());
+    let flow = handled(numbers("p").decide_within(3600 * SECOND), &faults, &notes);
+    let sink = MemorySink::new().refusing(|number| *number == 1);
+    let (system, pipeline) = running(flow, &sink).await;
+    let lanes = [lane(0..5).endless(), lane(100..150).endless()];
+    for (number, kept) in (0..).zip(&lanes) {
+        let kept = kept.clone();
+        pipeline.open(number, move |_| kept.source()).await.unwrap();
+    }
+    until("the other lane is done", || lanes[1].committed() == 50).await;
+    assert_eq!(
+        lanes[0].committed(),
+        1,
+        "up to the one nobody decides about"
+    );
+    let report = system.drain(SECOND).await;
+    assert!(report.took < 3 * SECOND, "{report:?}");
+    let late: Vec<_> = report.laggards.iter().map(|l| l.path.as_str()).collect();
+    assert!(late.contains(&"t/lanes/0"), "{late:?}");
+    assert_eq!(pipeline.credits().in_use(), Cost::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_handler_says_after_its_time_is_counted_and_changes_nothing() {
+    let faults = Faults::new().at(DECIDE, 1, Fault::Slow(50 * SECOND));
+    let notes = Notes::default();
+    let flow = handled(numbers("p").watch(5 * SECOND), &faults, &notes);
+    let sink = MemorySink::new();
+    let (_system, pipeline) = running(flow, &sink).await;
+    let kept = MemoryLane::<String>::new(["x".to_owned()]);
+    let source = kept.clone();
+    pipeline.open(0, move |_| source.source()).await.unwrap();
+    until("the watchdog had it delivered again", || {
+        kept.committed() == 1
+    })
+    .await;
+    assert_eq!(pipeline.fenced(), 0);
+    // The first handler is given up after its half minute, and answers after fifty seconds.
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!(pipeline.fenced(), 1, "settled once, and late");
+    assert_eq!((kept.committed(), notes.all().len()), (1, 2));
+    assert_eq!(pipeline.credits().in_use(), Cost::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_never_decides_ends_the_pipeline_with_the_cause() {
+    for fault in [Fault::Error, Fault::Panic, Fault::Hang] {
+        let (faults, notes) = (Faults::new().always(DECIDE, fault), Notes::default());
+        let flow = handled(numbers("p"), &faults, &notes)
+            .decide_within(SECOND)
+            .intensity(actors::Intensity {
+                restarts: 3,
+                within: 3600 * SECOND,
+            });
+        let (system, pipeline) = running(flow, &MemorySink::new()).await;
+        let kept = MemoryLane::<String>::new(["x".to_owned()]);
+        let opened = kept.clone();
+        pipeline.open(0, move |_| opened.source()).await.unwrap();
+        let exit = system.ended().await.to_string();
+        assert!(
+            exit.ends_with("0: failed: record 0 of lane 0 failed"),
+            "{exit}"
+        );
+        assert_eq!(kept.committed(), 0);
+        assert_eq!(notes.all().len(), 4, "once, and three restarts");
+        assert_eq!(pipeline.credits().in_use(), Cost::default());
+    }
+}
