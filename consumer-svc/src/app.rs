@@ -15,6 +15,8 @@ use host::exit::{Code, Failure};
 use host::readiness::Latch;
 use host::serve::{Door, Limits, Server};
 use host::trace::Ids;
+use host::web::docs::Docs;
+use host::web::front::FrontRules;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
@@ -28,6 +30,7 @@ use crate::mongo::connect;
 use crate::query::Query;
 use crate::query::http::Api;
 use crate::query::mongo::MongoHistory;
+use crate::query::openapi;
 use crate::query::stats::StatsApi;
 use crate::stats::kafka::KafkaStandings;
 use crate::stats::{self, Stats};
@@ -125,14 +128,19 @@ impl App {
                 ),
                 wait: config.mongo.query_timeout,
             },
+            docs: Docs::new(&openapi::document(process.version)),
             version: process.version,
         });
+        let front = FrontRules {
+            cors: config.cors.map(Arc::new),
+            clients: None,
+        };
         let standings = Arc::new(KafkaStandings::new(Arc::clone(&observer)));
         let stats = ChildSpec::stage("stats", &stats_addr, move |_| {
             Stats::new(Arc::clone(&tallies), Arc::clone(&standings), board.clone())
         });
         let (queries, streams) = (api.credits.clone(), api.stats.streams.clone());
-        let query = query(http, api, config.drain_timeout)
+        let query = query(http, api, front, config.drain_timeout)
             .credits(&queries)
             .credits(&streams);
         let watches = vec![
@@ -228,8 +236,8 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<(
     AbortOnDropHandle::new(tokio::spawn(task))
 }
 
-fn query(door: Door, api: Arc<Api<MongoHistory>>, drain: Duration) -> ChildSpec {
-    let make = move |_| Query::new(door.clone(), Arc::clone(&api), drain);
+fn query(door: Door, api: Arc<Api<MongoHistory>>, front: FrontRules, drain: Duration) -> ChildSpec {
+    let make = move |_| Query::new(door.clone(), Arc::clone(&api), front.clone(), drain);
     ChildSpec::stage("query", &Addr::new("query"), make).shutdown(Shutdown::Infinity)
 }
 

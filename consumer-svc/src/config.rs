@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use host::env::{Reader, Secret, bytes, count_in, duration, secret, socket_addr, text};
 use host::kafka::KafkaSettings;
+use host::web::cors::Cors;
 
 use self::vars::RESERVED;
 pub use self::vars::VARS;
@@ -82,6 +83,8 @@ pub struct Config {
     pub queries: usize,
     /// Streams of statistics at once.
     pub stats_streams: usize,
+    /// Other origins whose pages may read answers.
+    pub cors: Option<Cors>,
     /// Deadline of a shutdown.
     pub drain_timeout: Duration,
 }
@@ -96,6 +99,7 @@ impl Config {
         let flow = FlowConfig::read(reader, kafka.as_ref().map(|kafka| kafka.max_poll_records));
         let queries = reader.get("QUERY_MAX_IN_FLIGHT", count_in(1..=10_000));
         let stats_streams = reader.get("STATS_MAX_STREAMS", count_in(1..=10_000));
+        let cors = Cors::read(reader);
         let drain_timeout = reader.get("DRAIN_TIMEOUT", duration);
         Some(Self {
             http_addr: http_addr?,
@@ -105,6 +109,7 @@ impl Config {
             flow: flow?,
             queries: queries?,
             stats_streams: stats_streams?,
+            cors: cors?,
             drain_timeout: drain_timeout?,
         })
     }

@@ -6,21 +6,22 @@
 pub mod cursor;
 pub mod http;
 pub mod mongo;
+pub mod openapi;
 pub mod stats;
-pub mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Cx, Failure, Stage};
 use host::serve::{Door, ServeReport};
+use host::web::front::FrontRules;
 use purchases::UserId;
+use purchases::views::History;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::cursor::Cursor;
 use self::http::Api;
-use self::view::History;
 
 /// Which part of a history is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,16 +63,18 @@ pub enum QueryMsg {
 pub struct Query<S> {
     door: Door,
     api: Arc<Api<S>>,
+    front: FrontRules,
     drain: Duration,
     stop: CancellationToken,
 }
 
 impl<S: HistoryStore> Query<S> {
     /// `drain` bounds how long requests that were begun may take once it is to end.
-    pub fn new(door: Door, api: Arc<Api<S>>, drain: Duration) -> Self {
+    pub fn new(door: Door, api: Arc<Api<S>>, front: FrontRules, drain: Duration) -> Self {
         Self {
             door,
             api,
+            front,
             drain,
             stop: CancellationToken::new(),
         }
@@ -93,8 +96,9 @@ impl<S: HistoryStore> Stage for Query<S> {
         info!(addr = %server.local_addr(), "query API listens");
         let routes = http::routes(Arc::clone(&self.api), self.stop.clone());
         let service = warp::service(routes);
-        let (stop, drain) = (self.stop.clone(), self.drain);
-        cx.spawn(async move { QueryMsg::Served(server.run(service, stop, drain).await) });
+        let (front, stop, drain) = (self.front.clone(), self.stop.clone(), self.drain);
+        let service = move |peer| front.before(service.clone(), peer);
+        cx.spawn(async move { QueryMsg::Served(server.run_for(service, stop, drain).await) });
         Ok(())
     }
 

@@ -19,5 +19,6 @@ pub mod serve;
 pub mod signal;
 pub mod telemetry;
 pub mod trace;
+pub mod web;
 
 pub use frame::{Process, Service, main};

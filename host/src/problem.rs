@@ -11,13 +11,16 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// One invalid field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Invalid {
-    /// JSON pointer to the field: `/user_id`.
+    /// JSON pointer to the field: `/user_id`; of a parameter, its name behind a slash; empty for the
+    /// whole body.
+    #[schema(pattern = "^(/.*)?$")]
     pub pointer: String,
-    /// What is wrong with it.
+    /// What is wrong with it, as the end of a sentence that begins with the field.
     pub detail: String,
 }
 
@@ -31,21 +34,34 @@ impl Invalid {
     }
 }
 
-/// An error answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// An error answer: RFC 9457. Further members may be there; which, the operation says.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
+    /// The kind of problem: the same text for every problem of its kind.
     #[serde(rename = "type")]
+    #[schema(value_type = String, pattern = "^/problems/[a-z]+(-[a-z]+)*$")]
     kind: &'static str,
+    /// The kind in words.
+    #[schema(value_type = String)]
     title: &'static str,
+    /// The answer's status.
     #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16, minimum = 400, maximum = 599)]
     status: StatusCode,
+    /// What went wrong this time, in words for people.
     detail: String,
+    /// Whether the same request may succeed later.
     retryable: bool,
+    /// The id under which the service's log has this request.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = true, value_type = String)]
     request_id: Option<String>,
+    /// Every invalid field, where fields are invalid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     errors: Vec<Invalid>,
     #[serde(flatten)]
+    #[schema(ignore)]
     more: Map<String, Value>,
     #[serde(skip)]
     retry_after: Option<Duration>,
@@ -260,6 +276,21 @@ impl Problem {
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// Its kind, such as `/problems/validation`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Whether its answer says when to come back.
+    pub fn has_retry_after(&self) -> bool {
+        self.retry_after.is_some()
+    }
+
+    /// Whether its answer says which methods are allowed.
+    pub fn has_allow(&self) -> bool {
+        self.allow.is_some()
     }
 
     /// What went wrong this time.

@@ -184,6 +184,28 @@ impl Server {
         B::Data: Buf + Send,
         B::Error: Into<BoxError>,
     {
+        self.run_for(move |_| service.clone(), shutdown, deadline)
+            .await
+    }
+
+    /// As [`Server::run`], with a service for each connection, made for its peer.
+    pub async fn run_for<S, B>(
+        self,
+        service: impl Fn(SocketAddr) -> S,
+        shutdown: CancellationToken,
+        deadline: Duration,
+    ) -> ServeReport
+    where
+        S: tower_service::Service<Request<Incoming>, Response = Response<B>>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Buf + Send,
+        B::Error: Into<BoxError>,
+    {
         let mut open = Open::new(self.name, self.limits);
         let mut complaints = Complaints::default();
         loop {
@@ -192,7 +214,7 @@ impl Server {
                 () = shutdown.cancelled() => break,
                 Some(ended) = open.ended(), if open.count() > 0 => open.forget(&ended),
                 accepted = self.listener.accept(), if open.count() < self.limits.connections => match accepted {
-                    Ok((stream, _)) => open.serve(stream, service.clone()),
+                    Ok((stream, peer)) => open.serve(stream, service(peer)),
                     Err(error) if is_one_connection(error.kind()) => metrics::accept_failed(self.name),
                     Err(error) => {
                         metrics::accept_failed(self.name);
@@ -205,9 +227,9 @@ impl Server {
         // Clients whose connection the kernel has already completed would see a
         // reset; they get the same last chance as the idle ones.
         while open.count() < self.limits.connections
-            && let Some(Ok((stream, _))) = self.listener.accept().now_or_never()
+            && let Some(Ok((stream, peer))) = self.listener.accept().now_or_never()
         {
-            open.serve(stream, service.clone());
+            open.serve(stream, service(peer));
         }
         drop(self.listener);
         open.drain(deadline).await

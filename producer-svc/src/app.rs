@@ -180,7 +180,7 @@ impl App {
             bounds.requests.clone(),
             bounds.streams.clone(),
         );
-        let desk = Arc::new(Desk::new(
+        let desk = Desk::new(
             Outlets {
                 select: select.clone(),
                 history: history.clone(),
@@ -191,7 +191,8 @@ impl App {
             replays.clone(),
             shelf.clone(),
             entropy()?,
-        ));
+        );
+        let desk = Arc::new(desk.behind(config.cors, config.rate_limit));
         let root = SupervisorSpec::new(Strategy::OneForOne)
             .child(child(
                 ChildSpec::stage("publish", &publish, move |_| {

@@ -16,6 +16,7 @@ mod listing;
 mod tests;
 
 pub use error::{CatalogError, Flaw};
+pub(crate) use listing::ItemView;
 pub use listing::Listing;
 
 /// Most items of a catalog.

@@ -10,6 +10,9 @@ use std::time::Duration;
 use host::Service;
 use host::env::{self, Reader, Var};
 use host::kafka::KafkaSettings;
+use host::web::client;
+use host::web::cors::{self, Cors};
+use host::web::limit::{self, RateLimit};
 
 use crate::catalog::Catalog;
 use crate::replay;
@@ -21,7 +24,14 @@ pub const SERVICE: Service<Config> = Service {
     name: "producer-svc",
     version: env!("CARGO_PKG_VERSION"),
     about: "takes purchases over HTTP and writes them to Kafka; answers 201 only when they are stored there",
-    vars: &[VARS, idempotency::VARS, host::kafka::VARS],
+    vars: &[
+        VARS,
+        idempotency::VARS,
+        cors::VARS,
+        limit::VARS,
+        client::VARS,
+        host::kafka::VARS,
+    ],
     configure: Config::read,
 };
 
@@ -130,6 +140,10 @@ pub struct Config {
     pub intake: IntakeConfig,
     /// What is remembered for retries.
     pub replays: replay::Limits,
+    /// Other origins whose pages may read answers.
+    pub cors: Option<Cors>,
+    /// What one client may send.
+    pub rate_limit: Option<RateLimit>,
     /// How to ask consumer-svc.
     pub history: HistoryConfig,
     /// How long a shutdown may take.
@@ -206,6 +220,8 @@ impl Config {
         let linger = reader.get("KAFKA_LINGER", env::duration);
         let delivery_timeout = reader.get("KAFKA_DELIVERY_TIMEOUT", env::duration);
         let replays = idempotency::read(reader);
+        let cors = Cors::read(reader);
+        let rate_limit = RateLimit::read(reader);
         let history = HistoryConfig::read(reader);
         let drain_timeout = reader.get("DRAIN_TIMEOUT", env::duration);
         if let (Some(delivery), Some(linger)) = (delivery_timeout, linger)
@@ -255,6 +271,8 @@ impl Config {
                 max_connections: max_connections?,
             },
             replays: replays?,
+            cors: cors?,
+            rate_limit: rate_limit?,
             history: history?,
             drain_timeout: drain_timeout?,
         })

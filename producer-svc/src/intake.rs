@@ -17,6 +17,7 @@ mod buy;
 mod desk;
 mod front;
 mod headers;
+mod openapi;
 mod pages;
 mod proxy;
 mod request;
@@ -74,7 +75,9 @@ impl Stage for Intake {
         let others = warp::service(routes::routes(Arc::clone(&self.desk), closing.clone()));
         let service = Front::new(Arc::clone(&self.desk), others);
         let within = self.drain_within;
-        cx.spawn(async move { IntakeMsg::Ended(server.run(service, closing, within).await) });
+        let front = self.desk.front.clone();
+        let service = move |peer| front.before(service.clone(), peer);
+        cx.spawn(async move { IntakeMsg::Ended(server.run_for(service, closing, within).await) });
         Ok(())
     }
 

@@ -31,12 +31,14 @@ pub enum Route {
     StatsStream,
     /// `/health`
     Health,
+    /// `/openapi.json`, `/docs` and what belongs to it
+    Docs,
     /// Everything else
     Unmatched,
 }
 
 impl Route {
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Index, "/"),
         (Self::Buy, "/buy"),
         (Self::History, "/purchases/{user_id}"),
@@ -44,13 +46,14 @@ impl Route {
         (Self::Stats, "/stats"),
         (Self::StatsStream, "/stats/stream"),
         (Self::Health, "/health"),
+        (Self::Docs, "/docs"),
         (Self::Unmatched, "unmatched"),
     ];
 }
 
 /// Statuses that are counted by their number; another one is counted as `other`.
-const STATUSES: [u16; 17] = [
-    200, 201, 204, 304, 400, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504,
+const STATUSES: [u16; 19] = [
+    200, 201, 204, 304, 308, 400, 404, 405, 406, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504,
 ];
 
 /// What became of a record.
@@ -119,6 +122,7 @@ struct RouteMetrics {
 pub struct Metrics {
     routes: [RouteMetrics; Route::ALL.len()],
     pending: Gauge,
+    limited: OnceLock<(Counter, Gauge)>,
     published: [Counter; 3],
     delivery: Histogram,
     connected: Gauge,
@@ -153,6 +157,7 @@ impl Metrics {
                 by_status: [const { OnceLock::new() }; STATUSES.len() + 1],
             }),
             pending: gauge!("purchases_http_requests_pending"),
+            limited: OnceLock::new(),
             published: [outcome("stored"), outcome("not_stored"), outcome("unknown")],
             delivery: histogram!("purchases_delivery_seconds"),
             connected: gauge!("purchases_kafka_connected"),
@@ -175,6 +180,16 @@ impl Metrics {
     /// A request came. Its end is counted by [`Metrics::answered`].
     pub fn begun(&self) {
         self.pending.increment(1.0);
+    }
+
+    /// A client was looked up in the book of clients, and refused or not.
+    pub fn limited(&self, refused: bool, clients: usize) {
+        let (limited, known) = self.limited.get_or_init(|| {
+            let limited = counter!("purchases_rate_limited_total");
+            (limited, gauge!("purchases_rate_limit_clients"))
+        });
+        limited.increment(u64::from(refused));
+        known.set(clients as f64);
     }
 
     /// A request is over without an answer: the client hung up.
@@ -282,6 +297,14 @@ fn describe() {
     describe_gauge!(
         "purchases_history_reachable",
         "1 if the management service answered the last probe"
+    );
+    describe_counter!(
+        "purchases_rate_limited_total",
+        "Purchases refused because their client sent too many"
+    );
+    describe_gauge!(
+        "purchases_rate_limit_clients",
+        "Clients whose rate is remembered"
     );
     describe_gauge!(
         "purchases_kafka_queued_records",

@@ -24,6 +24,9 @@ pub enum KeyError {
     Character,
 }
 
+/// The header in both its forms, as a regular expression of JSON Schema.
+pub const KEY_PATTERN: &str = r#"^("[A-Za-z0-9_-]{1,64}"|[A-Za-z0-9_-]{1,64})$"#;
+
 /// Longest key in characters: a UUID has 36, a hex SHA-256 has 64.
 const MAX_CHARS: usize = 64;
 

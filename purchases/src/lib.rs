@@ -7,6 +7,7 @@
 //! Pure: no I/O, no clock, no randomness, no runtime. Whoever needs "now" or
 //! entropy passes it in, so every result here can be pinned by a test.
 
+pub mod views;
 pub mod wire;
 
 mod event;
@@ -14,11 +15,12 @@ mod id;
 mod key;
 mod money;
 mod names;
+mod schema;
 mod time;
 
 pub use event::{Event, Purchase};
 pub use id::{IdError, IdSource, PurchaseId};
-pub use key::{IdempotencyKey, KeyError};
+pub use key::{IdempotencyKey, KEY_PATTERN, KeyError};
 pub use money::{Cents, MoneyError};
-pub use names::{FieldError, ItemName, UserId, Username};
+pub use names::{FieldError, ItemName, NAME_PATTERN, UserId, Username};
 pub use time::{TimeError, Timestamp};

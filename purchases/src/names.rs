@@ -9,8 +9,43 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+/// White space, as a class of a regular expression.
+macro_rules! space {
+    () => {
+        r"\u0009-\u000D \u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000"
+    };
+}
+
+/// What no name contains, as such a class.
+macro_rules! unfit {
+    () => {
+        r"\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069"
+    };
+}
+
 /// Longest name, counted in characters and not in bytes.
 const MAX_CHARS: usize = 100;
+
+/// A name before it is trimmed, as a regular expression of JSON Schema: what `trim` takes off at both
+/// ends, and between them 1 to 100 characters of which neither the first nor the last is such a one.
+pub const NAME_PATTERN: &str = concat!(
+    "^[",
+    space!(),
+    "]*",
+    "[^",
+    space!(),
+    unfit!(),
+    "]",
+    "([^",
+    unfit!(),
+    "]{0,98}[^",
+    space!(),
+    unfit!(),
+    "])?",
+    "[",
+    space!(),
+    "]*$"
+);
 
 /// Why a text is refused as a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

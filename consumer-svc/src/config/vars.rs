@@ -2,6 +2,7 @@
 
 use host::env::Var;
 use host::kafka;
+use host::web::cors;
 
 /// The variables beside those of the process frame and of the Kafka connection.
 const OWN: &[Var] = &[
@@ -107,7 +108,7 @@ const OWN: &[Var] = &[
 ];
 
 /// All tables, for the frame.
-pub const VARS: &[&[Var]] = &[OWN, kafka::VARS];
+pub const VARS: &[&[Var]] = &[OWN, cors::VARS, kafka::VARS];
 
 /// Client properties this service's promises rest on: they are set here and nowhere else.
 pub(super) const RESERVED: &[&str] = &[

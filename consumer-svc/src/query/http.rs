@@ -1,38 +1,42 @@
 //! Routes of the query API. Path first, method second, so that a wrong method on a known path is
 //! a 405 and everything unknown a 404; every error is a problem document.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LINK};
+use ::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, LINK, RETRY_AFTER as RETRY_AFTER_HEADER,
+};
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use actors::{Cost, Credits};
 use bytes::Bytes;
 use host::problem::{Invalid, Problem};
 use host::trace::{Ids, RequestId, X_REQUEST_ID};
+use host::web::docs::{Docs, DocsPage};
+use host::web::paths::{Found, Paths};
+use host::web::{self, accept};
 use percent_encoding::percent_decode_str;
+use purchases::views::{History, PAGE_DEFAULT, PAGE_MAX};
 use purchases::{Timestamp, UserId};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
+use utoipa::ToSchema;
 use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::filters::path::FullPath;
 use warp::reply::Response;
 
 use super::cursor::Cursor;
 use super::stats::StatsApi;
-use super::view::History;
 use super::{HistoryStore, PageRequest, StoreError};
 use crate::health::Health;
 use crate::metrics;
 
-/// Purchases on a page where the request does not say.
-const DEFAULT_LIMIT: usize = 100;
-/// Most that it may say.
-const MAX_LIMIT: usize = 1000;
 /// What a client should wait before it asks again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What the routes answer from.
 pub struct Api<S> {
@@ -46,25 +50,93 @@ pub struct Api<S> {
     pub ids: Ids,
     /// Statistics.
     pub stats: StatsApi,
+    /// The description of all this.
+    pub docs: Docs,
     /// This service's version.
     pub version: &'static str,
 }
 
-#[derive(Serialize)]
-struct Root {
+/// What this service is and where what is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Index)]
+pub(super) struct Root {
+    /// Its name.
+    #[schema(value_type = String)]
     service: &'static str,
+    /// Its version.
+    #[schema(value_type = String)]
     version: &'static str,
+    /// What it is for.
+    #[schema(value_type = String)]
     description: &'static str,
-    endpoints: [&'static str; 5],
+    /// Its paths.
+    #[schema(value_type = Vec<String>)]
+    endpoints: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
-struct HealthView {
-    status: &'static str,
-    service: &'static str,
-    mongodb_connected: bool,
-    kafka_connected: bool,
-    timestamp: Timestamp,
+/// Whether everything works that this service offers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Health)]
+pub(super) struct HealthView {
+    /// `healthy` or `unhealthy`.
+    #[schema(value_type = String, pattern = "^(un)?healthy$")]
+    pub(super) status: &'static str,
+    /// Its name.
+    #[schema(value_type = String)]
+    pub(super) service: &'static str,
+    /// Whether the database answered when it was last asked.
+    pub(super) mongodb_connected: bool,
+    /// Whether the broker did.
+    pub(super) kafka_connected: bool,
+    /// When this was answered.
+    pub(super) timestamp: Timestamp,
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// What this service is.
+    Root,
+    /// Whether it works.
+    Health,
+    /// A user's purchases.
+    History,
+    /// Statistics.
+    Stats,
+    /// The same, live.
+    StatsStream,
+    /// The description of all this.
+    Docs(DocsPage),
+}
+
+/// Every path that is served. The description is made from the same table.
+pub const PATHS: Paths<Place> = Paths(&[
+    ("/", Place::Root),
+    ("/health", Place::Health),
+    ("/purchases/{user_id}", Place::History),
+    ("/stats", Place::Stats),
+    ("/stats/stream", Place::StatsStream),
+    (DocsPage::ALL[0].0, Place::Docs(DocsPage::ALL[0].1)),
+    (DocsPage::ALL[1].0, Place::Docs(DocsPage::ALL[1].1)),
+    (DocsPage::ALL[2].0, Place::Docs(DocsPage::ALL[2].1)),
+]);
+
+impl Place {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::StatsStream => "text/event-stream",
+            Self::Docs(page) => page.media_type(),
+            Self::Root | Self::Health | Self::History | Self::Stats => "application/json",
+        }
+    }
+}
+
+/// A request without its body.
+struct Asked<'a> {
+    path: &'a str,
+    query: &'a str,
+    method: Method,
+    headers: &'a HeaderMap,
 }
 
 /// All routes. Answers that would go on for ever end with `stop`.
@@ -72,100 +144,46 @@ pub fn routes<S: HistoryStore>(
     api: Arc<Api<S>>,
     stop: CancellationToken,
 ) -> BoxedFilter<(Response,)> {
-    let with_api = warp::any().map(move || Arc::clone(&api));
-    let request = warp::method()
-        .and(warp::header::headers_cloned())
-        .and(with_api)
-        .boxed();
-    let root =
-        warp::path::end()
-            .and(request.clone())
-            .then(async |method, headers, api: Arc<Api<S>>| {
-                api.answer("/", method, headers, async |_: &_| {
-                    Ok(json(StatusCode::OK, &root(api.version)))
-                })
-                .await
-            });
-    let health = warp::path!("health").and(request.clone()).then(
-        async |method, headers, api: Arc<Api<S>>| {
-            api.answer("/health", method, headers, async |_: &_| {
-                Ok(api.health_view())
-            })
-            .await
-        },
-    );
-    let history = warp::path!("purchases" / String)
+    warp::path::full()
         .and(warp::query::raw().or_else(async |_| Ok::<_, Infallible>((String::new(),))))
-        .and(request.clone())
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
         .then(
-            async |user: String, query: String, method, headers, api: Arc<Api<S>>| {
-                api.answer("/purchases/{user_id}", method, headers, async |id: &_| {
-                    api.history(&user, &query, id).await
-                })
-                .await
+            move |path: FullPath, query: String, method, headers: HeaderMap| {
+                let (api, stop) = (Arc::clone(&api), stop.clone());
+                async move {
+                    let asked = Asked {
+                        path: path.as_str(),
+                        query: &query,
+                        method,
+                        headers: &headers,
+                    };
+                    api.answer(asked, stop).await
+                }
             },
-        );
-    let figures = warp::path!("stats").and(request.clone()).then(
-        async |method, headers, api: Arc<Api<S>>| {
-            api.answer("/stats", method, headers, async |_: &_| {
-                let figures = api.stats.figures().await?;
-                let mut response = json_bytes(StatusCode::OK, figures.json.clone());
-                let no_store = HeaderValue::from_static("no-store");
-                response.headers_mut().insert(CACHE_CONTROL, no_store);
-                Ok(response)
-            })
-            .await
-        },
-    );
-    let stream = warp::path!("stats" / "stream").and(request.clone()).then(
-        move |method, headers: HeaderMap, api: Arc<Api<S>>| {
-            let stop = stop.clone();
-            async move {
-                let wishes = headers.clone();
-                api.answer("/stats/stream", method, headers, async |_: &_| {
-                    api.stats.stream(&wishes, stop).await
-                })
-                .await
-            }
-        },
-    );
-    let rest = request.then(async |_, headers: HeaderMap, api: Arc<Api<S>>| {
-        api.answer("unmatched", Method::GET, headers, async |_: &_| {
-            Err(Problem::not_found())
-        })
-        .await
-    });
-    root.or(health)
-        .unify()
-        .or(history)
-        .unify()
-        .or(figures)
-        .unify()
-        .or(stream)
-        .unify()
-        .or(rest)
-        .unify()
+        )
         .boxed()
 }
 
 impl<S: HistoryStore> Api<S> {
     /// What every answer has in common: method, request id, metrics.
-    async fn answer(
-        &self,
-        route: &'static str,
-        method: Method,
-        headers: HeaderMap,
-        handle: impl AsyncFnOnce(&RequestId) -> Result<Response, Problem>,
-    ) -> Response {
+    async fn answer(&self, asked: Asked<'_>, stop: CancellationToken) -> Response {
         let started = Instant::now();
         let id = self.ids.request(
-            headers
+            asked
+                .headers
                 .get(X_REQUEST_ID)
                 .and_then(|value| value.to_str().ok()),
         );
-        let handled = match method {
-            Method::GET | Method::HEAD => handle(&id).await,
-            _ => Err(Problem::method_not_allowed("GET, HEAD")),
+        let found = PATHS.find(asked.path);
+        let route = found.map_or("unmatched", |found| found.template);
+        let handled = match (found, &asked.method) {
+            (None, _) => Err(Problem::not_found()),
+            (Some(_), &Method::OPTIONS) => Ok(web::options(web::READ)),
+            (Some(found), &Method::GET | &Method::HEAD) => {
+                self.read(found, &asked, &id, stop).await
+            }
+            (Some(_), _) => Err(Problem::method_not_allowed(web::READ)),
         };
         let mut response =
             handled.unwrap_or_else(|problem| problem.request_id(&id).into_response());
@@ -178,6 +196,30 @@ impl<S: HistoryStore> Api<S> {
         response
     }
 
+    async fn read(
+        &self,
+        found: Found<'_, Place>,
+        asked: &Asked<'_>,
+        id: &RequestId,
+        stop: CancellationToken,
+    ) -> Result<Response, Problem> {
+        let offered = found.place.media_type();
+        if !accept::takes(asked.headers, offered) {
+            return Err(accept::not_acceptable(offered));
+        }
+        match found.place {
+            Place::Root => Ok(json(StatusCode::OK, &root(self.version))),
+            Place::Health => Ok(self.health_view()),
+            Place::History => self.history(found.part, asked.query, id).await,
+            Place::Stats => {
+                let figures = self.stats.figures().await?;
+                Ok(uncached(json_bytes(StatusCode::OK, figures.json.clone())))
+            }
+            Place::StatsStream => self.stats.stream(asked.headers, stop).await,
+            Place::Docs(page) => Ok(self.docs.answer(page, asked.path, asked.headers)),
+        }
+    }
+
     fn health_view(&self) -> Response {
         let (mongodb_connected, kafka_connected) = (self.health.mongodb(), self.health.kafka());
         let healthy = mongodb_connected && kafka_connected;
@@ -188,14 +230,14 @@ impl<S: HistoryStore> Api<S> {
             kafka_connected,
             timestamp: Timestamp::from(SystemTime::now()),
         };
-        json(
-            if healthy {
-                StatusCode::OK
-            } else {
-                StatusCode::SERVICE_UNAVAILABLE
-            },
-            &view,
-        )
+        if healthy {
+            return uncached(json(StatusCode::OK, &view));
+        }
+        let mut response = uncached(json(StatusCode::SERVICE_UNAVAILABLE, &view));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        response
     }
 
     async fn history(&self, user: &str, query: &str, id: &RequestId) -> Result<Response, Problem> {
@@ -240,14 +282,21 @@ fn parse(user: &str, query: &str) -> Result<(UserId, PageRequest), Vec<Invalid>>
     let user = user
         .map_err(|reason| errors.push(Invalid::new("/user_id", reason)))
         .ok();
-    let (mut limit, mut after) = (DEFAULT_LIMIT, None);
+    let (mut limit, mut after) = (PAGE_DEFAULT, None);
+    let mut seen = HashSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let known = matches!(&*name, "limit" | "cursor");
+        if known && !seen.insert(name.clone()) {
+            // Readers of queries disagree on which one counts.
+            errors.push(Invalid::new(format!("/{name}"), "appears more than once"));
+            continue;
+        }
         match &*name {
             "limit" => match value.parse() {
-                Ok(number) if (1..=MAX_LIMIT).contains(&number) => limit = number,
+                Ok(number) if (1..=PAGE_MAX).contains(&number) => limit = number,
                 _ => errors.push(Invalid::new(
                     "/limit",
-                    format!("is not a whole number from 1 to {MAX_LIMIT}"),
+                    format!("is not a whole number from 1 to {PAGE_MAX}"),
                 )),
             },
             "cursor" => match Cursor::decode(&value) {
@@ -278,19 +327,20 @@ fn found(history: &History, limit: usize) -> Response {
     response
 }
 
-fn root(version: &'static str) -> Root {
+pub(super) fn root(version: &'static str) -> Root {
     Root {
         service: "consumer-svc",
         version,
         description: "Customer management API: purchase histories and statistics",
-        endpoints: [
-            "/",
-            "/health",
-            "/purchases/{user_id}",
-            "/stats",
-            "/stats/stream",
-        ],
+        endpoints: PATHS.iter().map(|(template, _)| template).collect(),
     }
+}
+
+/// What is true now and not later.
+fn uncached(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {

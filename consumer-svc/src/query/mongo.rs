@@ -7,10 +7,10 @@ use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::error::Error;
 use mongodb::{Client, Collection, Database};
+use purchases::views::{History, ItemTotal, PurchaseView};
 use purchases::{Cents, Timestamp, UserId};
 
 use super::cursor::Cursor;
-use super::view::{History, ItemTotal, PurchaseView};
 use super::{HistoryStore, PageRequest, StoreError};
 use crate::document::{Malformed, date, id, malformed, moment, text};
 use crate::mongo::owned;

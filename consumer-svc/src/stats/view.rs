@@ -1,4 +1,4 @@
-//! The JSON of the statistics. The one place that knows its shape.
+//! The JSON of the statistics: how tallies become what `purchases::views` shows.
 //!
 //! In: tallies and standings. Out: the document that `/stats` and its stream send, written once
 //! however many read it.
@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use purchases::{Cents, Timestamp};
-use serde::Serialize;
+use purchases::Timestamp;
+use purchases::views::{
+    BuyersView, ItemSoldView, PartitionView, RateView, SoldView, StatsView, StretchView,
+};
 use tracing::error;
 
 use crate::flow::Standing;
@@ -15,72 +17,6 @@ use crate::tally::{Shop, Sold, Stretch, Tally};
 
 /// Items that are named; the rest is summed up.
 const BEST: usize = 10;
-
-/// The whole shop.
-#[derive(Serialize)]
-struct StatsView {
-    as_of: Timestamp,
-    newest_purchase_at: Option<Timestamp>,
-    total_purchases: u64,
-    total_revenue: Cents,
-    per_second: RateView,
-    per_minute: SoldView,
-    last_two_minutes: StretchView,
-    last_hour: StretchView,
-    best_sellers: Vec<ItemView>,
-    other_items: SoldView,
-    active_buyers: BuyersView,
-    backlog: Option<u64>,
-    partitions: Vec<PartitionView>,
-}
-
-#[derive(Serialize)]
-struct RateView {
-    purchases: f64,
-    revenue: Cents,
-}
-
-#[derive(Serialize)]
-struct SoldView {
-    purchases: u64,
-    revenue: Cents,
-}
-
-/// One number a step, in two columns.
-#[derive(Serialize)]
-struct StretchView {
-    from: Option<Timestamp>,
-    step_seconds: i64,
-    purchases: Vec<u64>,
-    revenue: Vec<Cents>,
-}
-
-#[derive(Serialize)]
-struct ItemView {
-    item_name: String,
-    purchases: u64,
-    revenue: Cents,
-}
-
-#[derive(Serialize)]
-struct BuyersView {
-    estimate: u64,
-    window_minutes: i64,
-    error_percent: u8,
-}
-
-/// One partition: what is counted of it, and what the broker says. What is not known is `null`.
-#[derive(Default, Serialize)]
-struct PartitionView {
-    partition: i32,
-    purchases: Option<u64>,
-    counted_from: Option<u64>,
-    skipped: Option<u64>,
-    upto: Option<u64>,
-    committed: Option<u64>,
-    end: Option<u64>,
-    lag: Option<u64>,
-}
 
 /// Writes it.
 pub(super) fn json(
@@ -119,7 +55,7 @@ fn view(tallies: &[(i32, Tally)], standings: Option<&[Standing]>, now: Timestamp
         last_hour: shop.last_hour().into(),
         best_sellers: named
             .iter()
-            .map(|(item, sold)| ItemView {
+            .map(|(item, sold)| ItemSoldView {
                 item_name: item.as_str().to_owned(),
                 purchases: sold.purchases,
                 revenue: sold.revenue,

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use super::Item;
 
@@ -15,9 +16,14 @@ pub struct Listing {
     tag: String,
 }
 
-#[derive(Serialize)]
-struct ItemView<'a> {
+/// Something for sale.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Item)]
+pub(crate) struct ItemView<'a> {
+    /// What it is called.
+    #[schema(value_type = purchases::ItemName)]
     name: &'a purchases::ItemName,
+    /// What it costs.
     price: purchases::Cents,
 }
 

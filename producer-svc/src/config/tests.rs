@@ -79,3 +79,28 @@ fn one_address_cannot_serve_customers_and_operators() {
     .unwrap_err();
     assert!(errors.contains("ADMIN_ADDR"), "{errors}");
 }
+
+#[test]
+fn what_stands_before_the_routes_is_off_and_refused_by_name_where_it_is_wrong() {
+    let config = read(&[]).unwrap();
+    assert_eq!((config.cors, config.rate_limit), (None, None));
+    let errors = read(&[
+        ("CORS_ALLOWED_ORIGINS", "shop.example"),
+        ("RATE_LIMIT", "5/s"),
+        ("RATE_LIMIT_BURST", "0"),
+        ("RATE_LIMIT_CLIENTS", "1"),
+        ("TRUSTED_PROXY_HEADER", "Forwarded"),
+        ("TRUSTED_PROXY_HOPS", "0"),
+    ])
+    .unwrap_err();
+    for name in [
+        "CORS_ALLOWED_ORIGINS",
+        "RATE_LIMIT",
+        "RATE_LIMIT_BURST",
+        "RATE_LIMIT_CLIENTS",
+        "TRUSTED_PROXY_HEADER",
+        "TRUSTED_PROXY_HOPS",
+    ] {
+        assert!(errors.contains(&format!("{name}: ")), "{name} in {errors}");
+    }
+}

@@ -3,11 +3,36 @@
 //! In: what was stored and where. Out: JSON. The purchase stands in it byte for byte as it was
 //! written to the log, so that the answer cannot say anything else.
 
-use purchases::PurchaseId;
+use purchases::{PurchaseId, views};
+use utoipa::ToSchema;
 
 use crate::flow::Stored;
 
 const MESSAGE: &str = "Purchase accepted: the event log has it, the history will show it";
+
+/// The shape of the answer to an accepted purchase, for the description.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "the answer is written by hand; this stands for its schema"
+)]
+pub(super) struct Accepted {
+    /// Always true.
+    success: bool,
+    /// The same in words.
+    message: String,
+    /// Its id, in the event and in the history, too.
+    purchase_id: PurchaseId,
+    /// What stands in the log, byte for byte.
+    purchase: views::Purchase,
+    /// The partition of the log that has it.
+    #[schema(minimum = 0)]
+    kafka_partition: i32,
+    /// Its place there. `null` in the one case where the broker confirms a purchase without knowing any
+    /// more where it put it: a resend after a broken connection. It is stored all the same.
+    #[schema(required = true, minimum = 0)]
+    kafka_offset: Option<i64>,
+}
 
 /// The answer to an accepted purchase. `kafka_offset` is null where the broker confirmed a resend
 /// without telling where the record stands.

@@ -10,6 +10,8 @@ use actors::{Cost, Permit, Undelivered};
 use bytes::{Buf, Bytes};
 use host::problem::{self, Problem};
 use host::trace::TraceParent;
+use host::web::accept;
+use host::web::front::Client;
 use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Body;
@@ -24,18 +26,18 @@ use super::{answer, pages};
 use crate::flow::{Order, Origin, Ticket, Unsold};
 
 /// Longest body in bytes. Two names of 100 characters need less than 2,000, escapes included.
-const MAX_BODY: usize = 16 * 1024;
+pub(super) const MAX_BODY: usize = 16 * 1024;
 /// How long a client may take to send it.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// What a purchase on its way takes beside its names: messages, headers, the library's queue.
 const OVERHEAD: usize = 1024;
 /// When to try again after a refusal.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Kind of the problem that the broker cannot be reached.
-const KAFKA_UNAVAILABLE: &str = "/problems/kafka-unavailable";
+pub(super) const KAFKA_UNAVAILABLE: &str = "/problems/kafka-unavailable";
 /// Kind of the problem that nobody knows whether a purchase is stored.
-const OUTCOME_UNKNOWN: &str = "/problems/outcome-unknown";
+pub(super) const OUTCOME_UNKNOWN: &str = "/problems/outcome-unknown";
 
 /// Ids and time of the request.
 pub(super) struct Asked {
@@ -51,6 +53,14 @@ pub(super) async fn buy(
     headers: BuyHeaders,
     body: impl Body,
 ) -> Result<Response, Problem> {
+    if let (Some(limiter), Some(Client(client))) = (&desk.limiter, headers.client) {
+        let admitted = limiter.admit(client, asked.since);
+        desk.metrics.limited(admitted.is_err(), limiter.clients());
+        admitted.map_err(Problem::too_many_requests)?;
+    }
+    if headers.unacceptable {
+        return Err(accept::not_acceptable("application/json"));
+    }
     if !headers.json {
         return Err(Problem::unsupported_media_type("application/json"));
     }
@@ -169,16 +179,19 @@ async fn read(body: impl Body) -> Result<Bytes, Problem> {
     };
     match tokio::time::timeout(BODY_WITHIN, all).await {
         Ok(read) => read,
-        Err(_) => {
-            let detail = "The body did not arrive in time.";
-            Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "/problems/timeout",
-                "Too slow",
-                detail,
-            ))
-        }
+        Err(_) => Err(too_slow()),
     }
+}
+
+/// 408: the client takes too long to send what it announced.
+pub(super) fn too_slow() -> Problem {
+    let detail = "The body did not arrive in time.";
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "/problems/timeout",
+        "Too slow",
+        detail,
+    )
 }
 
 fn invalid(invalid: Invalid) -> Problem {

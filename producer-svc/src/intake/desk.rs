@@ -4,10 +4,14 @@
 //! way of a purchase.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actors::{Addr, Credits};
 use host::trace::Ids;
+use host::web::cors::Cors;
+use host::web::docs::Docs;
+use host::web::front::{ClientRule, FrontRules};
+use host::web::limit::{Limiter, RateLimit};
 use purchases::{IdSource, Timestamp};
 
 use super::pages::Pages;
@@ -50,6 +54,9 @@ pub struct Desk {
     pub(super) pages: Pages,
     pub(super) purchase_ids: IdSource,
     pub(super) ids: Ids,
+    pub(super) limiter: Option<Limiter>,
+    pub(super) docs: Docs,
+    pub(super) front: FrontRules,
 }
 
 impl Desk {
@@ -73,7 +80,22 @@ impl Desk {
             pages: Pages::new(shelf),
             purchase_ids,
             ids,
+            limiter: None,
+            docs: Docs::new(&super::openapi::document()),
+            front: FrontRules::default(),
         }
+    }
+
+    /// What is done before requests are routed, and how many purchases a client may send.
+    #[must_use]
+    pub fn behind(mut self, cors: Option<Cors>, limit: Option<RateLimit>) -> Self {
+        self.front.cors = cors.map(Arc::new);
+        if let Some(limit) = limit {
+            self.limiter = Some(Limiter::new(&limit, Instant::now()));
+            let rule = limit.header.map_or(ClientRule::Peer, ClientRule::Header);
+            self.front.clients = Some(Arc::new(rule));
+        }
+        self
     }
 }
 

@@ -4,6 +4,8 @@
 //! readable as text is never taken for an absent one where that would change the request's meaning.
 
 use host::trace::{TRACEPARENT, X_REQUEST_ID};
+use host::web::accept;
+use host::web::front::Client;
 use http::{HeaderMap, HeaderValue, header};
 use purchases::{IdempotencyKey, KeyError};
 
@@ -39,6 +41,10 @@ pub(super) struct BuyHeaders {
     pub(super) length: Option<u64>,
     /// The retry key.
     pub(super) key: Option<Result<IdempotencyKey, KeyError>>,
+    /// Whether the client takes no answer of the type that is sent.
+    pub(super) unacceptable: bool,
+    /// Who sent it, where clients are told apart.
+    pub(super) client: Option<Client>,
 }
 
 impl BuyHeaders {
@@ -58,6 +64,8 @@ impl BuyHeaders {
                     // Several lines are a list, as the standard says, and a list is no key.
                     (Some(_), _) | (None, Err(_)) => Err(KeyError::Character),
                 });
+            } else if name == header::ACCEPT {
+                buy.unacceptable = !accept::takes(headers, "application/json");
             } else if name == X_REQUEST_ID {
                 ids.request_id = text.ok();
             } else if name == TRACEPARENT {
@@ -76,16 +84,6 @@ fn is_json(content_type: &str) -> bool {
     media_type.eq_ignore_ascii_case("application/json")
 }
 
-/// Whether one of the tags in `If-None-Match` is this one. Weak comparison, as the standard has it.
-pub(super) fn matches_tag(header: Option<&HeaderValue>, tag: &HeaderValue) -> bool {
-    let (Some(Ok(list)), Ok(tag)) = (header.map(HeaderValue::to_str), tag.to_str()) else {
-        return false;
-    };
-    list.split(',')
-        .map(str::trim)
-        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
-}
-
 /// Headers of a question that are passed on to consumer-svc.
 pub(super) const PASSED_ON: [http::HeaderName; 4] = [
     header::ACCEPT,
@@ -97,14 +95,6 @@ pub(super) const PASSED_ON: [http::HeaderName; 4] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tag_is_found_in_a_list_and_in_its_weak_form() {
-        let tag = HeaderValue::from_static("\"abc\"");
-        let matches = |list: &'static str| matches_tag(Some(&HeaderValue::from_static(list)), &tag);
-        assert!(matches("\"abc\"") && matches("\"x\", W/\"abc\"") && matches("*"));
-        assert!(!matches("\"abcd\"") && !matches("abc") && !matches_tag(None, &tag));
-    }
 
     #[test]
     fn two_retry_keys_are_no_retry_key() {

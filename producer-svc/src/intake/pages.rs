@@ -3,13 +3,14 @@
 //! In: the catalog in use, and the state of the links. Out: JSON. Nothing here asks anybody.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use host::web::fixed::matches_tag;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use purchases::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 use warp::reply::Response;
 
-use super::headers::matches_tag;
 use crate::shelf::Shelf;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -22,6 +23,23 @@ pub(super) struct Pages {
     shelf: Shelf,
 }
 
+/// What this service is and where what is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Index {
+    /// Its name.
+    #[schema(value_type = String)]
+    service: &'static str,
+    /// Its version.
+    #[schema(value_type = String)]
+    version: &'static str,
+    /// What it is for.
+    #[schema(value_type = String)]
+    description: &'static str,
+    /// What each endpoint is for.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    endpoints: serde_json::Map<String, serde_json::Value>,
+}
+
 const ENDPOINTS: &[(&str, &str)] = &[
     ("POST /buy", "buy a random item: body {username, user_id}"),
     ("GET /getAllUserBuys/{user_id}", "a user's purchases"),
@@ -30,22 +48,29 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("GET /stats", "statistics of the whole shop"),
     ("GET /stats/stream", "the same, live, as server-sent events"),
     ("GET /health", "whether this service and what it needs work"),
+    ("GET /openapi.json", "this API, described for machines"),
+    ("GET /docs", "this API, described for people"),
 ];
+
+/// What `/` shows.
+pub(super) fn index() -> Index {
+    let endpoints = ENDPOINTS
+        .iter()
+        .map(|&(endpoint, meaning)| (endpoint.to_owned(), meaning.into()))
+        .collect();
+    Index {
+        service: "producer-svc",
+        version: env!("CARGO_PKG_VERSION"),
+        description: "Purchase Management System: customer-facing service",
+        endpoints,
+    }
+}
 
 impl Pages {
     pub(super) fn new(shelf: Shelf) -> Self {
-        let endpoints: serde_json::Map<_, _> = ENDPOINTS
-            .iter()
-            .map(|&(endpoint, meaning)| (endpoint.to_owned(), meaning.into()))
-            .collect();
-        let index = serde_json::json!({
-            "service": "producer-svc",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "Purchase Management System: customer-facing service",
-            "endpoints": endpoints,
-        });
+        let index = serde_json::to_vec(&index()).expect("texts always serialize");
         Self {
-            index: index.to_string().into(),
+            index: index.into(),
             shelf,
         }
     }
@@ -76,14 +101,25 @@ impl Pages {
     }
 }
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    service: &'static str,
-    kafka_connected: bool,
-    customer_management_api_reachable: bool,
-    timestamp: Timestamp,
+/// Whether everything works that this service offers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `healthy` or `unhealthy`.
+    #[schema(value_type = String, pattern = "^(un)?healthy$")]
+    pub(super) status: &'static str,
+    /// Its name.
+    #[schema(value_type = String)]
+    pub(super) service: &'static str,
+    /// Whether purchases can be taken.
+    pub(super) kafka_connected: bool,
+    /// Whether histories and statistics can be had.
+    pub(super) customer_management_api_reachable: bool,
+    /// When this was answered.
+    pub(super) timestamp: Timestamp,
 }
+
+/// When to look again while something is away.
+const LOOK_AGAIN_SECONDS: u16 = 1;
 
 /// Healthy if everything works that this service offers: buying and the history.
 pub(super) fn health(kafka_connected: bool, reachable: bool, timestamp: Timestamp) -> Response {
@@ -105,6 +141,11 @@ pub(super) fn health(kafka_connected: bool, reachable: bool, timestamp: Timestam
     response
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !healthy {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, LOOK_AGAIN_SECONDS.into());
+    }
     response
 }
 

@@ -56,11 +56,6 @@ pub(super) async fn pass_on(
         permit,
         reply,
     };
-    let unavailable = || {
-        let detail =
-            "The management service does not answer. This says nothing about what is stored.";
-        Problem::unavailable(HISTORY_UNAVAILABLE, detail, RETRY_AFTER)
-    };
     desk.outlets
         .history
         .send(ask)
@@ -79,6 +74,12 @@ pub(super) async fn pass_on(
     *response.status_mut() = fetched.status;
     *response.headers_mut() = fetched.headers;
     Ok(response)
+}
+
+/// 503: consumer-svc cannot be asked.
+pub(super) fn unavailable() -> Problem {
+    let detail = "The management service does not answer. This says nothing about what is stored.";
+    Problem::unavailable(HISTORY_UNAVAILABLE, detail, RETRY_AFTER)
 }
 
 fn ask(question: Question<'_>) -> Ask {

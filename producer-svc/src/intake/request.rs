@@ -9,9 +9,10 @@ use std::fmt;
 
 use purchases::{FieldError, UserId, Username};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use utoipa::ToSchema;
 
-/// Who wants to buy.
-#[derive(Debug, PartialEq, Eq)]
+/// Who wants to buy. Unknown fields are ignored; a field that appears twice is refused.
+#[derive(Debug, PartialEq, Eq, ToSchema)]
 pub struct BuyRequest {
     /// As shown to people.
     pub username: Username,

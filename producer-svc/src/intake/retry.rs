@@ -64,21 +64,27 @@ impl Keyed {
                 response.headers_mut().insert(REPLAYED, replayed);
                 Ok(response)
             }
-            Known::InFlight => {
-                let detail = "The first request with this Idempotency-Key has no answer yet. Send it \
-                          again: you will get the same answer.";
-                Err(Box::new(Problem::conflict(detail).retry_after(RETRY_AFTER)))
-            }
-            Known::Changed => {
-                let detail = "This Idempotency-Key was used for a request with another content. Send \
-                          the same content again, or use a new key for a new purchase.";
-                Err(Box::new(Problem::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    KEY_REUSED,
-                    "The Idempotency-Key was used for another request",
-                    detail,
-                )))
-            }
+            Known::InFlight => Err(Box::new(in_flight())),
+            Known::Changed => Err(Box::new(changed())),
         }
     }
+}
+
+/// 409: wait for the first answer.
+pub(super) fn in_flight() -> Problem {
+    let detail = "The first request with this Idempotency-Key has no answer yet. Send it again: you \
+                  will get the same answer.";
+    Problem::conflict(detail).retry_after(RETRY_AFTER)
+}
+
+/// 422: a key stands for one content.
+pub(super) fn changed() -> Problem {
+    let detail = "This Idempotency-Key was used for a request with another content. Send the same \
+                  content again, or use a new key for a new purchase.";
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        KEY_REUSED,
+        "The Idempotency-Key was used for another request",
+        detail,
+    )
 }

@@ -10,11 +10,15 @@ use std::time::Instant;
 
 use host::problem::Problem;
 use host::trace::X_REQUEST_ID;
-use http::header::{ALLOW, HeaderMap, HeaderValue};
-use http::{Method, Request, StatusCode};
+use host::web::docs::DocsPage;
+use host::web::paths::{Found, Paths, below_api};
+use host::web::{self, accept};
+use http::header::{HeaderMap, HeaderValue};
+use http::{Method, Request};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
+use warp::filters::path::FullPath;
 use warp::reply::Response;
 
 use super::buy::{self, Asked};
@@ -25,28 +29,54 @@ use super::proxy::{self, Question};
 use crate::metrics::{Metrics, Route};
 
 /// What a path leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Target {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
     Index,
+    Buy,
     Items,
     Health,
     Stats,
     StatsStream,
-    /// The user's id as it stood in the path, still encoded.
-    History(String),
-    Nothing,
+    History,
+    Docs(DocsPage),
 }
 
-impl Target {
-    fn route(&self) -> Route {
+/// Every path that is served, without `/api` before it. The description is made from the same table.
+pub(super) const PATHS: Paths<Place> = Paths(&[
+    ("/buy", Place::Buy),
+    ("/purchases/{user_id}", Place::History),
+    ("/getAllUserBuys/{user_id}", Place::History),
+    ("/items", Place::Items),
+    ("/stats", Place::Stats),
+    ("/stats/stream", Place::StatsStream),
+    ("/health", Place::Health),
+    ("/", Place::Index),
+    (DocsPage::ALL[0].0, Place::Docs(DocsPage::ALL[0].1)),
+    (DocsPage::ALL[1].0, Place::Docs(DocsPage::ALL[1].1)),
+    (DocsPage::ALL[2].0, Place::Docs(DocsPage::ALL[2].1)),
+]);
+
+impl Place {
+    fn route(self) -> Route {
         match self {
             Self::Index => Route::Index,
+            Self::Buy => Route::Buy,
             Self::Items => Route::Items,
             Self::Health => Route::Health,
             Self::Stats => Route::Stats,
             Self::StatsStream => Route::StatsStream,
-            Self::History(_) => Route::History,
-            Self::Nothing => Route::Unmatched,
+            Self::History => Route::History,
+            Self::Docs(_) => Route::Docs,
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::StatsStream => "text/event-stream",
+            Self::Docs(page) => page.media_type(),
+            Self::Index | Self::Buy | Self::Items | Self::Health | Self::Stats | Self::History => {
+                "application/json"
+            }
         }
     }
 }
@@ -57,53 +87,23 @@ pub(super) fn routes(
     desk: Arc<Desk>,
     closing: CancellationToken,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
-    below_api()
-        .and(target())
+    warp::path::full()
         .and(warp::method())
         .and(query())
         .and(warp::header::headers_cloned())
-        .then(move |target, method, query, headers| {
-            let (desk, closing) = (Arc::clone(&desk), closing.clone());
-            async move { answer_other(&desk, &closing, target, method, query, headers).await }
-        })
-}
-
-/// The ingress may pass `/api` on or strip it.
-fn below_api() -> impl Filter<Extract = (), Error = Infallible> + Copy {
-    warp::path("api").or(warp::any()).unify()
-}
-
-fn target() -> impl Filter<Extract = (Target,), Error = Infallible> + Clone {
-    let one = |name: &'static str, target: Target| {
-        warp::path(name)
-            .and(warp::path::end())
-            .map(move || target.clone())
-            .boxed()
-    };
-    let history = warp::path("purchases")
-        .or(warp::path("getAllUserBuys"))
-        .unify()
-        .and(warp::path::param::<String>())
-        .and(warp::path::end())
-        .map(Target::History)
-        .boxed();
-    let stream = warp::path!("stats" / "stream")
-        .map(|| Target::StatsStream)
-        .boxed();
-    let index = warp::path::end().map(|| Target::Index).boxed();
-    history
-        .or(one("items", Target::Items))
-        .unify()
-        .or(one("health", Target::Health))
-        .unify()
-        .or(stream)
-        .unify()
-        .or(one("stats", Target::Stats))
-        .unify()
-        .or(index)
-        .unify()
-        .or(warp::any().map(|| Target::Nothing))
-        .unify()
+        .then(
+            move |path: FullPath, method, query: Option<String>, headers: HeaderMap| {
+                let (desk, closing) = (Arc::clone(&desk), closing.clone());
+                async move {
+                    let read = Read {
+                        path: path.as_str(),
+                        query: query.as_deref(),
+                        headers: &headers,
+                    };
+                    answer_other(&desk, &closing, method, read).await
+                }
+            },
+        )
 }
 
 fn query() -> impl Filter<Extract = (Option<String>,), Error = Infallible> + Copy {
@@ -127,9 +127,9 @@ pub(super) async fn answer_buy(
     desk: Arc<Desk>,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
-    const ALLOWED: &str = "POST, OPTIONS";
     let (head, body) = request.into_parts();
-    let (headers, ids) = BuyHeaders::read(&head.headers);
+    let (mut headers, ids) = BuyHeaders::read(&head.headers);
+    headers.client = head.extensions.get().copied();
     let asked = asked(&desk, &ids);
     let counted = Counted::begin(&desk.metrics, Route::Buy, &asked);
     let method = head.method.clone();
@@ -137,67 +137,82 @@ pub(super) async fn answer_buy(
     drop(head);
     let result = match method {
         Method::POST => buy::buy(&desk, asked, headers, body).await,
-        Method::OPTIONS => Ok(options(ALLOWED)),
-        _ => Err(Problem::method_not_allowed(ALLOWED)),
+        Method::OPTIONS => Ok(web::options(web::WRITE)),
+        _ => Err(Problem::method_not_allowed(web::WRITE)),
     };
     Ok(counted.end(result))
+}
+
+/// A request without a body.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    path: &'a str,
+    query: Option<&'a str>,
+    headers: &'a HeaderMap,
 }
 
 async fn answer_other(
     desk: &Desk,
     closing: &CancellationToken,
-    target: Target,
     method: Method,
-    query: Option<String>,
-    headers: HeaderMap,
+    read: Read<'_>,
 ) -> Response {
-    const ALLOWED: &str = "GET, HEAD, OPTIONS";
-    let asked = asked(desk, &ClientIds::read(&headers));
-    let counted = Counted::begin(&desk.metrics, target.route(), &asked);
-    let result = match (target, method) {
-        (Target::Nothing, _) => Err(Problem::not_found()),
-        (_, Method::OPTIONS) => Ok(options(ALLOWED)),
-        (target, method @ (Method::GET | Method::HEAD)) => {
-            let endless = target == Target::StatsStream && method == Method::GET;
-            let question = |path: String| Question {
-                method,
-                path,
-                query: query.as_deref(),
-                headers: &headers,
-                trace: asked.trace,
-                request_id: asked.request_id,
-                endless,
-            };
-            match target {
-                Target::Index => Ok(desk.pages.index()),
-                Target::Items => Ok(desk.pages.items(&headers)),
-                Target::Health => Ok(pages::health(
-                    desk.kafka.is_up(),
-                    desk.history.is_up(),
-                    now(),
-                )),
-                Target::Stats => proxy::pass_on(desk, question("/stats".to_owned()), closing).await,
-                Target::StatsStream => {
-                    proxy::pass_on(desk, question("/stats/stream".to_owned()), closing).await
-                }
-                Target::History(user) => {
-                    proxy::pass_on(desk, question(format!("/purchases/{user}")), closing).await
-                }
-                Target::Nothing => Err(Problem::not_found()),
-            }
+    let asked = asked(desk, &ClientIds::read(read.headers));
+    let found = PATHS.find(below_api(read.path));
+    let route = found.map_or(Route::Unmatched, |found| found.place.route());
+    let counted = Counted::begin(&desk.metrics, route, &asked);
+    let result = match (found, method) {
+        (None, _) => Err(Problem::not_found()),
+        (Some(_), Method::OPTIONS) => Ok(web::options(web::READ)),
+        (Some(found), method @ (Method::GET | Method::HEAD)) => {
+            answer_read(desk, closing, found, method, asked, read).await
         }
-        _ => Err(Problem::method_not_allowed(ALLOWED)),
+        (Some(_), _) => Err(Problem::method_not_allowed(web::READ)),
     };
     counted.end(result)
 }
 
-fn options(allowed: &'static str) -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
-    response
+async fn answer_read(
+    desk: &Desk,
+    closing: &CancellationToken,
+    found: Found<'_, Place>,
+    method: Method,
+    asked: Asked,
+    read: Read<'_>,
+) -> Result<Response, Problem> {
+    let headers = read.headers;
+    let offered = found.place.media_type();
+    if !accept::takes(headers, offered) {
+        return Err(accept::not_acceptable(offered));
+    }
+    let question = |path: String| Question {
+        endless: found.place == Place::StatsStream && method == Method::GET,
+        method,
+        path,
+        query: read.query,
+        headers,
+        trace: asked.trace,
+        request_id: asked.request_id,
+    };
+    match found.place {
+        Place::Index => Ok(desk.pages.index()),
+        Place::Items => Ok(desk.pages.items(headers)),
+        Place::Health => Ok(pages::health(
+            desk.kafka.is_up(),
+            desk.history.is_up(),
+            now(),
+        )),
+        Place::Stats | Place::StatsStream => {
+            proxy::pass_on(desk, question(found.template.to_owned()), closing).await
+        }
+        Place::History => {
+            let path = format!("/purchases/{}", found.part);
+            proxy::pass_on(desk, question(path), closing).await
+        }
+        Place::Docs(page) => Ok(desk.docs.answer(page, read.path, headers)),
+        // `front.rs` has answered it.
+        Place::Buy => Err(Problem::not_found()),
+    }
 }
 
 /// A request between its head and its answer's head. Dropped before, it was abandoned.

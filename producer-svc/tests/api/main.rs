@@ -11,6 +11,7 @@
 mod buying;
 mod catalog;
 mod drain;
+mod edge;
 mod faults;
 mod history;
 mod http;

@@ -54,6 +54,7 @@ fn api(answer: Result<Option<()>, StoreError>) -> Arc<Api<Script>> {
             streams: Credits::new("streams", Cost { count: 2, bytes: 2 }),
             wait: Duration::from_secs(5),
         },
+        docs: Docs::new(&crate::query::openapi::document("1.2.3")),
         version: "1.2.3",
     })
 }
@@ -142,7 +143,7 @@ async fn a_cursor_goes_to_the_store_as_it_came() {
     assert_eq!(
         api.store.asked.lock().unwrap()[0].1,
         PageRequest {
-            limit: DEFAULT_LIMIT,
+            limit: PAGE_DEFAULT,
             after: Some(cursor)
         }
     );
@@ -171,20 +172,76 @@ async fn a_wrong_method_is_405_with_allow_and_an_unknown_path_404() {
             response.status().as_u16(),
             response.headers()["allow"].to_str().unwrap()
         ),
-        (405, "GET, HEAD")
+        (405, "GET, HEAD, OPTIONS")
     );
     assert_eq!(get(&api, "/nothing").await.0, 404);
     assert_eq!(get(&api, "/purchases").await.0, 404);
 }
 
 #[tokio::test]
+async fn every_path_tells_its_methods_and_refuses_who_takes_nothing_of_it() {
+    let api = api(Ok(None));
+    for (template, place) in PATHS.iter() {
+        let path = template.replace("{user_id}", "u1");
+        let ask = |method, accept| {
+            let request = warp::test::request().method(method).path(&path);
+            let routes = all_routes(&api);
+            async move { request.header("accept", accept).reply(&routes).await }
+        };
+        let options = ask("OPTIONS", "*/*").await;
+        assert_eq!(
+            (options.status().as_u16(), &options.headers()["allow"]),
+            (204, &HeaderValue::from_static("GET, HEAD, OPTIONS")),
+            "{path}"
+        );
+        let refused = ask("GET", "image/png, */*;q=0").await;
+        assert_eq!(refused.status(), 406, "{place:?}");
+        assert_eq!(
+            refused.headers()["content-type"],
+            "application/problem+json"
+        );
+        if !matches!(place, Place::StatsStream | Place::Stats) {
+            assert_ne!(ask("HEAD", "*/*;q=0.1").await.status(), 406, "{place:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_there_twice_is_refused() {
+    let (status, _, body) = get(&api(Ok(None)), "/purchases/u1?limit=1&x=1&x=2&limit=1").await;
+    assert_eq!(
+        (status, &body["errors"][0]["pointer"]),
+        (422, &Value::from("/limit"))
+    );
+}
+
+#[tokio::test]
+async fn what_is_described_can_be_read_and_is_not_sent_twice() {
+    let api = api(Ok(None));
+    let (status, headers, document) = get(&api, "/openapi.json").await;
+    assert_eq!((status, &document["openapi"]), (200, &Value::from("3.1.0")));
+    let again = warp::test::request()
+        .path("/openapi.json")
+        .header("if-none-match", &headers["etag"])
+        .reply(&all_routes(&api))
+        .await;
+    assert_eq!(again.status(), 304);
+    let page = warp::test::request()
+        .path("/docs")
+        .reply(&all_routes(&api))
+        .await;
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+}
+
+#[tokio::test]
 async fn health_is_503_until_both_dependencies_were_seen() {
-    let (status, _, body) = get(&api(Ok(None)), "/health").await;
+    let (status, headers, body) = get(&api(Ok(None)), "/health").await;
     assert_eq!(
         (status, body["status"].as_str().unwrap()),
         (503, "unhealthy")
     );
     assert_eq!(body["mongodb_connected"], Value::Bool(false));
+    assert!(headers.contains_key("retry-after"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,340 @@
+//! The customers' API, described: `OpenAPI` 3.1.
+//!
+//! In: the table of paths and the types that answers are written from. Out: the document. The match
+//! over all places makes a path without a description a compile error.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use host::problem::{Invalid, Problem};
+use host::web::docs;
+use host::web::openapi::{Answer, Document, Operation, Parameter, Refusal, inline};
+use http::StatusCode;
+use purchases::views::{CURSOR_PATTERN, History, PAGE_DEFAULT, PAGE_MAX, StatsView};
+use purchases::{KEY_PATTERN, PurchaseId, UserId};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::answer::{self, Accepted};
+use super::buy::{self, KAFKA_UNAVAILABLE, MAX_BODY, OUTCOME_UNKNOWN, RETRY_AFTER};
+use super::pages::{self, Health, Index};
+use super::proxy;
+use super::request::BuyRequest;
+use super::retry;
+use super::routes::{PATHS, Place};
+use crate::catalog::{Catalog, ItemView};
+use crate::flow::Stored;
+
+const ABOUT: &str = "\
+Buy, and see what was bought. A purchase is an event: `201` is sent when all in-sync replicas of the log have it, and \
+from then on it appears in the user's history exactly once. What is not known to be stored is never called success, and \
+an outage is never shown as an empty history.
+
+Histories and statistics are passed on from the management service as it gives them.";
+
+/// The purchase that the examples are about.
+const ID: PurchaseId = PurchaseId::from_bytes([
+    0x6b, 0x03, 0x2e, 0x4a, 0x85, 0x66, 0xf4, 0xe0, 0x2f, 0xb6, 0x20, 0xf2,
+]);
+
+/// The whole document.
+pub(super) fn document() -> Document {
+    let document = Document::new(
+        "Purchase Management System",
+        env!("CARGO_PKG_VERSION"),
+        ABOUT,
+    )
+    .server("/", "This service")
+    .server("/api", "The same, as an ingress may pass it on")
+    .tag("buying", "Buy something.")
+    .tag("histories", "What a user bought.")
+    .tag(
+        "statistics",
+        "The whole shop, exact to the purchase and the cent.",
+    )
+    .tag("service", "What this service is and whether it works.")
+    .tag(docs::TAG, "This API, described.");
+    PATHS.iter().fold(document, |document, (template, place)| {
+        document.path(template, operation(template, place))
+    })
+}
+
+fn operation(template: &str, place: Place) -> Operation {
+    match place {
+        Place::Buy => buy(),
+        Place::History => history(template),
+        Place::Items => items(),
+        Place::Stats => statistics(),
+        Place::StatsStream => stream(),
+        Place::Health => health(),
+        Place::Index => Operation::get(
+            "getIndex",
+            "service",
+            "What this service is",
+            Answer::json::<Index>(
+                StatusCode::OK,
+                "Name, version and endpoints.",
+                sample(&pages::index()),
+            ),
+        ),
+        Place::Docs(page) => docs::describe(page),
+    }
+}
+
+fn buy() -> Operation {
+    let accepted = Answer::json::<Accepted>(
+        StatusCode::CREATED,
+        "The log has the purchase. This is a promise: it will be in the history, with this id, item and price.",
+        sample_purchase(),
+    );
+    let wish = json!({ "username": "john_doe", "user_id": "user_123" });
+    Operation::post("buy", "buying", "Buy a random item", accepted.header("Idempotency-Replayed"))
+        .describe(
+            "The service chooses the item. With an `Idempotency-Key`, a retry is safe: the same user's same key is the \
+             same purchase with the same item, on any replica and after restarts, and is stored once. Without one, \
+             every request is another purchase.\n\n\
+             The body must be `application/json` and may have at most 16 KiB. Both names are trimmed; lengths are counted \
+             in characters.",
+        )
+        .parameter(
+            Parameter::header(
+                "Idempotency-Key",
+                json!({ "type": "string", "pattern": KEY_PATTERN }),
+                "The retry key: 1 to 64 letters, digits, `_` and `-`, in double quotes or bare. A UUID is good.",
+            )
+            .example("8e03978e-40d5-43dd-bc93-6894a57f9324"),
+        )
+        .body::<BuyRequest>(&[
+            ("plain", "Somebody buys", wish),
+            ("trimmed", "White space at the ends is taken off", json!({ "username": "  Jörg ", "user_id": "joerg" })),
+            ("more", "Unknown fields are ignored", json!({ "username": "Ann", "user_id": "ann-1", "campaign": "spring" })),
+        ])
+        .refuses(refused())
+        .refuses(unavailable())
+}
+
+/// What is wrong with the request itself.
+fn refused() -> [Refusal; 8] {
+    [
+        Refusal::new(
+            Problem::malformed(
+                "The body is not JSON: EOF while parsing an object at line 1 column 1.",
+            ),
+            "The body is not JSON, or cannot be read to its end, or `Idempotency-Key` is no key.",
+        ),
+        Refusal::new(
+            buy::too_slow(),
+            "The body did not arrive within 10 seconds.",
+        ),
+        Refusal::new(
+            retry::in_flight(),
+            "The first request with this key has no answer yet. Send it again: it will get the same answer.",
+        ),
+        Refusal::new(
+            Problem::too_large(MAX_BODY),
+            "The body has more than 16 KiB.",
+        ),
+        Refusal::new(
+            Problem::unsupported_media_type("application/json"),
+            "`Content-Type` is not `application/json`.",
+        ),
+        Refusal::new(
+            Problem::validation(vec![
+                Invalid::new("/username", "is missing"),
+                Invalid::new("/user_id", "must be a string, not a number"),
+            ]),
+            "Fields are invalid: all of them are named.",
+        ),
+        Refusal::new(
+            retry::changed(),
+            "The key was used for another content, where that can be known.",
+        ),
+        Refusal::new(
+            Problem::too_many_requests(Duration::from_secs(2)),
+            "This client sends more purchases than it may, where a limit is set.",
+        ),
+    ]
+}
+
+/// What is wrong on our side.
+fn unavailable() -> [Refusal; 3] {
+    let unknown = "It is not known whether the purchase was stored. Send it again with the same Idempotency-Key: it will be \
+                   stored once.";
+    let away = "The event log cannot be reached. Nothing was stored.";
+    [
+        Refusal::new(
+            Problem::unavailable(KAFKA_UNAVAILABLE, away, RETRY_AFTER),
+            "The log did not take it: nothing was stored.",
+        ),
+        Refusal::new(
+            Problem::unavailable(OUTCOME_UNKNOWN, unknown, RETRY_AFTER)
+                .with("purchase_id", ID.to_string()),
+            "The log did not confirm it in time: it may be stored. `purchase_id` is its id.",
+        ),
+        Refusal::new(
+            Problem::overloaded(RETRY_AFTER),
+            "Too many purchases at once: nothing was stored.",
+        ),
+    ]
+}
+
+fn history(template: &str) -> Operation {
+    let answer = Answer::json::<History>(
+        StatusCode::OK,
+        "The page and the totals.",
+        sample(&History::sample()),
+    )
+    .header("Cache-Control")
+    .header("Link");
+    let (id, summary) = if template.starts_with("/purchases") {
+        ("getHistory", "A user's purchases")
+    } else {
+        ("getAllUserBuys", "The same under its first name")
+    };
+    Operation::get(id, "histories", summary, answer)
+        .describe("Totals over the whole history, exact to the cent, and one page of it, newest first.")
+        .parameter(Parameter::path("user_id", inline::<UserId>(), "Whose purchases.").example("user_123"))
+        .parameter(
+            Parameter::query(
+                "limit",
+                json!({ "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT }),
+                "Purchases on the page.",
+            )
+            .example(50),
+        )
+        .parameter(Parameter::query(
+            "cursor",
+            json!({ "type": "string", "pattern": CURSOR_PATTERN }),
+            "`next_cursor` of an earlier page: everything older than it.",
+        ))
+        .refuses([
+            Refusal::new(
+                Problem::new(
+                    StatusCode::NOT_FOUND,
+                    "/problems/unknown-user",
+                    "No purchases",
+                    "user_123 has no purchases.",
+                ),
+                "The user never bought anything.",
+            ),
+            Refusal::new(
+                Problem::validation(vec![
+                    Invalid::new("/user_id", "is longer than 100 characters"),
+                    Invalid::new("/limit", "is not a whole number from 1 to 1000"),
+                ]),
+                "Something is invalid: all of it is named.",
+            ),
+            Refusal::new(Problem::internal(), "What is stored cannot be shown."),
+        ])
+        .refuses(not_passed_on())
+}
+
+fn statistics() -> Operation {
+    let answer = Answer::json::<StatsView>(
+        StatusCode::OK,
+        "The statistics.",
+        sample(&StatsView::sample()),
+    );
+    Operation::get(
+        "getStatistics",
+        "statistics",
+        "The statistics of the whole shop",
+        answer.header("Cache-Control"),
+    )
+    .describe("Never older than two seconds.")
+    .refuses(not_passed_on())
+    .refuses([Refusal::new(
+        Problem::unavailable(
+            "/problems/statistics-unavailable",
+            "The statistics cannot be read at the moment. Nothing of them is lost.",
+            RETRY_AFTER,
+        ),
+        "The database cannot be read.",
+    )])
+}
+
+fn stream() -> Operation {
+    let example = StatsView::sample_stream();
+    let answer = Answer::events::<StatsView>(
+        "stats",
+        "The stream. It ends when the service does.",
+        &example,
+    );
+    Operation::get("streamStatistics", "statistics", "The same, live", answer.header("Cache-Control"))
+        .describe(
+            "Server-sent events, about one a second. `stats` events hold a whole document each, and an id: who comes \
+             back with it in `Last-Event-ID` gets the next newer one. While the database cannot be read there is one \
+             `unavailable` event, and the stream goes on when it can.",
+        )
+        .parameter(
+            Parameter::header(
+                "Last-Event-ID",
+                json!({ "type": "string" }),
+                "The id of the last event that was seen. What is no id is ignored.",
+            )
+            .example("1769882400323"),
+        )
+        .refuses(not_passed_on())
+}
+
+/// The management service gives no answer.
+fn not_passed_on() -> [Refusal; 2] {
+    [
+        Refusal::new(
+            proxy::unavailable(),
+            "The management service or its database does not answer.",
+        ),
+        Refusal::new(
+            Problem::overloaded(RETRY_AFTER),
+            "Too many requests at once.",
+        ),
+    ]
+}
+
+fn items() -> Operation {
+    let listing = Catalog::built_in().listing().body();
+    let items: Vec<Value> = serde_json::from_slice(&listing).expect("the list is JSON");
+    let items = items.into_iter().take(3).collect();
+    let answer = Answer::json::<Vec<ItemView<'static>>>(StatusCode::OK, "The catalog.", items);
+    Operation::get(
+        "getItems",
+        "buying",
+        "What is for sale",
+        answer.header("ETag").header("Cache-Control"),
+    )
+    .revalidates()
+}
+
+fn health() -> Operation {
+    let sample_of = |healthy| {
+        sample(&Health {
+            status: if healthy { "healthy" } else { "unhealthy" },
+            service: "producer-svc",
+            kafka_connected: true,
+            customer_management_api_reachable: healthy,
+            timestamp: StatsView::sample().as_of,
+        })
+    };
+    Operation::health::<Health>("service", sample_of(true), sample_of(false))
+}
+
+/// What is really answered to a purchase like this.
+fn sample_purchase() -> Value {
+    let value = json!({
+        "username": "john_doe", "user_id": "user_123", "item_name": "Laptop", "price": 999.99,
+        "timestamp": "2026-01-31T18:00:00.123Z",
+    });
+    let stored = Stored {
+        value: Bytes::from(value.to_string()),
+        partition: 1,
+        offset: Some(42),
+    };
+    serde_json::from_slice(&answer::accepted(ID, &stored)).expect("the answer is JSON")
+}
+
+fn sample(view: &impl Serialize) -> Value {
+    serde_json::to_value(view).expect("views are JSON")
+}
+
+#[cfg(test)]
+mod tests;
