@@ -148,6 +148,43 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// The rest of the first line of an answer, whole or not, that begins so. For streams.
+    ///
+    /// # Errors
+    /// As [`Connection::send`]; `None` if the answer ends without such a line.
+    pub async fn first_line(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+        beginning: &str,
+    ) -> Result<Option<String>, Unanswered> {
+        let host = self
+            .authority
+            .parse()
+            .expect("an address is a header value");
+        request.headers_mut().insert(header::HOST, host);
+        let silent = |error: hyper::Error| Unanswered::Silence(error.to_string());
+        let read = async {
+            let answer = self.sender.send_request(request).await.map_err(silent)?;
+            let (mut body, mut text) = (answer.into_body(), Vec::new());
+            while let Some(frame) = body.frame().await {
+                text.extend(frame.map_err(silent)?.into_data().unwrap_or_default());
+                // Only whole lines are looked at.
+                let whole = text.iter().rposition(|&b| b == b'\n').unwrap_or_default();
+                let lines = String::from_utf8_lossy(&text[..whole]);
+                if let Some(rest) = lines.lines().find_map(|line| line.strip_prefix(beginning)) {
+                    return Ok(Some(rest.to_owned()));
+                }
+            }
+            Ok(None)
+        };
+        match tokio::time::timeout(PATIENCE, read).await {
+            Ok(found) => found,
+            Err(_) => Err(Unanswered::Silence(format!("no line within {PATIENCE:?}"))),
+        }
+    }
+}
+
 /// Asks once, on a connection of its own.
 ///
 /// # Errors

@@ -55,7 +55,7 @@ pub(crate) const NPM: Need = program("npm", "fetches the browser driver", &["npm
 pub(crate) const PYTHON: Need = Need {
     tool: Tool {
         name: "python3",
-        purpose: "with venv, checks the manifests",
+        purpose: "with venv, checks the manifests and the services' description",
         packages: &["python3", "python3-venv"],
     },
     present: has_venv,

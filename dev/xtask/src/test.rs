@@ -181,7 +181,8 @@ fn with_tools(mut command: Command, tools: &Tools) -> Command {
         .env("CHROMIUM", &tools.chromium);
     command
         .env("PROMTOOL", &tools.promtool)
-        .env("NODE", &tools.node);
+        .env("NODE", &tools.node)
+        .env("SCHEMATHESIS_PYTHON", &tools.schemathesis);
     command
 }
 

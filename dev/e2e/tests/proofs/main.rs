@@ -9,6 +9,7 @@ mod browser;
 mod catalog;
 mod consumer_killed;
 mod database_down;
+mod described;
 mod foreign_client;
 mod observed;
 mod overload;

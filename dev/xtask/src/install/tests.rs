@@ -1,8 +1,9 @@
-//! What only the tests need: a browser and its driver, Node, promtool, kubectl. In: the checkout;
+//! What only the tests need: a browser and its driver, Node, promtool, kubectl, schemathesis. In: the checkout;
 //! out: where they are. Tools that would bring a daemon along are unpacked into the cache instead
 //! of being installed.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use devstack::install::{Given, find, run_step};
@@ -26,6 +27,7 @@ pub(crate) struct Tools {
     pub(crate) chromium: PathBuf,
     pub(crate) playwright: PathBuf,
     pub(crate) promtool: PathBuf,
+    pub(crate) schemathesis: PathBuf,
 }
 
 /// Installs all that `test` needs beyond what `up` needs.
@@ -50,6 +52,7 @@ pub(crate) fn for_tests(root: &Path) -> Result<Tools, Failure> {
             .ok_or_else(|| lost("chromium"))?,
         playwright: playwright(root)?,
         promtool: promtool()?,
+        schemathesis: schemathesis(root)?,
     })
 }
 
@@ -162,6 +165,30 @@ fn promtool() -> Result<PathBuf, Failure> {
         fs::remove_file(&package).map_err(io("remove", &package))
     })?;
     Ok(home.join("usr/bin/promtool"))
+}
+
+/// The Python that has what holds the services against their own description; other pins are another
+/// directory of the cache. The environment is moved once it is whole, so its scripts do not run.
+fn schemathesis(root: &Path) -> Result<PathBuf, Failure> {
+    let wanted = root.join("dev/e2e/python/requirements.txt");
+    let pins = fs::read_to_string(&wanted)
+        .map_err(Failure::doing(format!("reading {}", wanted.display())))?;
+    let mut hash = DefaultHasher::new();
+    pins.hash(&mut hash);
+    let name = format!("schemathesis-{:016x}", hash.finish());
+    let home = exclusively(&name, &progress(), |dir| {
+        let log = cache_dir().join("logs/install-schemathesis.log");
+        let venv = Spawn::new("python3", "python3").args(["-m", "venv"]);
+        let making = "making a Python environment for schemathesis";
+        run_step(making, &venv.arg(dir), &log, &progress())?;
+        let pip = Spawn::new("pip", dir.join("bin/python"))
+            .args(["-m", "pip", "install", "--disable-pip-version-check"])
+            .arg("--requirement")
+            .arg(&wanted);
+        run_step("installing schemathesis", &pip, &log, &progress())?;
+        present(&dir.join("bin/schemathesis"))
+    })?;
+    Ok(home.join("bin/python"))
 }
 
 /// npm is content with less than was asked of it, for instance without an install script.
