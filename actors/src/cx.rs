@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::addr::Incarnation;
@@ -33,6 +33,8 @@ pub struct Cx<M> {
     done: Option<Results<M>>,
     in_flight: usize,
     pub(crate) finishing: bool,
+    /// Dropped with the actor, which ends its timers, whoever holds their handles.
+    timers: Option<watch::Sender<()>>,
 }
 
 impl<M> Cx<M> {
@@ -73,6 +75,7 @@ impl<M: Send + 'static> Cx<M> {
             done: None,
             in_flight: 0,
             finishing: false,
+            timers: None,
         }
     }
 
@@ -100,8 +103,15 @@ impl<M: Send + 'static> Cx<M> {
     /// to be waited for while draining is a sleep inside [`spawn`](Self::spawn).
     pub fn send_after(&mut self, delay: Duration, msg: M) -> Timer {
         let me = Arc::clone(&self.me);
+        let timers = self.timers.get_or_insert_with(|| watch::channel(()).0);
+        let mut ended = timers.subscribe();
         let task = tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
+            tokio::select! {
+                biased;
+                // Nothing is ever sent: it changes by the sender's end.
+                _ = ended.changed() => return,
+                () = tokio::time::sleep(delay) => {}
+            }
             me.depth.sent();
             if me.actor.cast(StageMsg::User(msg)).is_err() {
                 me.depth.unsent();

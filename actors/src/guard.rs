@@ -28,9 +28,38 @@ pub(crate) fn catch_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 fn text(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
         Ok(text) => *text,
-        Err(panic) => panic.downcast::<&'static str>().map_or_else(
-            |_| "a value that is no text".to_owned(),
-            |text| (*text).to_owned(),
-        ),
+        Err(panic) => match panic.downcast::<&'static str>() {
+            Ok(text) => (*text).to_owned(),
+            Err(panic) => {
+                // A payload may panic when it is dropped, and the payload of that one too.
+                if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+                    std::mem::forget(again);
+                }
+                "a value that is no text".to_owned()
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_that_panics_when_dropped_is_a_panic_like_any_other() {
+        struct Twice;
+        impl Drop for Twice {
+            fn drop(&mut self) {
+                std::panic::panic_any(Thrice);
+            }
+        }
+        struct Thrice;
+        impl Drop for Thrice {
+            fn drop(&mut self) {
+                panic!("and again");
+            }
+        }
+        let caught = catch_now(|| std::panic::panic_any(Twice));
+        assert_eq!(caught, Err::<(), _>("a value that is no text".to_owned()));
     }
 }

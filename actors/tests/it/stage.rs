@@ -1,11 +1,12 @@
 //! One stage and its address.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::testkit::{Settlements, kill, until};
 use actors::{
     Addr, AskError, ChildSpec, Cx, Exit, Failure, Outcome, Reply, Restart, Shutdown, Stage, State,
-    Strategy, System, Undelivered,
+    Strategy, System, Timer, Undelivered,
 };
 
 use crate::support::{Do, Doer, Notes, SECOND, eager, receipt};
@@ -164,6 +165,32 @@ async fn a_cancelled_timer_never_fires_and_timers_end_with_their_actor() {
     addr.send(Do::Fail("broken")).unwrap();
     tokio::time::sleep(5 * SECOND).await;
     assert!(!notes.has("second"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_ends_with_its_actor_whoever_holds_its_handle() {
+    /// Gives its timer away.
+    struct Generous(Arc<Mutex<Option<Timer>>>);
+    impl Stage for Generous {
+        type Msg = Arc<()>;
+
+        async fn handle(&mut self, msg: Arc<()>, cx: &mut Cx<Arc<()>>) -> Result<(), Failure> {
+            *self.0.lock().unwrap() = Some(cx.send_after(3600 * SECOND, msg));
+            Ok(())
+        }
+    }
+    let (addr, kept) = (Addr::new("generous"), Arc::new(Mutex::new(None)));
+    let theirs = Arc::clone(&kept);
+    let child = ChildSpec::stage("generous", &addr, move |_| Generous(Arc::clone(&theirs)));
+    let system = System::start("t", eager(Strategy::OneForOne).child(child))
+        .await
+        .unwrap();
+    let message = Arc::new(());
+    addr.send(Arc::clone(&message)).unwrap();
+    until("the timer runs", || kept.lock().unwrap().is_some()).await;
+    system.drain(SECOND).await;
+    until("the message is gone", || Arc::strong_count(&message) == 1).await;
+    assert!(kept.lock().unwrap().is_some());
 }
 
 #[tokio::test(start_paused = true)]
