@@ -148,6 +148,8 @@ impl Reachable for Target {
 #[derive(Clone)]
 pub(crate) struct DrainOrder {
     pub(crate) until: Option<Instant>,
+    /// A supervisor began it, to restart or because it gives up; nobody from outside.
+    pub(crate) own: bool,
     pub(crate) laggards: Laggards,
 }
 

@@ -29,6 +29,21 @@ impl Default for Intensity {
     }
 }
 
+impl Intensity {
+    /// For failures that take their time: so much longer that one after another is too often,
+    /// however long each of them takes.
+    pub(crate) fn stretched(self, quiet: Duration, pause: Duration) -> Self {
+        // It is looked at four times in a quiet time, so a stall is seen within five quarters of it.
+        let each = quiet.saturating_mul(2).saturating_add(pause);
+        Self {
+            restarts: self.restarts,
+            within: self
+                .within
+                .saturating_add(each.saturating_mul(self.restarts)),
+        }
+    }
+}
+
 /// How long a supervisor waits before a restart: doubling from `min` to `max`, shortened by chance.
 ///
 /// The default is 50 ms to 5 s, jitter 0.2, reset after 60 s.

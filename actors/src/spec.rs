@@ -47,7 +47,8 @@ pub enum Shutdown {
     Kill,
     /// Drained; killed when it takes longer.
     Drain(Duration),
-    /// Drained, however long it takes; a shared deadline still holds.
+    /// Drained, however long it takes; a shared deadline still holds, and in a stop the supervisor
+    /// begins itself its [`patience`](SupervisorSpec::patience).
     Infinity,
 }
 
@@ -170,7 +171,11 @@ impl ChildSpec {
     /// Shows an account of credits at this place in the live tree: what senders take of it is the
     /// room that this child serves. May be called for several accounts.
     ///
-    /// It is for looking at alone; taking and giving back is between senders and receipts.
+    /// It is for looking at alone; taking and giving back is between senders and permits. A permit
+    /// that travels with a message, or in its receipt, is dropped with it: when this child dies, what
+    /// is in its mailbox and in its value gives its credits back before its successor starts, and what
+    /// its owned tasks hold when they end. What somebody else keeps is not touched; only
+    /// [`Credits::reclaim`] takes credits from who holds them, and from all at once.
     pub fn credits(mut self, credits: &Credits) -> Self {
         self.credits.push(credits.clone());
         self
@@ -215,21 +220,23 @@ impl ChildSpec {
     }
 
     pub(crate) fn check(&self, path: &str) -> Result<(), StartError> {
-        if self.id.is_empty() || self.id.contains('/') {
-            let flaw = format!(
-                "`{}` is no id: it must not be empty and must not contain a slash",
-                self.id
-            );
-            return Err(StartError::Invalid {
-                path: path.to_owned(),
-                flaw,
-            });
-        }
+        check_id(&self.id, path)?;
         match &self.role {
             Role::Stage { .. } => Ok(()),
             Role::Supervisor(spec) => spec.check(&format!("{path}/{}", self.id)),
         }
     }
+}
+
+/// Paths are put together from ids, so an id must not look like a path.
+pub(crate) fn check_id(id: &str, path: &str) -> Result<(), StartError> {
+    if id.is_empty() || id.contains('/') {
+        return Err(StartError::Invalid {
+            path: path.to_owned(),
+            flaw: format!("`{id}` is no id: it must not be empty and must not contain a slash"),
+        });
+    }
+    Ok(())
 }
 
 impl fmt::Debug for ChildSpec {

@@ -87,13 +87,7 @@ pub(crate) async fn spawn(spec: Arc<SupervisorSpec>, launch: Launch) {
 
 impl State {
     fn new(myself: ActorRef<SupMsg>, spec: &SupervisorSpec, launch: Launch) -> Self {
-        let machine = Machine::new(
-            spec.strategy,
-            spec.dynamic.is_some(),
-            spec.intensity,
-            spec.backoff,
-            acts::chance,
-        );
+        let machine = Machine::new(spec.rules(), acts::chance);
         let laggards = Laggards::default();
         launch.node.clear();
         let mut state = Self {
@@ -160,11 +154,12 @@ impl State {
             SupMsg::Look => self.look(now),
             SupMsg::Stop(order) => {
                 self.laggards = order.laggards;
-                if let Some((children, _)) = &self.handle {
+                // After a restart it takes children again.
+                if let (Some((children, _)), false) = (&self.handle, order.own) {
                     children.set_drained(true);
                 }
                 self.launch.node.enter(crate::tree::State::Draining);
-                let acts = self.machine.stop(order.until, now);
+                let acts = self.machine.stop(order.until, order.own, now);
                 self.perform(acts);
             }
             SupMsg::Child(ChildNews {
@@ -295,7 +290,7 @@ impl Actor for SupervisorActor {
 fn apply(state: &mut State, act: Act) {
     match act {
         Act::Start { key, epoch, again } => state.start(key, epoch, again),
-        Act::Drain { key, until } => state.drain(key, until),
+        Act::Drain { key, until, own } => state.drain(key, until, own),
         Act::Kill { key } => state.kill(key),
         Act::Overran { key } => state.overran(key, crate::Overrun::Draining),
         Act::NotReached { key } => state.overran(key, crate::Overrun::NotReached),

@@ -13,6 +13,7 @@ use crate::lifeline::{
     ChildNews, Control, DrainOrder, Guard, Laggards, Launch, News, Notice, Parent,
 };
 use crate::metrics::Publisher;
+use crate::spec::check_id;
 use crate::supervisor;
 use crate::sync::{Mutex, lock};
 use crate::tree::{Kind, Node, State};
@@ -20,6 +21,10 @@ use crate::{Epoch, Event, Exit, StartError, SupervisorSpec, Tree};
 
 /// Events kept for a subscriber that is behind; a slower one loses the oldest and is told so.
 const EVENTS_KEPT: usize = 1024;
+
+/// A drain that is this many times the grace of a kill beyond its deadline is ended by force.
+/// Nested supervisors that overrun are killed sooner, so that it is their parents who name them.
+const GRACES: u32 = 5;
 
 /// How often numbers are carried over to the metrics recorder.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
@@ -94,8 +99,11 @@ impl DrainReport {
 /// A running tree. Dropping it kills the tree; [`drain`](Self::drain) ends it properly.
 pub struct System {
     guard: Guard,
-    exit: watch::Receiver<Option<Exit>>,
+    exit: Arc<watch::Sender<Option<Exit>>>,
     handle: SystemHandle,
+    /// One list for all drains: who comes second joins the first.
+    laggards: Laggards,
+    kill_grace: Duration,
     publishing: AbortHandle,
 }
 
@@ -107,7 +115,9 @@ impl System {
     /// [`StartError::DuplicateId`] and [`StartError::Invalid`] before anything is started,
     /// [`StartError::Failed`] with the place and the cause afterwards.
     pub async fn start(name: &str, root: SupervisorSpec) -> Result<Self, StartError> {
+        check_id(name, name)?;
         root.check(name)?;
+        let kill_grace = root.kill_grace;
         let kind = if root.dynamic.is_some() {
             Kind::Dynamic
         } else {
@@ -139,13 +149,14 @@ impl System {
         if let Some(exit) = until_up(&mut news, &node).await {
             return Err(StartError::Failed(format!("{name}: {exit}")));
         }
-        let (exit_in, exit) = watch::channel(None);
+        let exit = Arc::new(watch::Sender::new(None));
+        let exit_in = Arc::clone(&exit);
         tokio::spawn(async move {
             // Without news there was no end, only a runtime that is shutting down.
             let exit = until_gone(&mut news).await.unwrap_or(Exit::KilledByOthers);
             node.ended(&exit);
             node.enter(State::Ended);
-            exit_in.send_replace(Some(exit));
+            settle(&exit_in, exit);
         });
         Publisher::describe();
         let publishing = tokio::spawn(publish(handle.clone())).abort_handle();
@@ -153,23 +164,32 @@ impl System {
             guard,
             exit,
             handle,
+            laggards: Laggards::default(),
+            kill_grace,
             publishing,
         })
     }
 
     /// Drains the tree in reverse order of its start, each child awaited, under one deadline for all.
     /// Who does not finish in time is killed, awaited and named. Pending restarts are cancelled.
-    /// A second call joins the first, with the earlier of the two deadlines.
+    /// A second call joins the first, with the earlier of the two deadlines and the same laggards.
+    ///
+    /// It ends in any case: a root that is not gone [a while](SupervisorSpec::kill_grace) after the
+    /// deadline, five times the grace of a kill, is killed with all that is under it; if even that
+    /// does not end it within another grace, it is named as stuck and given up.
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
         let began = tokio::time::Instant::now();
-        let laggards = Laggards::default();
         let until: Option<Instant> = began.into_std().checked_add(deadline);
         self.guard.0.drain(DrainOrder {
             until,
-            laggards: Arc::clone(&laggards),
+            own: false,
+            laggards: Arc::clone(&self.laggards),
         });
-        let exit = self.ended().await;
-        let laggards = std::mem::take(&mut *lock(&laggards));
+        let exit = match until.and_then(|until| until.checked_add(self.kill_grace * GRACES)) {
+            Some(hard) => self.ended_by(hard.into()).await,
+            None => self.ended().await,
+        };
+        let laggards = lock(&self.laggards).clone();
         let report = DrainReport {
             laggards,
             exit,
@@ -182,10 +202,33 @@ impl System {
         report
     }
 
+    /// Waits for the end, and brings it about by force.
+    async fn ended_by(&self, hard: tokio::time::Instant) -> Exit {
+        if let Ok(exit) = tokio::time::timeout_at(hard, self.ended()).await {
+            return exit;
+        }
+        let path = self.handle.node.path.clone();
+        tracing::error!(actor = %path, "did not drain although its time is over; killed");
+        self.guard.0.kill();
+        if let Ok(exit) = tokio::time::timeout(self.kill_grace, self.ended()).await {
+            return exit;
+        }
+        let given_up = Exit::MeltedDown(format!("{path}: {}", Overrun::Stuck));
+        if settle(&self.exit, given_up) {
+            lock(&self.laggards).push(Laggard {
+                path,
+                overrun: Overrun::Stuck,
+                mailbox: 0,
+                in_flight: 0,
+            });
+        }
+        self.ended().await
+    }
+
     /// Waits for the end of the root: drained, or [`Exit::MeltedDown`] with the cause. A process
     /// whose root melted down should exit with a failure, so that it is replaced.
     pub async fn ended(&self) -> Exit {
-        let mut exit = self.exit.clone();
+        let mut exit = self.exit.subscribe();
         exit.wait_for(Option::is_some)
             .await
             .ok()
@@ -210,6 +253,15 @@ impl fmt::Debug for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("System").field(&self.handle.node.id).finish()
     }
+}
+
+/// The first word on the end stands; false if it was said already.
+fn settle(exit: &watch::Sender<Option<Exit>>, how: Exit) -> bool {
+    exit.send_if_modified(|known| {
+        let first = known.is_none();
+        known.get_or_insert(how);
+        first
+    })
 }
 
 /// The exit of a root that did not come up.

@@ -54,6 +54,11 @@ impl Pulse {
 /// When a child counts as stalled: work is pending and nothing was done for a while. It is then
 /// killed, and that is a failure like any other: restart, and escalation if it happens too often.
 ///
+/// A stall takes its time, and a long `quiet` would keep stalls from ever meeting in the window of
+/// [`Intensity`](crate::Intensity). So those of one child are also counted in a window of their own,
+/// longer by twice `quiet` and the longest [`Backoff`](crate::Backoff) for each restart that is
+/// allowed: a child that does nothing but stall makes its supervisor give up, however long `quiet` is.
+///
 /// Pending are messages in the mailbox, the one in hand and owned tasks; done is a message handled.
 /// With [`pulse`](Self::pulse) the work it counts is watched as well.
 #[derive(Clone)]
@@ -103,6 +108,10 @@ impl Watch {
             !quiet.is_zero(),
             "a watch over a quiet time of zero would find everybody stalled"
         );
+    }
+
+    pub(crate) fn quiet(&self) -> Duration {
+        self.quiet
     }
 
     pub(crate) fn period(&self) -> Duration {

@@ -2,16 +2,23 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{ChildSpec, Strategy};
+use crate::supervisor::machine::Rules;
 use crate::{Backoff, Children, Intensity, StartError};
+
+/// What a killed child gets to be gone when nothing is said.
+const KILL_GRACE: Duration = Duration::from_secs(1);
 
 /// A supervisor: its children, in the order of their start, and its rules.
 #[derive(Clone, Debug)]
 pub struct SupervisorSpec {
-    pub(crate) strategy: Strategy,
-    pub(crate) intensity: Intensity,
-    pub(crate) backoff: Backoff,
+    strategy: Strategy,
+    intensity: Intensity,
+    backoff: Backoff,
+    patience: Duration,
+    pub(crate) kill_grace: Duration,
     /// Shared with every incarnation of the supervisor.
     pub(crate) children: Vec<Arc<ChildSpec>>,
     pub(crate) dynamic: Option<Children>,
@@ -24,6 +31,8 @@ impl SupervisorSpec {
             strategy,
             intensity: Intensity::default(),
             backoff: Backoff::default(),
+            patience: super::PATIENCE,
+            kill_grace: KILL_GRACE,
             children: Vec::new(),
             dynamic: None,
         }
@@ -53,10 +62,39 @@ impl SupervisorSpec {
         self
     }
 
+    /// How long a child without a limit of its own ([`Shutdown::Infinity`](crate::Shutdown)) may
+    /// drain when it is this supervisor that stops it, for a restart of its neighbours or because it
+    /// gives up: such a stop has to end although nobody set a deadline. 30 s when nothing is said.
+    /// Then it is killed, as one that has a limit. A nested supervisor applies its own to its children.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How long a killed child may take to be gone: 1 s when nothing is said. It is gone at its next
+    /// await point, and after its value and its mailbox are dropped. One that is not, because it
+    /// blocks its thread in a callback or in a `Drop`, cannot be ended by anybody and counts as stuck:
+    /// its supervisor gives up, since nothing can take its place safely.
+    pub fn kill_grace(mut self, grace: Duration) -> Self {
+        self.kill_grace = grace;
+        self
+    }
+
     /// Adds a child after those that are there.
     pub fn child(mut self, child: ChildSpec) -> Self {
         self.children.push(Arc::new(child));
         self
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            strategy: self.strategy,
+            dynamic: self.dynamic.is_some(),
+            intensity: self.intensity,
+            backoff: self.backoff,
+            patience: self.patience,
+            kill_grace: self.kill_grace,
+        }
     }
 
     pub(crate) fn check(&self, path: &str) -> Result<(), StartError> {

@@ -6,7 +6,6 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use super::machine::{Act, Key};
@@ -47,20 +46,15 @@ impl State {
         child.overran = false;
         child.watcher = Watcher::default();
         child.node.begin(epoch, again);
-        let mut birth = child.spec.launch(launch);
-        // Most starts are over at the first look, which spares a task for each child.
-        if birth
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-        {
-            tokio::spawn(birth);
-        }
+        // A task of its own from the first step on: a factory or a start that blocks its thread
+        // must not block the one that keeps the deadlines.
+        tokio::spawn(child.spec.launch(launch));
     }
 
-    pub(super) fn drain(&mut self, key: Key, until: Option<Instant>) {
+    pub(super) fn drain(&mut self, key: Key, until: Option<Instant>, own: bool) {
         let order = DrainOrder {
             until,
+            own,
             laggards: Arc::clone(&self.laggards),
         };
         self.enter(key, tree::State::Draining);

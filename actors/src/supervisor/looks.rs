@@ -46,14 +46,14 @@ impl State {
                 .watcher
                 .look(watch, child.node.has_work(), handled, now)
             {
-                stalled.push((*key, epoch, quiet, child.node.path.clone()));
+                stalled.push((*key, epoch, watch.quiet(), quiet, child.node.path.clone()));
             }
         }
-        for (key, epoch, quiet, path) in stalled {
+        for (key, epoch, limit, quiet, path) in stalled {
             tracing::warn!(actor = %path, ?quiet, "work is pending and nothing moves");
             self.launch.shared.emit(|| Event::Stalled { path, quiet });
             let why = Exit::Failed(format!("made no progress for {quiet:?}"));
-            let acts = self.machine.stalled(key, epoch, why, now);
+            let acts = self.machine.stalled(key, epoch, limit, why, now);
             self.perform(acts);
         }
     }

@@ -21,10 +21,6 @@ use rounds::Mode;
 pub(crate) use slot::Policy;
 use slot::{Phase, Slot};
 
-/// How long a killed child may take to be gone. A child is gone at its next await point, so one that
-/// is not sits in blocking code and cannot be ended by anybody.
-pub(crate) const KILL_GRACE: Duration = Duration::from_secs(1);
-
 /// Names a child for life; rises in the order of their start.
 pub(crate) type Key = u64;
 
@@ -42,6 +38,8 @@ pub(crate) enum Act {
     Drain {
         key: Key,
         until: Option<Instant>,
+        /// A supervisor began it, and nobody from outside: it has to end by itself.
+        own: bool,
     },
     Kill {
         key: Key,
@@ -80,11 +78,23 @@ pub(crate) enum Act {
     },
 }
 
+/// What the supervisor's specification says that matters to decisions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) strategy: Strategy,
+    pub(crate) dynamic: bool,
+    pub(crate) intensity: Intensity,
+    pub(crate) backoff: Backoff,
+    /// For a child without a limit of its own, in a stop the supervisor began itself.
+    pub(crate) patience: Duration,
+    /// How long a killed child may take to be gone. A child is gone at its next await point, so one
+    /// that is not sits in blocking code and cannot be ended by anybody.
+    pub(crate) kill_grace: Duration,
+}
+
 /// Pure supervisor.
 pub(crate) struct Machine {
-    strategy: Strategy,
-    dynamic: bool,
-    backoff: Backoff,
+    rules: Rules,
     /// Restarts of all static children; a dynamic child has a window of its own, since its siblings
     /// have nothing to do with it but a cause they may share.
     window: Window,
@@ -99,18 +109,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(
-        strategy: Strategy,
-        dynamic: bool,
-        intensity: Intensity,
-        backoff: Backoff,
-        chance: fn() -> f64,
-    ) -> Self {
+    pub(crate) fn new(rules: Rules, chance: fn() -> f64) -> Self {
         Self {
-            strategy,
-            dynamic,
-            backoff,
-            window: Window::new(intensity),
+            rules,
+            window: Window::new(rules.intensity),
             chance,
             slots: BTreeMap::new(),
             next_key: 0,
@@ -159,11 +161,9 @@ impl Machine {
         };
         slot.leaving = true;
         match slot.phase {
-            Phase::Starting | Phase::Running => self.ask_to_stop(key, until, now),
+            Phase::Starting | Phase::Running => self.ask_to_stop(key, until, false, now),
             Phase::Draining => {
-                if let Some(until) = until {
-                    self.tighten(key, until);
-                }
+                self.tighten(key, until, false, now);
             }
             Phase::Killed => {}
             Phase::Down | Phase::Backoff | Phase::Done => self.forget(key),
@@ -188,14 +188,35 @@ impl Machine {
         self.done()
     }
 
-    /// A child makes no progress: it is killed, and that counts as its failure.
-    pub(crate) fn stalled(&mut self, key: Key, epoch: Epoch, why: Exit, now: Instant) -> Vec<Act> {
-        if self
+    /// A child makes no progress for `quiet`: it is killed, and that counts as its failure. A stall
+    /// costs its time, so stalls are also counted in a window that is longer by it.
+    pub(crate) fn stalled(
+        &mut self,
+        key: Key,
+        epoch: Epoch,
+        quiet: Duration,
+        why: Exit,
+        now: Instant,
+    ) -> Vec<Act> {
+        let Rules {
+            intensity, backoff, ..
+        } = self.rules;
+        let Some(slot) = self
             .slots
-            .get(&key)
-            .is_some_and(|slot| slot.epoch == Some(epoch) && slot.phase == Phase::Running)
-        {
-            self.condemn(key, why, now);
+            .get_mut(&key)
+            .filter(|slot| slot.epoch == Some(epoch) && slot.phase == Phase::Running)
+        else {
+            return self.done();
+        };
+        let allowed = slot
+            .stalls
+            .get_or_insert_with(|| Window::new(intensity.stretched(quiet, backoff.max)))
+            .allows(now);
+        let cause = (!allowed).then(|| self.cause(key, &why));
+        self.condemn(key, why, now);
+        if let Some(cause) = cause {
+            self.begin_stop(Exit::MeltedDown(cause), None, true, now);
+            self.advance(now);
         }
         self.done()
     }
@@ -225,7 +246,7 @@ impl Machine {
         let (fresh, leaving) = (slot.fresh, slot.leaving);
         self.alive -= 1;
         self.disarm(key);
-        if leaving || (self.dynamic && fresh) {
+        if leaving || (self.rules.dynamic && fresh) {
             self.forget(key);
         } else if !self.mode.is_stopping() && !asked {
             self.ended_by_itself(key, starting, exit, now);
@@ -235,8 +256,9 @@ impl Machine {
     }
 
     /// Stops everything, drained, in reverse order, until the deadline; pending restarts are cancelled.
-    pub(crate) fn stop(&mut self, deadline: Option<Instant>, now: Instant) -> Vec<Act> {
-        self.begin_stop(Exit::Drained, deadline, now);
+    /// `own`: a supervisor above began it, so nobody here is given for ever.
+    pub(crate) fn stop(&mut self, deadline: Option<Instant>, own: bool, now: Instant) -> Vec<Act> {
+        self.begin_stop(Exit::Drained, deadline, own, now);
         self.advance(now);
         self.done()
     }

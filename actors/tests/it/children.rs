@@ -214,3 +214,33 @@ async fn restarts_of_dynamic_children_are_counted_for_each_alone() {
         Exit::MeltedDown("b: killed from outside".to_owned())
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_that_a_round_restarts_was_not_drained() {
+    let (children, a, notes) = (Children::new(), Addr::new("a"), Notes::default());
+    let wait = actors::Backoff {
+        min: 10 * SECOND,
+        max: 10 * SECOND,
+        jitter: 0.0,
+        reset_after: SECOND,
+    };
+    let dynamic = ChildSpec::supervisor("dynamic", SupervisorSpec::dynamic(&children));
+    let spec = SupervisorSpec::new(Strategy::RestForOne)
+        .backoff(wait)
+        .child(Doer::child("a", &a, &notes))
+        .child(dynamic);
+    let system = System::start("t", spec).await.unwrap();
+    let (b, probe) = (Addr::new("b"), Probe::<u8>::new());
+    a.send(Do::Fail("broken")).unwrap();
+    until("the round waits", || {
+        system.handle().tree().find("dynamic").unwrap().state == State::Down
+    })
+    .await;
+    let early = children.start(probe.child("b", &b)).await;
+    assert_eq!(early, Err(StartError::NotRunning), "it comes back");
+    tokio::time::sleep(11 * SECOND).await;
+    children.start(probe.child("b", &b)).await.unwrap();
+    assert!(system.drain(SECOND).await.is_clean());
+    let late = children.start(probe.child("b", &b)).await;
+    assert_eq!(late, Err(StartError::Drained));
+}

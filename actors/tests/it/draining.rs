@@ -123,10 +123,20 @@ async fn a_second_drain_joins_the_first_and_shortens_it() {
     d.send(Do::Hang).unwrap();
     let (first, second) = tokio::join!(system.drain(60 * SECOND), system.drain(2 * SECOND));
     assert_eq!((first.took, second.took), (2 * SECOND, 2 * SECOND));
+    let named: Vec<_> = first.laggards.iter().map(|l| l.path.as_str()).collect();
+    assert_eq!(named, ["t/d", "t/inner/c", "t/inner/b", "t/a"]);
     assert_eq!(
-        system.drain(SECOND).await.exit,
-        Exit::Drained,
-        "a drain of what has ended is over at once"
+        first.laggards, second.laggards,
+        "both are told who was late"
+    );
+    let third = system.drain(SECOND).await;
+    assert_eq!(
+        (third.exit.clone(), third.took),
+        (Exit::Drained, Duration::ZERO)
+    );
+    assert!(
+        !third.is_clean(),
+        "a drain of what has ended is over at once, and no cleaner"
     );
 }
 

@@ -14,6 +14,7 @@ mod restarting;
 mod roles;
 mod stage;
 mod starting;
+mod stuck;
 mod support;
 mod unusable;
 mod watching;

@@ -62,6 +62,8 @@ async fn an_id_that_is_none_is_refused_before_anything_starts() {
             .child(Doer::child("a", &a, &notes))
             .child(child());
         assert_eq!(refused(spec).await, invalid("t", &flaw));
+        let named = System::start(id, eager(Strategy::OneForOne)).await;
+        assert_eq!(named.unwrap_err(), invalid(id, &flaw));
         assert_eq!(
             children.start(child()).await,
             Err(invalid("(dynamic)", &flaw))

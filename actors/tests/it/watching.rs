@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use actors::testkit::{Callback, Fault, Faults, Probe, until};
+use actors::testkit::{Callback, Fault, Faults, Probe, Settlements, kill, until};
 use actors::{
-    Account, Addr, ChildSpec, Children, Cost, Credits, Event, Exit, Intensity, Kind, Pulse, State,
-    Strategy, SupervisorSpec, System, Watch,
+    Account, Addr, ChildSpec, Children, Cost, Credits, Epoch, Event, Exit, Intensity, Kind,
+    Outcome, Position, Pulse, State, Strategy, SupervisorSpec, System, Watch,
 };
 
 use crate::support::{Do, Doer, Notes, SECOND, eager};
@@ -51,6 +51,78 @@ async fn work_only_a_pulse_knows_of_is_watched_and_stalling_escalates() {
         exit,
         Exit::MeltedDown("a: failed: made no progress for 1s".to_owned())
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_does_nothing_but_stall_escalates_however_patient_its_watch_is() {
+    for quiet in [SECOND, 10 * SECOND, 600 * SECOND] {
+        let (a, notes, pulse) = (Addr::new("a"), Notes::default(), Pulse::new());
+        let child = Doer::child("a", &a, &notes).watch(Watch::only(&pulse, quiet));
+        let spec = SupervisorSpec::new(Strategy::OneForOne).child(child);
+        let system = System::start("t", spec).await.unwrap();
+        pulse.begin(1);
+        let exit = tokio::time::timeout(20 * quiet + 60 * SECOND, system.ended()).await;
+        let cause = format!("a: failed: made no progress for {quiet:?}");
+        assert_eq!(exit, Ok(Exit::MeltedDown(cause)));
+        let ups = notes.all().iter().filter(|note| *note == "a up").count();
+        assert_eq!(ups, 1 + Intensity::default().restarts as usize);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stalls_far_apart_do_not_escalate() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let child = Doer::child("a", &a, &notes).watch(Watch::after(10 * SECOND));
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(child);
+    let system = System::start("t", spec).await.unwrap();
+    for restarts in 1..=20 {
+        a.send(Do::Hang).unwrap();
+        tokio::time::sleep(60 * SECOND).await;
+        assert_eq!(system.handle().tree().find("a").unwrap().restarts, restarts);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_childs_mailbox_and_value_give_their_credits_back() {
+    let (a, notes, book) = (Addr::new("a"), Notes::default(), Settlements::new());
+    let cost = |count| Cost { count, bytes: 1 };
+    let rooms = Credits::new("rooms", Cost { count: 9, bytes: 9 });
+    let child = Doer::child("a", &a, &notes).credits(&rooms);
+    let system = System::start("t", eager(Strategy::OneForOne).child(child))
+        .await
+        .unwrap();
+    let receipt = |seq| {
+        let position = Position {
+            lane: 0,
+            epoch: Epoch::next(),
+            seq,
+        };
+        let permit = rooms.try_take(cost(1)).unwrap();
+        book.receipt(position, Some(permit.into()))
+    };
+    let elsewhere = rooms.try_take(cost(2)).unwrap();
+    a.send(Do::Keep(receipt(0))).unwrap();
+    a.send(Do::Settle(5 * SECOND, receipt(1))).unwrap();
+    a.send(Do::Hang).unwrap();
+    a.send(Do::Keep(receipt(2))).unwrap();
+    until("it hangs", || a.depth() == 1).await;
+    assert_eq!(rooms.in_use().count, 5);
+    assert!(kill(&a));
+    until("it is gone", || notes.has("a gone")).await;
+    until("it is restarted", || {
+        system.handle().tree().find("a").unwrap().restarts == 1
+    })
+    .await;
+    assert_eq!(
+        rooms.in_use().count,
+        3,
+        "owned work and who else holds some"
+    );
+    until("owned work is done", || rooms.in_use().count == 2).await;
+    assert_eq!(book.with(Outcome::Stored), [1]);
+    book.assert_each_once();
+    drop(elsewhere);
+    assert_eq!(rooms.in_use(), Cost::default());
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,11 +25,15 @@ impl Machine {
                 self.alive -= 1;
                 self.stuck = true;
                 self.acts.push(Act::Stuck { key });
+                let why = slot
+                    .verdict
+                    .take()
+                    .map_or(String::new(), |why| format!("{why}, "));
                 if !self.mode.is_stopping() {
-                    let cause = Exit::Failed(
-                        "was killed and is still there: it blocks its thread".to_owned(),
-                    );
-                    self.begin_stop(Exit::MeltedDown(self.cause(key, &cause)), None, now);
+                    let cause = Exit::Failed(format!(
+                        "{why}was killed and is still there: it blocks its thread"
+                    ));
+                    self.begin_stop(Exit::MeltedDown(self.cause(key, &cause)), None, true, now);
                 }
             }
             Phase::Backoff => {

@@ -22,6 +22,8 @@ pub(super) enum Mode {
     Stopping {
         exit: Exit,
         deadline: Option<Instant>,
+        /// Begun by a supervisor and not from outside: children without a limit get one.
+        own: bool,
         cursor: Key,
     },
     Ended,
@@ -63,18 +65,18 @@ impl Machine {
     /// A child ended that nobody had asked to.
     pub(super) fn ended_by_itself(&mut self, key: Key, starting: bool, exit: &Exit, now: Instant) {
         if starting && self.mode.is_boot() {
-            return self.begin_stop(Exit::StartFailed(self.cause(key, exit)), None, now);
+            return self.begin_stop(Exit::StartFailed(self.cause(key, exit)), None, true, now);
         }
-        let (backoff, chance) = (self.backoff, (self.chance)());
+        let (backoff, chance) = (self.rules.backoff, (self.chance)());
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
         if slot.policy.vital && exit.is_failure() {
-            return self.begin_stop(Exit::MeltedDown(self.cause(key, exit)), None, now);
+            return self.begin_stop(Exit::MeltedDown(self.cause(key, exit)), None, true, now);
         }
         if !slot.policy.restarts_after(exit) {
             slot.phase = Phase::Done;
-            if self.dynamic {
+            if self.rules.dynamic {
                 self.forget(key);
             } else {
                 self.acts.push(Act::Done { key });
@@ -92,16 +94,16 @@ impl Machine {
             return;
         }
         let delay = slot.streak.down(&backoff, now, chance);
-        let window = if self.dynamic {
+        let window = if self.rules.dynamic {
             &mut slot.window
         } else {
             &mut self.window
         };
         if !window.allows(now) {
-            return self.begin_stop(Exit::MeltedDown(self.cause(key, exit)), None, now);
+            return self.begin_stop(Exit::MeltedDown(self.cause(key, exit)), None, true, now);
         }
         self.acts.push(Act::Wait { key, delay });
-        match self.strategy {
+        match self.rules.strategy {
             Strategy::OneForOne => {
                 slot_mut(self, key, |slot| slot.phase = Phase::Backoff);
                 self.arm(key, now + delay);

@@ -30,10 +30,13 @@ impl Policy {
         }
     }
 
-    /// How long a drain may take; `None` is for ever. Not asked for [`Shutdown::Kill`].
-    pub(super) fn patience(&self) -> Option<Duration> {
+    /// How long a drain may take; `None` is for ever. A stop the supervisor began itself has to
+    /// end, so there `own` is what a child gets that has no limit. Not asked for [`Shutdown::Kill`].
+    pub(super) fn patience(&self, own: Option<Duration>) -> Option<Duration> {
         match self.shutdown {
             Shutdown::Drain(patience) => Some(patience),
+            // A supervisor is told, and gives its children limits.
+            Shutdown::Infinity if !self.keeps_deadlines => own,
             Shutdown::Kill | Shutdown::Infinity => None,
         }
     }
@@ -72,6 +75,8 @@ pub(super) struct Slot {
     pub(super) streak: Streak,
     /// Used for dynamic children only.
     pub(super) window: Window,
+    /// Its stalls, from the first one on.
+    pub(super) stalls: Option<Window>,
     /// Its entry in the timers.
     pub(super) armed: Option<Instant>,
     /// Never up so far.
@@ -91,6 +96,7 @@ impl Slot {
             epoch: None,
             streak: Streak::default(),
             window,
+            stalls: None,
             armed: None,
             fresh: true,
             leaving: false,

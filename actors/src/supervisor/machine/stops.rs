@@ -6,23 +6,37 @@
 use std::time::Instant;
 
 use super::rounds::Mode;
-use super::{Act, KILL_GRACE, Key, Machine, Phase, ROUND, Slot};
+use super::{Act, Key, Machine, Phase, ROUND, Slot};
 use crate::{Exit, Shutdown};
 
+/// Beyond its deadline a supervisor gets so many times the grace of a kill, for children that block
+/// their threads, before it is taken for stuck itself.
+const GRACES: u32 = 3;
+
 impl Machine {
-    pub(super) fn begin_stop(&mut self, exit: Exit, deadline: Option<Instant>, now: Instant) {
+    pub(super) fn begin_stop(
+        &mut self,
+        exit: Exit,
+        deadline: Option<Instant>,
+        own: bool,
+        now: Instant,
+    ) {
         match &mut self.mode {
             Mode::Ended => return,
             Mode::Stopping {
-                deadline: known, ..
+                deadline: known,
+                own: known_own,
+                ..
             } => {
                 // A cause that stands is not replaced, but time can get shorter.
                 *known = earlier(*known, deadline);
+                *known_own |= own;
             }
             _ => {
                 self.mode = Mode::Stopping {
                     exit,
                     deadline,
+                    own,
                     cursor: Key::MAX,
                 }
             }
@@ -39,11 +53,11 @@ impl Machine {
             if phase == Phase::Backoff {
                 self.disarm(key);
                 slot_mut(self, key, |slot| slot.phase = Phase::Down);
-            } else if let Some(deadline) = deadline {
-                self.tighten(key, deadline);
+            } else {
+                self.tighten(key, deadline, own, now);
             }
         }
-        if self.dynamic {
+        if self.rules.dynamic {
             // Children of a dynamic supervisor have no order among them: all drain at once.
             self.stop_all(now);
         }
@@ -72,7 +86,7 @@ impl Machine {
             }
             return false;
         }
-        if self.dynamic {
+        if self.rules.dynamic {
             return false;
         }
         if let Mode::Stopping {
@@ -103,10 +117,10 @@ impl Machine {
         else {
             return;
         };
-        let deadline = if let Mode::Stopping { deadline, .. } = self.mode {
-            deadline
-        } else {
-            None
+        // A round has no deadline either, and has to end.
+        let (deadline, own) = match self.mode {
+            Mode::Stopping { deadline, own, .. } => (deadline, own),
+            _ => (None, true),
         };
         if deadline.is_some_and(|deadline| deadline <= now) && !slot.policy.keeps_deadlines {
             self.acts.push(Act::NotReached { key });
@@ -114,12 +128,18 @@ impl Machine {
         }
         let patience = slot
             .policy
-            .patience()
+            .patience(own.then_some(self.rules.patience))
             .and_then(|patience| now.checked_add(patience));
-        self.ask_to_stop(key, earlier(deadline, patience), now);
+        self.ask_to_stop(key, earlier(deadline, patience), own, now);
     }
 
-    pub(super) fn ask_to_stop(&mut self, key: Key, until: Option<Instant>, now: Instant) {
+    pub(super) fn ask_to_stop(
+        &mut self,
+        key: Key,
+        until: Option<Instant>,
+        own: bool,
+        now: Instant,
+    ) {
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
@@ -128,23 +148,41 @@ impl Machine {
         }
         slot.phase = Phase::Draining;
         let keeps_deadlines = slot.policy.keeps_deadlines;
-        self.acts.push(Act::Drain { key, until });
-        if let (Some(until), false) = (until, keeps_deadlines) {
-            self.arm(key, until);
-        }
+        self.acts.push(Act::Drain { key, until, own });
+        // The limit of a start that was under way holds no more.
+        self.disarm(key);
+        self.limit(key, until, keeps_deadlines, now);
     }
 
     /// A drain that runs gets less time.
-    pub(super) fn tighten(&mut self, key: Key, until: Instant) {
+    pub(super) fn tighten(&mut self, key: Key, until: Option<Instant>, own: bool, now: Instant) {
         let Some(slot) = self.slots.get(&key) else {
             return;
         };
-        if slot.policy.keeps_deadlines {
-            self.acts.push(Act::Drain {
-                key,
-                until: Some(until),
-            });
-        } else if slot.armed.is_none_or(|armed| armed > until) {
+        let patience = own
+            .then(|| slot.policy.patience(Some(self.rules.patience)))
+            .flatten()
+            .and_then(|patience| now.checked_add(patience));
+        let until = earlier(until, patience);
+        let keeps_deadlines = slot.policy.keeps_deadlines;
+        if keeps_deadlines {
+            self.acts.push(Act::Drain { key, until, own });
+        }
+        self.limit(key, until, keeps_deadlines, now);
+    }
+
+    /// When a draining child is killed, unless that is sooner already. A supervisor keeps the
+    /// deadline itself; its own time is over only when it plainly does not.
+    fn limit(&mut self, key: Key, until: Option<Instant>, keeps_deadlines: bool, now: Instant) {
+        let grace = self.rules.kill_grace * GRACES;
+        let until = match until {
+            Some(until) if keeps_deadlines => until.max(now).checked_add(grace),
+            until => until,
+        };
+        let armed = self.slots.get(&key).and_then(|slot| slot.armed);
+        if let Some(until) = until
+            && armed.is_none_or(|armed| armed > until)
+        {
             self.arm(key, until);
         }
     }
@@ -155,7 +193,7 @@ impl Machine {
         };
         slot.phase = Phase::Killed;
         self.acts.push(Act::Kill { key });
-        self.arm(key, now + KILL_GRACE);
+        self.arm(key, now + self.rules.kill_grace);
     }
 }
 

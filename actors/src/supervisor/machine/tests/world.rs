@@ -7,6 +7,8 @@ use super::super::*;
 use crate::{Restart, Strategy};
 
 pub(super) const STEP: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: Duration = Duration::from_millis(700);
+pub(super) const GRACE: Duration = Duration::from_millis(200);
 pub(super) const INTENSITY: Intensity = Intensity {
     restarts: 4,
     within: Duration::from_secs(2),
@@ -52,7 +54,15 @@ impl World {
             jitter: 0.0,
             reset_after: 100 * STEP,
         };
-        let mut machine = Machine::new(strategy, false, INTENSITY, backoff, || 0.0);
+        let rules = Rules {
+            strategy,
+            dynamic: false,
+            intensity: INTENSITY,
+            backoff,
+            patience: PATIENCE,
+            kill_grace: GRACE,
+        };
+        let mut machine = Machine::new(rules, || 0.0);
         for policy in &policies {
             machine.add("child".into(), *policy);
         }
@@ -197,6 +207,7 @@ impl World {
                     let acts = self.machine.stalled(
                         key,
                         epoch,
+                        STEP,
                         Exit::Failed("still".to_owned()),
                         self.now,
                     );
@@ -214,7 +225,9 @@ impl World {
             }
             Op::Stop(steps) => {
                 self.stopping = true;
-                let acts = self.machine.stop(Some(self.now + STEP * steps), self.now);
+                let acts = self
+                    .machine
+                    .stop(Some(self.now + STEP * steps), false, self.now);
                 self.obey(acts);
             }
         }
