@@ -1,9 +1,10 @@
-//! The command runner: `cargo xtask up | down | test | bench | lint`. In: the command line; out:
+//! The command runner: `cargo xtask up | down | test | bench | fuzz | lint`. In: the command line; out:
 //! an exit code. Each command stands in a file of its own name; nothing is decided here.
 
 mod bench;
 mod down;
 mod exit;
+mod fuzz;
 mod install;
 mod lint;
 mod place;
@@ -47,6 +48,7 @@ enum Command {
     Down,
     Test(test::Args),
     Bench(bench::Args),
+    Fuzz(fuzz::Args),
     /// Run the static checks: format, clippy, docs, dependencies, house rules
     ///
     /// The first run builds cargo-deny into the cache, which takes some minutes.
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Down => down::run(),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Lint => lint(),
     };
     match done {
