@@ -10,6 +10,7 @@ use crate::install::Tool;
 use crate::layout::{BrokerPorts, Layout};
 use crate::part::{Answers, Part, Recipe};
 use crate::process::Spawn;
+use crate::secured::{Listener, Secured};
 
 /// All stacks share it; a cluster's identity only guards a data directory against another's.
 const CLUSTER_ID: &str = "cHVyY2hhc2VzLWRldi1jbA";
@@ -21,6 +22,7 @@ pub(crate) struct Cluster<'a> {
     pub(crate) proxied: bool,
     pub(crate) full_jit: bool,
     pub(crate) extra: &'a [(String, String)],
+    pub(crate) secured: Option<&'a Secured>,
 }
 
 /// Writes the node's configuration and makes the part.
@@ -84,8 +86,25 @@ pub(crate) fn format(
         "-c",
     ])
     .arg(dir.join("server.properties"))
+    .args(cluster.secured.map(Secured::first_user).unwrap_or_default())
     .log(dir.join("format.log"));
     Ok(Some(spawn))
+}
+
+/// The broker's own tool for users; what to do with which is yet to be added.
+pub(crate) fn user_tool(layout: &Layout, cluster: &Cluster<'_>) -> Result<Spawn, StackError> {
+    let dir = layout.part(&name(0))?;
+    let spawn = java(
+        "the broker's user tool",
+        cluster,
+        &dir.join("log4j2.properties"),
+        &dir,
+    )?;
+    let bootstrap = format!("127.0.0.1:{}", cluster.ports[0].client);
+    Ok(spawn
+        .args(["kafka.admin.ConfigCommand", "--bootstrap-server"])
+        .arg(bootstrap)
+        .log(dir.join("users.log")))
 }
 
 pub(crate) fn node_id(index: usize) -> i32 {
@@ -130,15 +149,23 @@ fn properties(cluster: &Cluster<'_>, index: usize, dir: &Path) -> String {
     } else {
         ports.client
     };
+    let (mut protocols, mut addresses) = (String::new(), String::new());
+    if cluster.secured.is_some() {
+        for (listener, port) in Listener::ALL.iter().zip(ports.secured) {
+            let (name, protocol) = (listener.name(), listener.protocol());
+            protocols.push_str(&format!(",{name}:{protocol}"));
+            addresses.push_str(&format!(",{name}://127.0.0.1:{port}"));
+        }
+    }
     let mut text = format!(
         "process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=INTERNAL
-listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT
-listeners=CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=CLIENT://127.0.0.1:{told},INTERNAL://127.0.0.1:{internal}
+listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
+listeners=CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}{addresses}
+advertised.listeners=CLIENT://127.0.0.1:{told},INTERNAL://127.0.0.1:{internal}{addresses}
 log.dirs={data}
 num.partitions=3
 default.replication.factor={nodes}
@@ -165,6 +192,9 @@ broker.heartbeat.interval.ms=300
         controller = ports.controller,
         data = dir.join("data").display(),
     );
+    if let Some(secured) = cluster.secured {
+        text.push_str(&secured.properties());
+    }
     for (key, value) in cluster.extra {
         // Of two lines with one key the later counts.
         text.extend([key, "=", value, "\n"]);

@@ -9,9 +9,15 @@ use crate::install::Engine;
 use crate::layout::Layout;
 use crate::part::{Answers, Part, Recipe};
 use crate::process::Spawn;
+use crate::secured::Secured;
 
 /// Makes the part.
-pub(crate) fn part(layout: &Layout, engine: &Engine, port: u16) -> Result<Part, StackError> {
+pub(crate) fn part(
+    layout: &Layout,
+    engine: &Engine,
+    port: u16,
+    secured: Option<&Secured>,
+) -> Result<Part, StackError> {
     let name = "database";
     let dir = layout.part(name)?;
     let data = dir.join("data");
@@ -23,7 +29,8 @@ pub(crate) fn part(layout: &Layout, engine: &Engine, port: u16) -> Result<Part, 
                 .args(["--bind_ip", "127.0.0.1", "--port"])
                 .arg(port.to_string())
                 .arg("--dbpath")
-                .arg(&data);
+                .arg(&data)
+                .args(secured.map(Secured::mongod_arguments).unwrap_or_default());
             (spawn, "Waiting for connections")
         }
         Engine::Secantus(program) => {
@@ -39,7 +46,8 @@ pub(crate) fn part(layout: &Layout, engine: &Engine, port: u16) -> Result<Part, 
                 .arg(&data)
                 // Without it SIGKILL loses acknowledged writes, even those with `j: true`.
                 .arg("--sync-on-commit")
-                .args(["--cache-size", "1G"]);
+                .args(["--cache-size", "1G"])
+                .args(secured.map(Secured::secantus_arguments).unwrap_or_default());
             (spawn, "listening on")
         }
     };
@@ -48,7 +56,10 @@ pub(crate) fn part(layout: &Layout, engine: &Engine, port: u16) -> Result<Part, 
         dir,
         log,
         ready_words,
-        answers: Answers::Database,
+        answers: match secured {
+            Some(_) => Answers::SecuredDatabase,
+            None => Answers::Database,
+        },
         stop_patience: Duration::from_secs(30),
     };
     Ok(Part::new(name, format!("127.0.0.1:{port}"), Some(recipe)))

@@ -29,6 +29,9 @@ pub(crate) struct BrokerPorts {
     pub(crate) internal: u16,
     pub(crate) controller: u16,
     pub(crate) proxy: u16,
+    /// In the order of [`Listener::ALL`](crate::Listener::ALL); listened on by secured stacks only.
+    #[serde(default)]
+    pub(crate) secured: [u16; 4],
 }
 
 /// What is remembered between two starts in the same directory.
@@ -50,6 +53,8 @@ impl State {
                     &mut each.controller,
                     &mut each.proxy,
                 ]
+                .into_iter()
+                .chain(&mut each.secured)
             })
             .chain([&mut self.database, &mut self.database_proxy])
     }
@@ -105,7 +110,8 @@ impl Layout {
                     client: 0,
                     internal: 0,
                     controller: 0,
-                    proxy: 0
+                    proxy: 0,
+                    secured: [0; 4],
                 };
                 brokers
             ],

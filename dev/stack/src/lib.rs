@@ -20,6 +20,7 @@ mod port;
 pub mod process;
 mod progress;
 mod proxy;
+mod secured;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -33,5 +34,6 @@ pub use part::Part;
 pub use port::{free_port, is_free, reserve};
 pub use progress::{Notice, Progress};
 pub use proxy::{Fault, Proxy};
+pub use secured::{Listener, Secured};
 pub use stack::{Builder, Stack};
 pub use wait::wait_until;

@@ -25,6 +25,8 @@ pub(crate) enum Answers {
     Broker { id: i32 },
     /// A MongoDB server that takes writes.
     Database,
+    /// A MongoDB server that speaks TLS to users only: from here, it can only be seen to listen.
+    SecuredDatabase,
 }
 
 /// How to start a part of our own.
@@ -213,6 +215,7 @@ impl Part {
     async fn ask(&self, answers: &Answers) -> Result<(), String> {
         match answers {
             Answers::Database => wire::mongo::hello(&self.address).await,
+            Answers::SecuredDatabase => wire::listens(&self.address).await,
             Answers::Broker { id } => {
                 let metadata = wire::kafka::metadata(&self.address, &[]).await?;
                 if metadata.controller < 0 {

@@ -14,6 +14,7 @@ use crate::error::StackError;
 use crate::layout::Layout;
 use crate::part::Part;
 use crate::proxy::Proxy;
+use crate::secured::{Listener, Secured};
 use crate::wait::wait_until;
 use crate::wire::kafka;
 
@@ -29,6 +30,7 @@ pub struct Stack {
     database_proxy: Option<Proxy>,
     database: Part,
     brokers: Vec<Part>,
+    secured: Option<Secured>,
     layout: Layout,
 }
 
@@ -73,6 +75,39 @@ impl Stack {
         } else {
             self.database.address().to_owned()
         }
+    }
+
+    /// The brokers' addresses on one of the listeners that a secured stack adds.
+    pub fn secured_bootstrap_servers(&self, listener: Listener) -> String {
+        let brokers = &self.layout.state().brokers;
+        let each: Vec<String> = brokers
+            .iter()
+            .map(|ports| format!("127.0.0.1:{}", ports.secured[listener as usize]))
+            .collect();
+        each.join(",")
+    }
+
+    /// The secured database for this user, or for nobody: who makes the first user is let in from
+    /// this machine without one.
+    ///
+    /// # Panics
+    /// If the stack was not built with `secured()`.
+    pub fn secured_mongodb_uri(&self, user: Option<(&str, &str)>) -> String {
+        let (address, ca) = (self.database.address(), self.secured().ca());
+        let user = user.map(|(name, password)| format!("{name}:{password}@"));
+        format!(
+            "mongodb://{}{address}/?directConnection=true&tls=true&tlsCAFile={}",
+            user.unwrap_or_default(),
+            ca.display()
+        )
+    }
+
+    /// Certificates and users.
+    ///
+    /// # Panics
+    /// If the stack was not built with `secured()`.
+    pub fn secured(&self) -> &Secured {
+        self.secured.as_ref().expect("a stack built with secured()")
     }
 
     /// The directory with configuration, data and logs.

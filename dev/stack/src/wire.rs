@@ -15,6 +15,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Nothing we ask for has an answer this large; a length beyond it is another protocol.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
+/// Whether anybody listens there.
+pub(crate) async fn listens(address: &str) -> Result<(), String> {
+    let connecting = TcpStream::connect(address);
+    match tokio::time::timeout(Duration::from_secs(5), connecting).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no connection within 5 s".to_owned()),
+    }
+}
+
 /// Sends one request on a connection of its own and reads one answer: a length, then that much.
 /// `length` turns the four bytes of the length field into the bytes that follow it.
 async fn exchange(

@@ -15,6 +15,7 @@ use crate::part::Part;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::proxy::Proxy;
+use crate::secured::Secured;
 
 /// Formatting takes 1.4 s on a quiet machine.
 const FORMAT_PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +29,8 @@ pub struct Builder {
     given: Given,
     proxied: bool,
     full_jit: bool,
+    #[cfg(feature = "secured")]
+    secured: bool,
     properties: Vec<(String, String)>,
     progress: Progress,
 }
@@ -41,6 +44,8 @@ impl Default for Builder {
             given: Given::from_environment(),
             proxied: false,
             full_jit: false,
+            #[cfg(feature = "secured")]
+            secured: false,
             properties: Vec::new(),
             progress: Progress::default(),
         }
@@ -97,6 +102,15 @@ impl Builder {
         self
     }
 
+    /// Broker and database speak TLS and know a user: see [`Secured`](crate::Secured). The broker
+    /// keeps a listener without, for witnesses; the database does not.
+    #[cfg(feature = "secured")]
+    #[must_use]
+    pub fn secured(mut self) -> Self {
+        self.secured = true;
+        self
+    }
+
     /// Adds broker properties; they win over the stack's own.
     #[must_use]
     pub fn broker_properties<K: Into<String>, V: Into<String>>(
@@ -136,8 +150,17 @@ impl Builder {
             &self.progress,
         )?;
         let state = layout.state().clone();
+        #[cfg(feature = "secured")]
+        let mut secured = match self.secured {
+            true => Some(Secured::issue(layout.part("tls")?)?),
+            false => None,
+        };
+        #[cfg(not(feature = "secured"))]
+        let mut secured: Option<Secured> = None;
         let database = match (&self.given.mongodb_uri, &installed.engine) {
-            (None, Some(engine)) => database::part(&layout, engine, state.database)?,
+            (None, Some(engine)) => {
+                database::part(&layout, engine, state.database, secured.as_ref())?
+            }
             (address, _) => Part::new("database", address.clone().unwrap_or_default(), None),
         };
         let brokers = match (&self.given.bootstrap_servers, &installed.libs) {
@@ -148,11 +171,17 @@ impl Builder {
                     proxied: self.proxied,
                     full_jit: self.full_jit,
                     extra: &self.properties,
+                    secured: secured.as_ref(),
                 };
                 if database.is_ours() {
                     database.launch()?;
                 }
-                self.launch_brokers(&layout, &cluster).await?
+                let brokers = self.launch_brokers(&layout, &cluster).await?;
+                let tool = broker::user_tool(&layout, &cluster)?;
+                if let Some(secured) = &mut secured {
+                    secured.user_tool = Some(tool);
+                }
+                brokers
             }
             (address, _) => {
                 if database.is_ours() {
@@ -171,6 +200,7 @@ impl Builder {
             database_proxy: None,
             database,
             brokers,
+            secured,
             layout,
         };
         if self.proxied {

@@ -1,11 +1,9 @@
 //! Whether given addresses answer. In: a part that is not ours; out: nothing, or an error that
 //! names the variable. It must not show passwords.
 
-use std::time::Duration;
-
 use crate::error::StackError;
 use crate::part::Part;
-use crate::wire::kafka;
+use crate::wire::{kafka, listens};
 
 /// Makes sure that a given address answers. One with a user or TLS cannot be asked this way; a
 /// listener is all that is asked of it then.
@@ -44,13 +42,4 @@ pub(super) async fn greet(part: &Part, secured: bool) -> Result<(), StackError> 
         address: shown,
         detail,
     })
-}
-
-async fn listens(host: &str) -> Result<(), String> {
-    let connecting = tokio::net::TcpStream::connect(host);
-    match tokio::time::timeout(Duration::from_secs(5), connecting).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("no connection within 5 s".to_owned()),
-    }
 }
