@@ -14,6 +14,7 @@ use host::admin::{self, Admin};
 use host::exit::{Code, Failure};
 use host::readiness::Latch;
 use host::serve::{Door, Limits, Server};
+use host::signal::Hangup;
 use host::trace::Ids;
 use host::web::docs::Docs;
 use host::web::front::FrontRules;
@@ -24,9 +25,9 @@ use crate::assign::Held;
 use crate::board::Board;
 use crate::config::Config;
 use crate::health::{Health, watch_kafka, watch_mongodb};
-use crate::kafka::Observer;
+use crate::kafka::{Observer, refused};
 use crate::metrics;
-use crate::mongo::connect;
+use crate::mongo::{connect, words};
 use crate::query::Query;
 use crate::query::http::Api;
 use crate::query::mongo::MongoHistory;
@@ -62,6 +63,13 @@ pub struct App {
 /// # Errors
 /// Why it could not start, or what ended it.
 pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
+    let _renewal = match &config.tls {
+        Some(tls) => {
+            let hangup = Hangup::listen().map_err(|error| Failure::new(Code::Software, error))?;
+            Some(tls.renew_on(hangup))
+        }
+        None => None,
+    };
     App::build(config, process).await?.run().await
 }
 
@@ -73,6 +81,7 @@ impl App {
     pub async fn build(config: Config, process: Process) -> Result<Self, Failure> {
         metrics::describe();
         let http = Door::open("query", config.http_addr, "HTTP_ADDR", Limits::default())?;
+        let http = http.tls(config.tls.clone());
         let admin = Server::bind("admin", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
         let (http_addr, admin_addr) = (http.addr(), admin.local_addr());
         let latch = |name| process.readiness.latch(name);
@@ -80,7 +89,7 @@ impl App {
 
         let client = connect(&config.mongo)
             .await
-            .map_err(|cause| Failure::new(Code::Usage, format!("MONGODB_URI: {cause}")))?;
+            .map_err(|cause| Failure::new(Code::Usage, cause))?;
         let names = (
             config.mongo.database.as_str(),
             config.mongo.collection.as_str(),
@@ -100,8 +109,9 @@ impl App {
             config.mongo.write_timeout.min(config.mongo.query_timeout),
         ));
         let ingest = Ingest::new(&config, store.clone(), Arc::clone(&tallies))?;
-        let observer = Observer::new(&config.kafka)
-            .map_err(|cause| Failure::new(Code::Usage, format!("kafka consumer: {cause}")))?;
+        let observer = Observer::new(&config.kafka).map_err(|cause| {
+            Failure::new(Code::Usage, format!("kafka consumer: {}", refused(&cause)))
+        })?;
         let observer = Arc::new(observer);
         let stats_addr = Addr::new("stats");
         let board = Board::new(stats::waker(stats_addr.clone()));
@@ -245,6 +255,7 @@ fn query(door: Door, api: Arc<Api<MongoHistory>>, front: FrontRules, drain: Dura
 async fn ensure_indexes(store: MongoStore, latch: Latch) {
     let mut told = false;
     while let Err(cause) = store.ensure_indexes().await {
+        let cause = words(&cause);
         if !std::mem::replace(&mut told, true) {
             warn!(%cause, "indexes not ready, will keep trying");
         }

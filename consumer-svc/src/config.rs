@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use host::env::{Reader, Secret, bytes, count_in, duration, secret, socket_addr, text};
 use host::kafka::KafkaSettings;
+use host::serve::Tls;
 use host::web::cors::Cors;
 
 use self::vars::RESERVED;
@@ -37,6 +38,10 @@ pub struct KafkaConfig {
 pub struct MongoConfig {
     /// Connection string. May hold a password.
     pub uri: Secret,
+    /// User and password, where the connection string has none.
+    pub user: Option<(String, Secret)>,
+    /// File with the authorities that the servers' certificates are held against.
+    pub tls_ca_file: Option<String>,
     /// Database name.
     pub database: String,
     /// Collection name.
@@ -71,6 +76,8 @@ pub struct FlowConfig {
 pub struct Config {
     /// Query API.
     pub http_addr: SocketAddr,
+    /// Certificate and key of the query API, if it speaks TLS.
+    pub tls: Option<Tls>,
     /// Admin port.
     pub admin_addr: SocketAddr,
     /// Kafka.
@@ -94,6 +101,7 @@ impl Config {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let http_addr = reader.get("HTTP_ADDR", socket_addr);
         let admin_addr = reader.get("ADMIN_ADDR", socket_addr);
+        let tls = Tls::read(reader);
         let kafka = KafkaConfig::read(reader);
         let mongo = MongoConfig::read(reader);
         let flow = FlowConfig::read(reader, kafka.as_ref().map(|kafka| kafka.max_poll_records));
@@ -103,6 +111,7 @@ impl Config {
         let drain_timeout = reader.get("DRAIN_TIMEOUT", duration);
         Some(Self {
             http_addr: http_addr?,
+            tls: tls?,
             admin_addr: admin_addr?,
             kafka: kafka?,
             mongo: mongo?,
@@ -158,18 +167,52 @@ impl MongoConfig {
                 "(value hidden) does not begin with mongodb:// or mongodb+srv://",
             );
         }
+        let username = reader.optional("MONGODB_USERNAME", text);
+        let password = reader.optional("MONGODB_PASSWORD", secret);
+        let tls_ca_file = reader.optional("MONGODB_TLS_CA_FILE", host::env::certificates);
+        let in_uri = uri.as_ref().is_some_and(|uri| has_user(uri.expose()));
+        let (name_given, word_given) = (
+            !matches!(username, Some(None)),
+            !matches!(password, Some(None)),
+        );
+        match (name_given, word_given) {
+            (true, true) if in_uri => reader.fail(
+                "MONGODB_USERNAME",
+                "is set, but MONGODB_URI has a user already",
+            ),
+            (true, false) => reader.fail(
+                "MONGODB_PASSWORD",
+                "is required, because MONGODB_USERNAME is set",
+            ),
+            (false, true) => reader.fail(
+                "MONGODB_USERNAME",
+                "is required, because MONGODB_PASSWORD is set",
+            ),
+            _ => {}
+        }
         let database = reader.get("MONGODB_DATABASE", text);
         let collection = reader.get("MONGODB_COLLECTION", text);
         let write_timeout = reader.get("WRITE_TIMEOUT", duration);
         let query_timeout = reader.get("QUERY_TIMEOUT", duration);
         Some(Self {
             uri: uri?,
+            user: username?.zip(password?),
+            tls_ca_file: tls_ca_file?,
             database: database?,
             collection: collection?,
             write_timeout: write_timeout?,
             query_timeout: query_timeout?,
         })
     }
+}
+
+/// Whether a connection string names a user: what stands before the last `@` of its hosts.
+fn has_user(uri: &str) -> bool {
+    let hosts = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    hosts
+        .split(['/', '?'])
+        .next()
+        .is_some_and(|hosts| hosts.contains('@'))
 }
 
 impl FlowConfig {

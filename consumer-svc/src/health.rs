@@ -52,6 +52,9 @@ impl Health {
 
     /// Notes a look, and says so when it differs from the last.
     fn note(&self, name: &'static str, flag: &AtomicBool, latch: &Latch, seen: Result<(), String>) {
+        if let Err(cause) = &seen {
+            latch.waits(cause);
+        }
         let up = seen.is_ok();
         let was = flag.swap(up, Ordering::Relaxed);
         metrics::dependency(name, up);

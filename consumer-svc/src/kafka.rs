@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use host::kafka::{KafkaSettings, Refusal};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use tracing::{debug, error, info};
@@ -33,11 +34,20 @@ pub type GroupConsumer = BaseConsumer<GroupContext>;
 pub struct GroupContext {
     rebalance: Arc<dyn Rebalance>,
     own: ConsumerSlot,
+    settings: KafkaSettings,
 }
 
 impl GroupContext {
-    pub(crate) fn new(rebalance: Arc<dyn Rebalance>, own: ConsumerSlot) -> Self {
-        Self { rebalance, own }
+    pub(crate) fn new(
+        rebalance: Arc<dyn Rebalance>,
+        own: ConsumerSlot,
+        settings: KafkaSettings,
+    ) -> Self {
+        Self {
+            rebalance,
+            own,
+            settings,
+        }
     }
 }
 
@@ -46,8 +56,17 @@ impl ClientContext for GroupContext {
         log(level, fac, message);
     }
 
-    /// The polling thread hears of the same errors and says so.
+    /// The polling thread hears of the same errors and says so. Why the broker does not let us in
+    /// is said here only.
     fn error(&self, cause: KafkaError, reason: &str) {
+        if let Some(
+            RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SSL
+            | RDKafkaErrorCode::SaslAuthenticationFailed,
+        ) = cause.rdkafka_error_code()
+        {
+            self.own.refusal.note(&self.settings, reason);
+        }
         debug!(%cause, reason, "consumer error");
     }
 }
@@ -115,16 +134,20 @@ pub(crate) fn unassign(
 /// Where the living consumer is found. Empty before it joins, after it left, and between two.
 /// Who takes it out must not keep it: the consumer leaves its group when the last hold is dropped.
 #[derive(Clone, Default)]
-pub struct ConsumerSlot(Arc<ArcSwapOption<GroupConsumer>>);
+pub struct ConsumerSlot {
+    consumer: Arc<ArcSwapOption<GroupConsumer>>,
+    /// Why the broker does not let it in.
+    refusal: Refusal,
+}
 
 impl ConsumerSlot {
     /// The consumer, if there is one.
     pub fn get(&self) -> Option<Arc<GroupConsumer>> {
-        self.0.load_full()
+        self.consumer.load_full()
     }
 
     pub(crate) fn set(&self, consumer: Option<Arc<GroupConsumer>>) {
-        self.0.store(consumer);
+        self.consumer.store(consumer);
     }
 
     /// Asks the broker for the topic's metadata. Blocks for at most `wait`.
@@ -133,7 +156,13 @@ impl ConsumerSlot {
     /// The reason, in words, why the topic could not be seen.
     pub fn probe(&self, topic: &str, wait: Duration) -> Result<(), String> {
         let consumer = self.get().ok_or("no consumer yet")?;
-        partitions_of(&consumer, topic, wait).map(|_| ())
+        match partitions_of(&consumer, topic, wait) {
+            Ok(_) => {
+                self.refusal.lift();
+                Ok(())
+            }
+            Err(cause) => Err(self.refusal.reason().unwrap_or(cause)),
+        }
     }
 }
 
@@ -191,6 +220,14 @@ fn list_of(topic: &str, partitions: &[i32]) -> TopicPartitionList {
         list.add_partition(topic, *partition);
     }
     list
+}
+
+/// Why no client can be made. A property's value is left out: it may be a secret under a wrong name.
+pub(crate) fn refused(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, reason, property, _) => format!("{property}: {reason}"),
+        other => other.to_string(),
+    }
 }
 
 /// librdkafka's log in ours.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use mongodb::Client;
 use mongodb::error::Error;
-use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, CollectionOptions, Tls, TlsOptions, WriteConcern,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -18,16 +20,68 @@ const SERVER_SELECTION: Duration = Duration::from_secs(3);
 /// Opens no connection yet; the driver finds the servers in the background.
 ///
 /// # Errors
-/// A connection string the driver does not take.
-pub(crate) async fn connect(config: &MongoConfig) -> Result<Client, Error> {
-    let mut options = ClientOptions::parse(config.uri.expose()).await?;
+/// A connection string the driver does not take, by the variable's name. What the driver says of
+/// one that seems to hold a password is left out, because it repeats pieces of it.
+pub(crate) async fn connect(config: &MongoConfig) -> Result<Client, String> {
+    let refused = |cause: Error| {
+        if config.uri.expose().contains('@') {
+            "MONGODB_URI: (value hidden) is not a connection string; user and password must be \
+             percent-encoded, or set in MONGODB_USERNAME and MONGODB_PASSWORD"
+                .to_owned()
+        } else {
+            format!("MONGODB_URI: {cause}")
+        }
+    };
+    let mut options = ClientOptions::parse(config.uri.expose())
+        .await
+        .map_err(refused)?;
+    if let Some((name, password)) = &config.user {
+        let credential = options.credential.get_or_insert_default();
+        credential.username = Some(name.clone());
+        credential.password = Some(password.expose().to_owned());
+    }
+    if let Some(path) = &config.tls_ca_file {
+        let mut tls = match options.tls.take() {
+            Some(Tls::Disabled) => {
+                return Err(
+                    "MONGODB_TLS_CA_FILE: is set, but MONGODB_URI says tls=false".to_owned(),
+                );
+            }
+            Some(Tls::Enabled(tls)) => tls,
+            None => TlsOptions::default(),
+        };
+        tls.ca_file_path = Some(path.into());
+        options.tls = Some(Tls::Enabled(tls));
+    }
     options
         .app_name
         .get_or_insert_with(|| "consumer-svc".to_owned());
     options
         .server_selection_timeout
         .get_or_insert(SERVER_SELECTION);
-    Client::with_options(options)
+    Client::with_options(options).map_err(refused)
+}
+
+/// What the driver says, and where it does not let us in the same sentence every time, with the
+/// variables to look at: its own words repeat the state of all servers, in any order.
+pub(crate) fn words(error: &Error) -> String {
+    let said = error.to_string();
+    if said.contains("SCRAM failure") || said.contains("Authentication failed") {
+        "the database does not know this user with this password (Authentication failed); \
+         check MONGODB_USERNAME and MONGODB_PASSWORD, or the user in MONGODB_URI"
+            .to_owned()
+    } else if let Some((_, reason)) = said.split_once("invalid peer certificate: ") {
+        let reason: String = reason
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
+        format!(
+            "the database's certificate is not trusted ({reason}); \
+             check MONGODB_TLS_CA_FILE, or tlsCAFile in MONGODB_URI"
+        )
+    } else {
+        said
+    }
 }
 
 /// Writes with majority and journal: what is acknowledged survives a crash of the primary.
@@ -65,7 +119,7 @@ pub(crate) struct Answers {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failed {
     /// The server or the driver said no.
-    #[error("{0}")]
+    #[error("{}", words(.0))]
     Answered(Error),
     /// Nobody knows what became of the operation.
     #[error("{0}")]

@@ -38,6 +38,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Enough for a scraper, the probes and a few people.
 pub const LIMITS: Limits = Limits {
     connections: 64,
+    spared: Duration::from_secs(1),
     header: Duration::from_secs(5),
     idle: Duration::from_secs(75),
     write: Duration::from_secs(10),

@@ -14,7 +14,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 pub use help::help_text;
-pub use parse::{bytes, count, count_in, duration, flag, http_url, socket_addr, text};
+pub use parse::{
+    bytes, certificates, count, count_in, duration, flag, http_url, private_key, socket_addr, text,
+};
 pub use secret::{Secret, secret};
 
 /// Where variables come from.

@@ -141,6 +141,7 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     let levels = telemetry::init(logs).map_err(broken)?;
+    crate::files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -3,10 +3,13 @@
 //! In: the `KAFKA_*` variables. Out: properties for the client library, which it
 //! does not know itself. Passwords are in the properties and nowhere else.
 
-use std::fmt;
-use std::path::Path;
+mod refusal;
 
-use crate::env::{Reader, Secret, Var, secret, text};
+use std::fmt;
+
+use crate::env::{Reader, Secret, Var, certificates, private_key, secret, text};
+
+pub use refusal::Refusal;
 
 /// The variables of this module.
 pub const VARS: &[Var] = &[
@@ -31,8 +34,21 @@ pub const VARS: &[Var] = &[
     Var::optional("KAFKA_SASL_PASSWORD", "password; with a SASL protocol only").secret(),
     Var::optional(
         "KAFKA_SSL_CA_LOCATION",
-        "file with the brokers' CA certificates; with an SSL protocol only",
+        "file with the brokers' CA certificates (PEM); with an SSL protocol only, without it the system's are trusted",
     ),
+    Var::optional(
+        "KAFKA_SSL_CERTIFICATE_LOCATION",
+        "file with our own certificate (PEM), for brokers that ask for one; with an SSL protocol only",
+    ),
+    Var::optional(
+        "KAFKA_SSL_KEY_LOCATION",
+        "file with that certificate's key (PEM)",
+    ),
+    Var::optional(
+        "KAFKA_SSL_KEY_PASSWORD",
+        "password of that key, if it has one",
+    )
+    .secret(),
     PASS_THROUGH,
 ];
 
@@ -45,13 +61,16 @@ const PASS_THROUGH: Var = Var::optional(
 const PREFIX: &str = "KAFKA_CLIENT_";
 
 /// Properties that have variables of their own.
-const OWN: [(&str, &str); 6] = [
+const OWN: [(&str, &str); 9] = [
     ("bootstrap.servers", "KAFKA_BOOTSTRAP_SERVERS"),
     ("security.protocol", "KAFKA_SECURITY_PROTOCOL"),
     ("sasl.mechanism", "KAFKA_SASL_MECHANISM"),
     ("sasl.username", "KAFKA_SASL_USERNAME"),
     ("sasl.password", "KAFKA_SASL_PASSWORD"),
     ("ssl.ca.location", "KAFKA_SSL_CA_LOCATION"),
+    ("ssl.certificate.location", "KAFKA_SSL_CERTIFICATE_LOCATION"),
+    ("ssl.key.location", "KAFKA_SSL_KEY_LOCATION"),
+    ("ssl.key.password", "KAFKA_SSL_KEY_PASSWORD"),
 ];
 
 /// Other names that the client has for two of them.
@@ -75,7 +94,10 @@ impl KafkaSettings {
         let mechanism = reader.optional("KAFKA_SASL_MECHANISM", mechanism);
         let username = reader.optional("KAFKA_SASL_USERNAME", text);
         let password = reader.optional("KAFKA_SASL_PASSWORD", secret);
-        let ca = reader.optional("KAFKA_SSL_CA_LOCATION", readable);
+        let ca = reader.optional("KAFKA_SSL_CA_LOCATION", certificates);
+        let certificate = reader.optional("KAFKA_SSL_CERTIFICATE_LOCATION", certificates);
+        let key = reader.optional("KAFKA_SSL_KEY_LOCATION", private_key);
+        let key_password = reader.optional("KAFKA_SSL_KEY_PASSWORD", secret);
         let family = reader.optional(PASS_THROUGH.name, text);
         if let Some(protocol) = protocol {
             let (sasl, ssl) = (protocol.starts_with("SASL"), protocol.ends_with("SSL"));
@@ -84,6 +106,19 @@ impl KafkaSettings {
                 ("KAFKA_SASL_USERNAME", is_given(&username), sasl, true),
                 ("KAFKA_SASL_PASSWORD", is_given(&password), sasl, true),
                 ("KAFKA_SSL_CA_LOCATION", is_given(&ca), ssl, false),
+                (
+                    "KAFKA_SSL_CERTIFICATE_LOCATION",
+                    is_given(&certificate),
+                    ssl,
+                    false,
+                ),
+                ("KAFKA_SSL_KEY_LOCATION", is_given(&key), ssl, false),
+                (
+                    "KAFKA_SSL_KEY_PASSWORD",
+                    is_given(&key_password),
+                    ssl,
+                    false,
+                ),
             ];
             for (name, given, used, needed) in given {
                 match given {
@@ -103,6 +138,21 @@ impl KafkaSettings {
                 }
             }
         }
+        let pair = [
+            ("KAFKA_SSL_CERTIFICATE_LOCATION", is_given(&certificate)),
+            ("KAFKA_SSL_KEY_LOCATION", is_given(&key)),
+        ];
+        for ((missing, given), (other, other_given)) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+            if given == Some(false) && other_given == Some(true) {
+                reader.fail(missing, format!("is required, because {other} is set"));
+            }
+        }
+        if is_given(&key_password) == Some(true) && is_given(&key) == Some(false) {
+            reader.fail(
+                "KAFKA_SSL_KEY_PASSWORD",
+                "is set, but KAFKA_SSL_KEY_LOCATION is not",
+            );
+        }
         let mut properties = passed_through(reader, reserved);
         family?;
         let values = [
@@ -112,6 +162,9 @@ impl KafkaSettings {
             username?,
             password?.map(|hidden: Secret| hidden.expose().to_owned()),
             ca?,
+            certificate?,
+            key?,
+            key_password?.map(|hidden: Secret| hidden.expose().to_owned()),
         ];
         for ((property, _), value) in OWN.iter().zip(values) {
             properties.extend(value.map(|value| ((*property).to_owned(), value)));
@@ -134,11 +187,12 @@ impl KafkaSettings {
 
     /// The brokers to begin with, for messages.
     pub fn bootstrap_servers(&self) -> &str {
-        let found = self
-            .properties
-            .iter()
-            .find(|(name, _)| name == "bootstrap.servers");
-        found.map_or("", |(_, value)| value)
+        self.property("bootstrap.servers").unwrap_or_default()
+    }
+
+    fn property(&self, name: &str) -> Option<&str> {
+        let found = self.properties.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
     }
 }
 
@@ -199,14 +253,6 @@ fn one_of(text: &str, choices: &[&'static str]) -> Result<&'static str, String> 
     chosen
         .copied()
         .ok_or_else(|| format!("is none of {}", choices.join(", ")))
-}
-
-/// The client would say the same later, but not by the variable's name.
-fn readable(path: &str) -> Result<String, String> {
-    match std::fs::File::open(Path::new(path)) {
-        Ok(_) => Ok(path.to_owned()),
-        Err(error) => Err(format!("cannot be read: {error}")),
-    }
 }
 
 /// Everything that may authenticate is hidden; that includes what was passed through.

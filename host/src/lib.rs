@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod env;
 pub mod exit;
+mod files;
 pub mod frame;
 mod healthcheck;
 pub mod kafka;

@@ -9,10 +9,19 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+type Latches = Arc<watch::Sender<BTreeMap<&'static str, State>>>;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct State {
+    met: bool,
+    /// What it waits for, if that is known.
+    why: String,
+}
+
 /// Ready once every latch is met, until the shutdown begins. Clones are one thing.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    latches: Arc<watch::Sender<BTreeMap<&'static str, bool>>>,
+    latches: Latches,
     shutdown: CancellationToken,
 }
 
@@ -29,7 +38,7 @@ impl Readiness {
     /// port opens, else a probe may come between them.
     pub fn latch(&self, name: &'static str) -> Latch {
         self.latches.send_modify(|latches| {
-            latches.entry(name).or_insert(false);
+            latches.entry(name).or_default();
         });
         Latch {
             name,
@@ -39,19 +48,21 @@ impl Readiness {
 
     /// Whether to send work here.
     pub fn ready(&self) -> bool {
-        !self.shutting_down() && self.latches.borrow().values().all(|&met| met)
+        !self.shutting_down() && self.latches.borrow().values().all(|state| state.met)
     }
 
-    /// What it waits for; empty if ready.
-    pub fn not_ready_because(&self) -> Vec<&'static str> {
+    /// What it waits for, with the reason where that is known; empty if ready.
+    pub fn not_ready_because(&self) -> Vec<String> {
         let latches = self.latches.borrow();
         let unmet = latches
             .iter()
-            .filter(|(_, met)| !**met)
-            .map(|(name, _)| *name);
-        unmet
-            .chain(self.shutting_down().then_some("shutting down"))
-            .collect()
+            .filter(|(_, state)| !state.met)
+            .map(|(name, state)| match state.why.as_str() {
+                "" => (*name).to_owned(),
+                why => format!("{name} ({why})"),
+            });
+        let down = self.shutting_down().then(|| "shutting down".to_owned());
+        unmet.chain(down).collect()
     }
 
     /// Whether the shutdown has begun.
@@ -64,7 +75,7 @@ impl Readiness {
         let mut changes = self.latches.subscribe();
         // The sender lives in `self`, so this cannot end by its being dropped.
         let seen = changes
-            .wait_for(|latches| latches.values().all(|&met| met))
+            .wait_for(|latches| latches.values().all(|state| state.met))
             .await;
         debug_assert!(seen.is_ok());
     }
@@ -74,13 +85,26 @@ impl Readiness {
 #[derive(Debug, Clone)]
 pub struct Latch {
     name: &'static str,
-    latches: Arc<watch::Sender<BTreeMap<&'static str, bool>>>,
+    latches: Latches,
 }
 
 impl Latch {
     /// The condition holds: the broker was reached, the indexes are there.
     pub fn meet(&self) {
         self.set(true);
+    }
+
+    /// Why the condition does not hold yet, for whoever asks. No secrets.
+    pub fn waits(&self, why: impl Into<String>) {
+        let why = why.into();
+        self.latches.send_if_modified(|latches| {
+            let state = latches.entry(self.name).or_default();
+            let news = !state.met && state.why != why;
+            if news {
+                state.why = why;
+            }
+            news
+        });
     }
 
     /// The condition holds no longer, and this process can do nothing without it.
@@ -95,12 +119,18 @@ impl Latch {
         self.latches
             .borrow()
             .get(self.name)
-            .copied()
-            .unwrap_or(false)
+            .is_some_and(|state| state.met)
     }
 
     fn set(&self, met: bool) {
-        self.latches
-            .send_if_modified(|latches| latches.insert(self.name, met) != Some(met));
+        self.latches.send_if_modified(|latches| {
+            let now = State {
+                met,
+                why: String::new(),
+            };
+            latches
+                .insert(self.name, now)
+                .is_none_or(|was| was.met != met)
+        });
     }
 }

@@ -13,6 +13,7 @@ mod door;
 mod io;
 mod open;
 mod service;
+pub mod tls;
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -23,7 +24,7 @@ use bytes::Buf;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,7 @@ use crate::metrics;
 use open::Open;
 
 pub use door::Door;
+pub use tls::Tls;
 
 /// Any error of a service or a body; hyper logs nothing of it, the service does.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -39,8 +41,11 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// How much a client may take of this process.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once. Beyond it, new ones wait in the kernel's queue.
+    /// Connections at once. Beyond it, the ones that are silent for longest make room for new ones;
+    /// where all are being answered, new ones wait in the kernel's queue.
     pub connections: usize,
+    /// How long a connection must have been silent before it makes room for another.
+    pub spared: Duration,
     /// From the first byte of a request to the end of its head; on a new
     /// connection, from its opening.
     pub header: Duration,
@@ -52,7 +57,8 @@ pub struct Limits {
     /// How long a shutdown leaves idle connections open for the request that may be
     /// on its way; its answer then says `Connection: close`.
     pub linger: Duration,
-    /// Read buffer per connection in bytes, at least 8192; also the largest head.
+    /// Read buffer per connection in bytes, at least 8192. A head beyond it is refused; as it may be
+    /// filled once more by the last read, one connection takes twice this at most.
     pub buffer: usize,
 }
 
@@ -60,11 +66,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            spared: Duration::from_secs(1),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             write: Duration::from_secs(30),
             linger: Duration::from_millis(250),
-            buffer: 64 * 1024,
+            buffer: 16 * 1024,
         }
     }
 }
@@ -73,6 +80,9 @@ impl Default for Limits {
 const BACKLOG: u32 = 1024;
 /// How long to leave a listener alone that has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often to look for room while somebody waits for it.
+const ROOM_EVERY: Duration = Duration::from_millis(100);
 
 /// The port cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +134,7 @@ pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     limits: Limits,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -151,6 +162,7 @@ impl Server {
                 listener,
                 addr,
                 limits,
+                tls: None,
             })
         };
         listen().map_err(|source| BindError {
@@ -158,6 +170,12 @@ impl Server {
             variable,
             source,
         })
+    }
+
+    /// Speaks TLS, and nothing else, if there is something to show.
+    #[must_use]
+    pub fn tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The address that was taken; tells the port where port 0 was asked for.
@@ -206,26 +224,43 @@ impl Server {
         B::Data: Buf + Send,
         B::Error: Into<BoxError>,
     {
-        let mut open = Open::new(self.name, self.limits);
+        let mut open = Open::new(self.name, self.limits, self.tls);
         let mut complaints = Complaints::default();
+        // One more than may be open: who comes to a full house is the reason to look who may go.
+        let mut waiting: Option<(TcpStream, SocketAddr)> = None;
         loop {
+            if open.count() < self.limits.connections
+                && let Some((stream, peer)) = waiting.take()
+            {
+                open.serve(stream, service(peer));
+            }
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(ended) = open.ended(), if open.count() > 0 => open.forget(&ended),
-                accepted = self.listener.accept(), if open.count() < self.limits.connections => match accepted {
-                    Ok((stream, peer)) => open.serve(stream, service(peer)),
+                accepted = self.listener.accept(), if waiting.is_none() => match accepted {
+                    Ok((stream, peer)) if open.count() < self.limits.connections => open.serve(stream, service(peer)),
+                    Ok(guest) => {
+                        open.make_room();
+                        waiting = Some(guest);
+                    }
                     Err(error) if is_one_connection(error.kind()) => metrics::accept_failed(self.name),
                     Err(error) => {
                         metrics::accept_failed(self.name);
                         complaints.complain(self.name, &error);
+                        // Those that are idle hold what is missing.
+                        open.make_room();
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
+                () = tokio::time::sleep(ROOM_EVERY), if waiting.is_some() => open.make_room(),
             }
         }
         // Clients whose connection the kernel has already completed would see a
         // reset; they get the same last chance as the idle ones.
+        if let Some((stream, peer)) = waiting {
+            open.serve(stream, service(peer));
+        }
         while open.count() < self.limits.connections
             && let Some(Ok((stream, peer))) = self.listener.accept().now_or_never()
         {

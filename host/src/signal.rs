@@ -41,8 +41,8 @@ pub fn shutdown() -> io::Result<CancellationToken> {
 pub struct Hangup(Arc<Notify>);
 
 impl Hangup {
-    /// Gives the word on every SIGHUP. Call it inside the runtime and once per process:
-    /// from then on that signal no longer ends the process.
+    /// Gives the word on every SIGHUP. Call it inside the runtime, once for each that is to hear
+    /// every word: from then on that signal no longer ends the process.
     pub fn listen() -> io::Result<Self> {
         let mut signals = signal(SignalKind::hangup())?;
         let hangup = Self::default();

@@ -81,7 +81,13 @@ async fn probes_follow_the_latches_and_the_shutdown() {
         (503, "not ready: broker, database\n")
     );
     broker.meet();
+    broker.waits("of no interest any more");
     assert_eq!(ask(addr, "GET", "/readyz").await.2, "not ready: database\n");
+    database.waits("no answer");
+    assert_eq!(
+        ask(addr, "GET", "/readyz").await.2,
+        "not ready: database (no answer)\n"
+    );
     database.meet();
     assert_eq!(ask(addr, "GET", "/readyz").await.0, 200);
     assert!(readiness.ready() && broker.is_met());

@@ -39,8 +39,17 @@ fn without_variables_it_is_a_plain_local_broker() {
 
 #[test]
 fn sasl_over_tls_becomes_client_properties() {
-    let ca = tempfile::NamedTempFile::new().expect("a temporary file");
-    let path = ca.path().to_str().expect("a plain path");
+    let files = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, kind: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, format!("-----BEGIN {kind}-----")).expect("it is written");
+        path.to_str().expect("a plain path").to_owned()
+    };
+    let (path, certificate) = (
+        &file("ca.pem", "CERTIFICATE"),
+        &file("own.pem", "CERTIFICATE"),
+    );
+    let key = &file("own.key", "ENCRYPTED PRIVATE KEY");
     let settings = read(&[
         ("KAFKA_BOOTSTRAP_SERVERS", "a:9092, b:9093"),
         ("KAFKA_SECURITY_PROTOCOL", "sasl_ssl"),
@@ -49,7 +58,10 @@ fn sasl_over_tls_becomes_client_properties() {
         ("KAFKA_SASL_PASSWORD", "hunter2"),
         ("KAFKA_SSL_CA_LOCATION", path),
         ("KAFKA_CLIENT_SOCKET_TIMEOUT_MS", "5000"),
-        ("KAFKA_CLIENT_SSL_KEY_PASSWORD", "hunter3"),
+        ("KAFKA_SSL_CERTIFICATE_LOCATION", certificate),
+        ("KAFKA_SSL_KEY_LOCATION", key),
+        ("KAFKA_SSL_KEY_PASSWORD", "hunter3"),
+        ("KAFKA_CLIENT_SSL_KEYSTORE_PASSWORD", "hunter4"),
     ])
     .expect("a valid configuration");
     let get = |name| {
@@ -64,13 +76,40 @@ fn sasl_over_tls_becomes_client_properties() {
     assert_eq!(get("sasl.mechanism"), Some("SCRAM-SHA-512"));
     assert_eq!(get("sasl.username"), Some("shop"));
     assert_eq!(get("sasl.password"), Some("hunter2"));
-    assert_eq!(get("ssl.ca.location"), Some(path));
+    assert_eq!(get("ssl.ca.location"), Some(path.as_str()));
+    assert_eq!(get("ssl.certificate.location"), Some(certificate.as_str()));
+    assert_eq!(get("ssl.key.location"), Some(key.as_str()));
+    assert_eq!(get("ssl.keystore.password"), Some("hunter4"));
     assert_eq!(get("socket.timeout.ms"), Some("5000"));
     assert_eq!(get("ssl.key.password"), Some("hunter3"));
     let debug = format!("{settings:?}");
     assert!(
         debug.contains("shop") && !debug.contains("hunter"),
         "{debug}"
+    );
+}
+
+#[test]
+fn a_certificate_of_our_own_is_whole_or_not_there() {
+    let errors = refused(&[
+        ("KAFKA_SECURITY_PROTOCOL", "SSL"),
+        ("KAFKA_SSL_KEY_PASSWORD", "hunter3"),
+        ("KAFKA_SSL_CERTIFICATE_LOCATION", "Cargo.toml"),
+    ]);
+    let text = format!("{errors:?}");
+    assert!(
+        text.contains("does not hold a certificate")
+            && text.contains("KAFKA_SSL_KEY_LOCATION is not"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter3"), "{text}");
+    let errors = refused(&[
+        ("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT"),
+        ("KAFKA_SSL_KEY_PASSWORD", "hunter3"),
+    ]);
+    assert!(
+        errors[0].1.contains("KAFKA_SECURITY_PROTOCOL is PLAINTEXT"),
+        "{errors:?}"
     );
 }
 

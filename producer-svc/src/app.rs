@@ -61,7 +61,12 @@ pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
         levels,
         ..
     } = process;
-    let hangup = Hangup::listen().map_err(|error| Failure::new(Code::Software, error))?;
+    let listen = || Hangup::listen().map_err(|error| Failure::new(Code::Software, error));
+    let hangup = listen()?;
+    let _renewal = match &config.tls {
+        Some(tls) => Some(tls.renew_on(listen()?)),
+        None => None,
+    };
     App::build(
         config,
         Surroundings {
@@ -99,7 +104,7 @@ impl App {
         if let Err(error) = KafkaLog::check(&config.kafka) {
             return Err(Failure::new(
                 Code::Usage,
-                format!("a KAFKA_CLIENT_… property is refused: {error}"),
+                format!("the Kafka client refuses its properties (KAFKA_…): {error}"),
             ));
         }
         let metrics = Arc::new(Metrics::new());
@@ -133,6 +138,7 @@ impl App {
             ..Limits::default()
         };
         let door = Door::open("customers", config.http_addr, "HTTP_ADDR", limits)?;
+        let door = door.tls(config.tls);
         let admin = Server::bind("operators", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
         let (http_addr, admin_addr) = (door.addr(), admin.local_addr());
 
@@ -147,7 +153,11 @@ impl App {
         let publisher = PublisherArgs {
             open,
             link: kafka_link.clone(),
-            reached: Arc::new(move || reached.meet()),
+            reached: {
+                let latch = reached.clone();
+                Arc::new(move || latch.meet())
+            },
+            waiting: Arc::new(move |why| reached.waits(why)),
             linger: config.kafka.linger,
             hold_timeout: config.kafka.hold_timeout(),
             report_timeout: config.kafka.report_timeout(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use host::Service;
 use host::env::{self, Reader, Var};
 use host::kafka::KafkaSettings;
+use host::serve::Tls;
 use host::web::client;
 use host::web::cors::{self, Cors};
 use host::web::limit::{self, RateLimit};
@@ -27,6 +28,7 @@ pub const SERVICE: Service<Config> = Service {
     vars: &[
         VARS,
         idempotency::VARS,
+        host::serve::tls::VARS,
         cors::VARS,
         limit::VARS,
         client::VARS,
@@ -94,8 +96,8 @@ const VARS: &[Var] = &[
     ),
     Var::with_default(
         "HTTP_MAX_CONNECTIONS",
-        "10000",
-        "connections at once; more wait to be accepted",
+        "4096",
+        "connections at once; for more, those that are silent for longest make room",
     ),
     Var::with_default(
         "DRAIN_TIMEOUT",
@@ -128,6 +130,8 @@ const RESERVED: &[&str] = &[
 pub struct Config {
     /// Where customers are served.
     pub http_addr: SocketAddr,
+    /// Certificate and key for customers, if they are served over TLS.
+    pub tls: Option<Tls>,
     /// Where operators are served.
     pub admin_addr: SocketAddr,
     /// How to write purchases.
@@ -209,6 +213,7 @@ impl Config {
     /// Reads all variables; `None` if the reader noted errors.
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let http_addr = reader.get("HTTP_ADDR", env::socket_addr);
+        let tls = Tls::read(reader);
         let admin_addr = reader.get("ADMIN_ADDR", env::socket_addr);
         let catalog = reader.optional("CATALOG_FILE", catalog);
         let max_purchases = reader.get("INTAKE_MAX_PURCHASES", env::count_in(1..=1_000_000));
@@ -253,6 +258,7 @@ impl Config {
         };
         Some(Self {
             http_addr: http_addr?,
+            tls: tls?,
             admin_addr: admin_addr?,
             kafka: KafkaConfig {
                 settings: settings?,

@@ -34,6 +34,9 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// The same while the broker is away: recovery should show soon.
 const PROBE_EVERY_WHILE_DOWN: Duration = Duration::from_millis(500);
 
+/// Reasons that are said of one outage.
+const MOST_REASONS: usize = 8;
+
 /// How often held records are looked at whether they were held too long.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
@@ -45,6 +48,8 @@ pub struct PublisherArgs<L> {
     pub link: Link,
     /// Called at the first contact with the broker.
     pub reached: Arc<dyn Fn() + Send + Sync>,
+    /// Called before that, with the reason why there was none yet.
+    pub waiting: Arc<dyn Fn(&str) + Send + Sync>,
     /// How long a request to the broker waits for more records.
     pub linger: Duration,
     /// How long a purchase may wait here before it is handed to the log.
@@ -61,6 +66,7 @@ impl<L> Clone for PublisherArgs<L> {
             open: Arc::clone(&self.open),
             link: self.link.clone(),
             reached: Arc::clone(&self.reached),
+            waiting: Arc::clone(&self.waiting),
             linger: self.linger,
             hold_timeout: self.hold_timeout,
             report_timeout: self.report_timeout,
@@ -77,8 +83,8 @@ pub struct Publisher<L> {
     next_probe: Option<Timer>,
     next_sweep: Option<Timer>,
     draining: bool,
-    /// The last refusal that was logged, so that a broker that refuses for an hour is said once.
-    refused: Option<String>,
+    /// What was said of a broker that is away, so that an outage of an hour is said once.
+    said: Vec<String>,
 }
 
 /// The log of this incarnation.
@@ -98,7 +104,7 @@ impl<L: RecordLog> Publisher<L> {
             next_probe: None,
             next_sweep: None,
             draining: false,
-            refused: None,
+            said: Vec::new(),
         }
     }
 
@@ -203,7 +209,7 @@ impl<L: RecordLog> Publisher<L> {
         }
         let connected = self.args.link.is_up();
         if connected {
-            self.refused = None;
+            self.said.clear();
         }
         self.args.metrics.kafka_connected(connected);
         if !self.draining {
@@ -217,17 +223,27 @@ impl<L: RecordLog> Publisher<L> {
     }
 
     fn away(&mut self, why: &str) {
+        if !self.args.link.was_reached() {
+            (self.args.waiting)(why);
+        }
         if self.args.link.down() == Change::Lost {
             self.args.metrics.kafka_connected(false);
             tracing::warn!(why, "the broker is lost, records wait for it");
-        } else if !self.args.link.was_reached() && self.refused.as_deref() != Some(why) {
-            // Said again only when the reason changes: this repeats twice a second.
+        } else if !self.args.link.was_reached() && self.is_news(why) {
             tracing::warn!(
                 why,
                 "the broker was not reached yet, the service stays not ready"
             );
-            self.refused = Some(why.to_owned());
         }
+    }
+
+    /// Whether this was not said yet: attempts repeat twice a second, and their reasons alternate.
+    fn is_news(&mut self, why: &str) -> bool {
+        let news = self.said.len() < MOST_REASONS && !self.said.iter().any(|said| said == why);
+        if news {
+            self.said.push(why.to_owned());
+        }
+        news
     }
 
     fn reported(&mut self, report: BrokerReport, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
@@ -244,9 +260,11 @@ impl<L: RecordLog> Publisher<L> {
                 }
             }
             BrokerReport::Refused(why) => {
-                if self.refused.as_deref() != Some(&why) {
-                    tracing::error!(why, "the broker refuses this service");
-                    self.refused = Some(why);
+                if self.is_news(&why) {
+                    tracing::error!(why, "the broker does not let this service in");
+                }
+                if !self.args.link.was_reached() {
+                    (self.args.waiting)(&why);
                 }
             }
         }

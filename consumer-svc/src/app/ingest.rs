@@ -17,7 +17,7 @@ use crate::config::{Config, FlowConfig, TURN_BYTES};
 use crate::dead_letter::DeadLetters;
 use crate::dead_letter::kafka::KafkaLetterBox;
 use crate::flow::{CommitMsg, DeadLetterMsg, Note, WriteMsg};
-use crate::kafka::ConsumerSlot;
+use crate::kafka::{ConsumerSlot, refused};
 use crate::read::kafka::KafkaPartition;
 use crate::read::{PartitionReader, ReadLimits, ReaderArgs};
 use crate::tally::mongo::MongoTallies;
@@ -72,8 +72,9 @@ impl Ingest {
             dead_letter: Addr::new("dead_letter"),
         };
         let readers = Children::new();
-        let letters = KafkaLetterBox::new(&config.kafka)
-            .map_err(|cause| Failure::new(Code::Usage, format!("kafka producer: {cause}")))?;
+        let letters = KafkaLetterBox::new(&config.kafka).map_err(|cause| {
+            Failure::new(Code::Usage, format!("kafka producer: {}", refused(&cause)))
+        })?;
         let credits = Credits::new(
             "in_flight",
             Cost {

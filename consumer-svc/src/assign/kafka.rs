@@ -20,8 +20,8 @@ use super::Membership;
 use super::release::Assignment;
 use crate::config::KafkaConfig;
 use crate::kafka::{
-    ConsumerSlot, GroupConsumer, GroupContext, Rebalance, assign, consumer_config, decline, starts,
-    unassign,
+    ConsumerSlot, GroupConsumer, GroupContext, Rebalance, assign, consumer_config, decline,
+    refused, starts, unassign,
 };
 use crate::metrics;
 
@@ -122,10 +122,14 @@ fn member_thread<P: Send + Sync + 'static>(
     leaving: &AtomicBool,
 ) -> Result<(), String> {
     let member = Arc::new(member);
-    let context = GroupContext::new(Arc::clone(&member) as Arc<dyn Rebalance>, slot.clone());
+    let context = GroupContext::new(
+        Arc::clone(&member) as Arc<dyn Rebalance>,
+        slot.clone(),
+        config.settings.clone(),
+    );
     let consumer: BaseConsumer<GroupContext> = consumer_config(config)
         .create_with_context(context)
-        .map_err(|error| format!("kafka consumer: {error}"))?;
+        .map_err(|error| format!("kafka consumer: {}", refused(&error)))?;
     let consumer = Arc::new(consumer);
     slot.set(Some(Arc::clone(&consumer)));
     consumer
@@ -185,10 +189,12 @@ impl Complaints {
     fn hear(&mut self, error: &KafkaError) {
         metrics::consumer_error();
         let code = match error.rdkafka_error_code() {
-            // Both say the same, in turn.
-            Some(RDKafkaErrorCode::BrokerTransportFailure) => {
-                Some(RDKafkaErrorCode::AllBrokersDown)
-            }
+            // All say the same, in turn; why we are not let in is said by who looks at our health.
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SSL,
+            ) => Some(RDKafkaErrorCode::AllBrokersDown),
             other => other,
         };
         let old = |(last, at): (_, Instant)| last == code && at.elapsed() < COMPLAIN_EVERY;

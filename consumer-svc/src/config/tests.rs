@@ -83,3 +83,35 @@ fn nothing_that_is_printed_shows_the_database_password() {
     let config = read(&[("MONGODB_URI", "mongodb://u:hunter2@db")]).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+#[test]
+fn a_database_user_is_whole_and_named_once_and_its_password_is_not_shown() {
+    let config = read(&[
+        ("MONGODB_USERNAME", "shop"),
+        ("MONGODB_PASSWORD", "hunter2/%@"),
+    ])
+    .unwrap();
+    let (name, password) = config.mongo.user.clone().unwrap();
+    assert_eq!((name.as_str(), password.expose()), ("shop", "hunter2/%@"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for (vars, name) in [
+        (&[("MONGODB_USERNAME", "shop")][..], "MONGODB_PASSWORD"),
+        (&[("MONGODB_PASSWORD", "hunter2")], "MONGODB_USERNAME"),
+        (
+            &[
+                ("MONGODB_URI", "mongodb://u:p@db"),
+                ("MONGODB_USERNAME", "shop"),
+                ("MONGODB_PASSWORD", "hunter2"),
+            ],
+            "MONGODB_USERNAME",
+        ),
+        (
+            &[("MONGODB_TLS_CA_FILE", "nowhere.pem")],
+            "MONGODB_TLS_CA_FILE",
+        ),
+    ] {
+        let errors = read(vars).unwrap_err();
+        assert_eq!(errors.0[0].name, name, "{errors}");
+        assert!(!errors.to_string().contains("hunter2"), "{errors}");
+    }
+}

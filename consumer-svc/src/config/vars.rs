@@ -2,6 +2,7 @@
 
 use host::env::Var;
 use host::kafka;
+use host::serve::tls;
 use host::web::cors;
 
 /// The variables beside those of the process frame and of the Kafka connection.
@@ -44,9 +45,22 @@ const OWN: &[Var] = &[
     Var::with_default(
         "MONGODB_URI",
         "mongodb://localhost:27017",
-        "database, with user and options where needed",
+        "database, with user and options (tls=true, authSource, …) where needed",
     )
     .secret(),
+    Var::optional(
+        "MONGODB_USERNAME",
+        "database user, where MONGODB_URI has none; of the database admin or the URI's authSource",
+    ),
+    Var::optional(
+        "MONGODB_PASSWORD",
+        "its password, as it is (in a URI it must be percent-encoded)",
+    )
+    .secret(),
+    Var::optional(
+        "MONGODB_TLS_CA_FILE",
+        "file with the CA certificates (PEM) that the database's is held against; switches TLS on",
+    ),
     Var::with_default("MONGODB_DATABASE", "purchases", "database name"),
     Var::with_default("MONGODB_COLLECTION", "purchases", "collection name"),
     Var::with_default(
@@ -108,7 +122,7 @@ const OWN: &[Var] = &[
 ];
 
 /// All tables, for the frame.
-pub const VARS: &[&[Var]] = &[OWN, cors::VARS, kafka::VARS];
+pub const VARS: &[&[Var]] = &[OWN, tls::VARS, cors::VARS, kafka::VARS];
 
 /// Client properties this service's promises rest on: they are set here and nowhere else.
 pub(super) const RESERVED: &[&str] = &[

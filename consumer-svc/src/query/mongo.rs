@@ -13,7 +13,7 @@ use purchases::{Cents, Timestamp, UserId};
 use super::cursor::Cursor;
 use super::{HistoryStore, PageRequest, StoreError};
 use crate::document::{Malformed, date, id, malformed, moment, text};
-use crate::mongo::owned;
+use crate::mongo::{owned, words};
 
 /// Reads from one collection.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ pub struct MongoHistory {
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::Unavailable(words(&error))
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::{PurchaseStore, WriteOutcome};
 use crate::document::{First, PurchaseDocument, history_index, id};
-use crate::mongo::{Answers, Failed, durable, owned};
+use crate::mongo::{Answers, Failed, durable, owned, words};
 
 /// Writes to one collection.
 #[derive(Clone)]
@@ -173,7 +173,7 @@ fn verdicts(error: &Error, count: usize) -> Vec<Verdict> {
     }) = error.kind.as_ref()
     else {
         // An error of the whole command speaks of the moment, not of a document.
-        return vec![Verdict::Clear(WriteOutcome::Retry(error.to_string())); count];
+        return vec![Verdict::Clear(WriteOutcome::Retry(words(error))); count];
     };
     let others = match write_concern_error {
         // Written but perhaps not durable: nothing is stored until a retry is confirmed.
@@ -182,7 +182,7 @@ fn verdicts(error: &Error, count: usize) -> Vec<Verdict> {
             concern.message, concern.code
         )),
         None if write_errors.as_ref().is_none_or(Vec::is_empty) => {
-            WriteOutcome::Retry(error.to_string())
+            WriteOutcome::Retry(words(error))
         }
         None => WriteOutcome::Stored,
     };

@@ -4,7 +4,9 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use devstack::{Stack, StackError};
+use bson::doc;
+use devstack::{Builder, Secured, Stack, StackError};
+use mongodb::Client;
 use tokio::sync::OnceCell;
 
 use crate::bins;
@@ -16,12 +18,15 @@ const SHORT_SESSION: Duration = Duration::from_secs(2);
 const LONG_SESSION: Duration = Duration::from_secs(6);
 
 static SHARED: OnceCell<Stack> = OnceCell::const_new();
+static SECURED: OnceCell<Stack> = OnceCell::const_new();
 
 /// A stack, shared or not.
 #[derive(Debug)]
 pub enum Ground {
     /// Everybody's: addresses from the environment, where there are any.
     Shared(&'static Stack),
+    /// Everybody's who wants TLS and users; never one that was given by address.
+    Secured(&'static Stack),
     /// To be killed and frozen at will; never one that was given by address.
     Own(Box<Stack>),
 }
@@ -32,7 +37,33 @@ impl Ground {
     /// # Panics
     /// If it cannot be started.
     pub async fn shared() -> Self {
-        Self::Shared(SHARED.get_or_init(start_shared).await)
+        let start = || start_shared("stack", Stack::builder());
+        Self::Shared(SHARED.get_or_init(start).await)
+    }
+
+    /// One with TLS and users, that nobody faults. Its witnesses see the broker without either.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub async fn secured() -> Self {
+        let start = || async {
+            let stack = start_shared("secured", Stack::builder().own().secured()).await;
+            // Only the first may be made without a user.
+            let nobody = stack.secured_mongodb_uri(None);
+            create_database_user(&nobody, Secured::USER, Secured::PASSWORD).await;
+            stack
+        };
+        Self::Secured(SECURED.get_or_init(start).await)
+    }
+
+    /// The database for a witness.
+    pub fn database_uri(&self) -> String {
+        match self {
+            Self::Secured(stack) => {
+                stack.secured_mongodb_uri(Some((Secured::USER, Secured::PASSWORD)))
+            }
+            Self::Shared(_) | Self::Own(_) => self.mongodb_uri(),
+        }
     }
 
     /// One to be faulted, in a temporary directory.
@@ -59,7 +90,7 @@ impl Deref for Ground {
 
     fn deref(&self) -> &Stack {
         match self {
-            Self::Shared(stack) => stack,
+            Self::Shared(stack) | Self::Secured(stack) => stack,
             Self::Own(stack) => stack,
         }
     }
@@ -67,10 +98,11 @@ impl Deref for Ground {
 
 /// Statics are never dropped, so a temporary directory would stay behind; this one is found and
 /// wiped by the next run. Its processes die with ours.
-async fn start_shared() -> Stack {
+async fn start_shared(name: &str, builder: Builder) -> Stack {
+    let builder = short_sessions(builder).fresh(true);
     for number in 0.. {
-        let dir = bins::scratch().join(format!("stack-{number}"));
-        let builder = short_sessions(Stack::builder()).dir(dir).fresh(true);
+        let dir = bins::scratch().join(format!("{name}-{number}"));
+        let builder = builder.clone().dir(dir);
         match builder.start().await {
             Ok(stack) => return stack,
             // Another run of the same proofs.
@@ -81,6 +113,20 @@ async fn start_shared() -> Stack {
     unreachable!("numbers do not end")
 }
 
-fn short_sessions(builder: devstack::Builder) -> devstack::Builder {
+/// Makes a user that may do everything, in the database behind this address.
+///
+/// # Panics
+/// If the database does not let us.
+pub async fn create_database_user(uri: &str, name: &str, password: &str) {
+    let command = doc! { "createUser": name, "pwd": password, "roles": ["root"] };
+    let made = async {
+        let client = Client::with_uri_str(uri).await?;
+        client.database("admin").run_command(command).await
+    };
+    let made = made.await;
+    made.unwrap_or_else(|error| panic!("the user {name} cannot be made: {error}"));
+}
+
+fn short_sessions(builder: Builder) -> Builder {
     builder.broker_properties([("group.min.session.timeout.ms", "1000")])
 }

@@ -75,7 +75,7 @@ impl Shop {
             topic: format!("{name}-purchases"),
             group: format!("{name}-group"),
         };
-        let documents = Documents::of(&ground.mongodb_uri(), &name).await;
+        let documents = Documents::of(&ground.database_uri(), &name).await;
         let wired = |plan: Plan| {
             plan.env("KAFKA_BOOTSTRAP_SERVERS", &witness.servers)
                 .env("KAFKA_TOPIC", &witness.topic)
@@ -87,7 +87,7 @@ impl Shop {
                 "KAFKA_SESSION_TIMEOUT",
                 format!("{}s", ground.session().as_secs()),
             )
-            .env("MONGODB_URI", ground.mongodb_uri())
+            .env("MONGODB_URI", ground.database_uri())
             .env("MONGODB_DATABASE", &name);
         let producer = wired(Plan::new("producer", "producer-svc", &logs)).env(
             "CUSTOMER_MANAGEMENT_API_URL",

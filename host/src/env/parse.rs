@@ -82,6 +82,25 @@ pub fn socket_addr(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// The path of a file with certificates.
+pub fn certificates(path: &str) -> Result<String, String> {
+    pem(path, "CERTIFICATE-----", "a certificate")
+}
+
+/// The path of a file with a private key.
+pub fn private_key(path: &str) -> Result<String, String> {
+    pem(path, "PRIVATE KEY-----", "a private key")
+}
+
+/// Whoever needs the file would say the same later, but not by the variable's name.
+fn pem(path: &str, mark: &str, what: &str) -> Result<String, String> {
+    let text = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    match String::from_utf8_lossy(&text).contains(mark) {
+        true => Ok(path.to_owned()),
+        false => Err(format!("does not hold {what} in PEM form")),
+    }
+}
+
 /// The address of an HTTP service, without a query.
 pub fn http_url(text: &str) -> Result<http::Uri, String> {
     let wrong = || "is not an address such as http://consumer-svc:8001".to_owned();

@@ -9,7 +9,7 @@
 //! than a proxy's keep-alive; and it sets a timer for every request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub(super) struct Activity {
     idle_since: AtomicU64,
     stalled_since: AtomicU64,
     drain_at: AtomicU64,
+    unwanted: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -46,6 +47,7 @@ impl Activity {
             idle_since: AtomicU64::new(1),
             stalled_since: AtomicU64::new(0),
             drain_at: AtomicU64::new(0),
+            unwanted: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
     }
@@ -91,6 +93,34 @@ impl Activity {
         self.drain_at
             .store(self.now() + linger.as_millis() as u64, Ordering::Release);
         self.waker.wake();
+    }
+
+    /// How long no request has been answered; `None` while one is, or while this is ending.
+    pub(super) fn silence(&self) -> Option<Duration> {
+        let asked = self.unwanted.load(Ordering::Relaxed) || self.is_draining();
+        (!self.is_busy() && !asked).then(|| {
+            let since = self.idle_since.load(Ordering::Relaxed);
+            Duration::from_millis(self.now().saturating_sub(since))
+        })
+    }
+
+    /// Another needs its place more.
+    pub(super) fn ask_to_go(&self) {
+        self.unwanted.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Whether it is to go. A request that came in between is answered first, and then it stays:
+    /// it is not silent any more.
+    pub(super) fn goes(&self) -> bool {
+        if !self.unwanted.load(Ordering::Acquire) {
+            return false;
+        }
+        if self.is_busy() {
+            self.unwanted.store(false, Ordering::Relaxed);
+            return false;
+        }
+        true
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -4,9 +4,9 @@
 //! drain, or by being dropped at the drain's deadline.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Buf;
 use http::{Request, Response};
@@ -15,8 +15,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
+use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Verdict, look_every};
 use super::io::Observed;
@@ -24,12 +27,34 @@ use super::service::Watched;
 use super::{BoxError, Limits};
 use crate::metrics;
 
-pub(super) async fn serve<S, B>(
-    server: &'static str,
+/// What a connection has of its server.
+pub(super) struct Site {
+    pub(super) server: &'static str,
+    pub(super) activity: Arc<Activity>,
+    pub(super) limits: Limits,
+}
+
+/// Serves a plain connection.
+pub(super) async fn serve<S, B>(site: Site, stream: TcpStream, service: S)
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
+{
+    let mut open = OpenMark::new(site.server);
+    quickly(&stream, &site);
+    open.reason = speak(stream, service, &site).await;
+}
+
+/// Serves a connection that begins with a handshake. Its time counts as the first head's.
+pub(super) async fn serve_tls<S, B>(
+    site: Site,
     stream: TcpStream,
+    acceptor: TlsAcceptor,
     service: S,
-    activity: Arc<Activity>,
-    limits: Limits,
 ) where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -38,53 +63,138 @@ pub(super) async fn serve<S, B>(
     B::Data: Buf + Send,
     B::Error: Into<BoxError>,
 {
-    let mut open = OpenMark::new(server);
+    let mut open = OpenMark::new(site.server);
+    quickly(&stream, &site);
+    let mut secured = None;
+    let handshake = Handshake {
+        accept: acceptor.accept(stream),
+        secured: &mut secured,
+        over: false,
+    };
+    open.reason = drive(handshake, &site.activity, &site.limits).await;
+    if let Some(stream) = secured {
+        open.reason = speak(stream, service, &site).await;
+    }
+}
+
+fn quickly(stream: &TcpStream, site: &Site) {
     if let Err(error) = stream.set_nodelay(true) {
+        let server = site.server;
         tracing::debug!(server, %error, "a connection was gone before it was served");
     }
+}
+
+async fn speak<T, S, B>(stream: T, service: S, site: &Site) -> &'static str
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
+{
     let io = Observed {
         io: TokioIo::new(stream),
-        activity: Arc::clone(&activity),
+        activity: Arc::clone(&site.activity),
     };
     let service = Watched {
         inner: TowerToHyperService::new(service),
-        activity: Arc::clone(&activity),
+        activity: Arc::clone(&site.activity),
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .max_buf_size(limits.buffer)
+        .max_buf_size(site.limits.buffer)
         .serve_connection(io, service);
-    let reason = drive(connection, &activity, &limits).await;
-    open.reason = reason;
+    drive(Spoken { connection }, &site.activity, &site.limits).await
 }
 
-/// Polls the connection to its end and says why it ended.
-async fn drive<C>(connection: C, activity: &Activity, limits: &Limits) -> &'static str
-where
-    C: GracefulConnection<Error = hyper::Error>,
-{
-    let mut connection = pin!(connection);
+/// What is driven under the limits.
+trait Driven {
+    /// Goes on; how it ended.
+    fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str>;
+
+    /// Ends as soon as nothing is under way.
+    fn finish(self: Pin<&mut Self>);
+}
+
+pin_project! {
+    /// A connection that speaks HTTP.
+    struct Spoken<C> {
+        #[pin]
+        connection: C,
+    }
+}
+
+pin_project! {
+    /// A handshake, and where its stream is put.
+    struct Handshake<'a, F, T> {
+        #[pin]
+        accept: F,
+        secured: &'a mut Option<T>,
+        over: bool,
+    }
+}
+impl<C: GracefulConnection<Error = hyper::Error>> Driven for Spoken<C> {
+    fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str> {
+        self.project().connection.poll(cx).map(|ended| match ended {
+            Ok(()) => "finished",
+            Err(error) => {
+                tracing::debug!(%error, "a connection broke");
+                "error"
+            }
+        })
+    }
+
+    fn finish(self: Pin<&mut Self>) {
+        self.project().connection.graceful_shutdown();
+    }
+}
+
+impl<T, F: Future<Output = std::io::Result<T>>> Driven for Handshake<'_, F, T> {
+    fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str> {
+        let this = self.project();
+        if *this.over {
+            return Poll::Ready("finished");
+        }
+        this.accept.poll(cx).map(|ended| match ended {
+            Ok(stream) => {
+                **this.secured = Some(stream);
+                "finished"
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a handshake failed");
+                "handshake"
+            }
+        })
+    }
+
+    fn finish(self: Pin<&mut Self>) {
+        *self.project().over = true;
+    }
+}
+
+/// Goes on to the end and says why it ended.
+async fn drive(driven: impl Driven, activity: &Activity, limits: &Limits) -> &'static str {
+    let mut driven = pin!(driven);
     let mut alarm = pin!(sleep_until(Instant::now() + look_every(limits)));
     let (mut draining, mut finishing) = (false, false);
     poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                return Poll::Ready(match ended {
-                    Ok(()) => "finished",
-                    Err(error) => {
-                        tracing::debug!(%error, "a connection broke");
-                        "error"
-                    }
-                });
+            if let Poll::Ready(ended) = driven.as_mut().poll_on(cx) {
+                return Poll::Ready(ended);
             }
-            // Before the flag is read: a drain that begins now wakes us again.
+            // Before the flags are read: a drain that begins now wakes us again.
             activity.register(cx.waker());
+            if activity.goes() {
+                return Poll::Ready("made_room");
+            }
             if !finishing && activity.is_draining() {
                 match activity.lingers_until() {
                     None => {
                         finishing = true;
-                        connection.as_mut().graceful_shutdown();
+                        driven.as_mut().finish();
                         continue;
                     }
                     Some(until) if !draining => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{BindError, Limits, Server};
+use super::{BindError, Limits, Server, Tls};
 
 /// How long a successor waits for its predecessor to let go of the port.
 const REOPEN_WITHIN: Duration = Duration::from_secs(2);
@@ -24,6 +24,7 @@ pub struct Door {
     addr: SocketAddr,
     variable: &'static str,
     limits: Limits,
+    tls: Option<Tls>,
 }
 
 impl Door {
@@ -43,7 +44,14 @@ impl Door {
             addr,
             variable,
             limits,
+            tls: None,
         })
+    }
+
+    /// The same with TLS, if there is something to show.
+    #[must_use]
+    pub fn tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The address that was taken.
@@ -60,12 +68,12 @@ impl Door {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(server) = first {
-            return Ok(server);
+            return Ok(server.tls(self.tls.clone()));
         }
         let until = Instant::now() + REOPEN_WITHIN;
         loop {
             match Server::bind(self.name, self.addr, self.variable, self.limits) {
-                Ok(server) => return Ok(server),
+                Ok(server) => return Ok(server.tls(self.tls.clone())),
                 Err(error) if Instant::now() >= until => return Err(error),
                 Err(_) => sleep(REOPEN_EVERY).await,
             }

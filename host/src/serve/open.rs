@@ -3,6 +3,7 @@
 //! In: accepted sockets. Out: their number, and at the shutdown a report. Each runs
 //! in a task of its own; dropping this ends them all.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +16,26 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::activity::Activity;
-use super::{BoxError, Limits, ServeReport, connection};
+use super::connection::Site;
+use super::{BoxError, Limits, ServeReport, Tls, connection};
 
 pub(super) type Ended = Result<(Id, ()), JoinError>;
 
 pub(super) struct Open {
     name: &'static str,
     limits: Limits,
+    tls: Option<Tls>,
     tasks: JoinSet<()>,
     known: HashMap<Id, Arc<Activity>>,
     accepted: u64,
 }
 
 impl Open {
-    pub(super) fn new(name: &'static str, limits: Limits) -> Self {
+    pub(super) fn new(name: &'static str, limits: Limits, tls: Option<Tls>) -> Self {
         Self {
             name,
             limits,
+            tls,
             tasks: JoinSet::new(),
             known: HashMap::new(),
             accepted: 0,
@@ -61,14 +65,37 @@ impl Open {
     {
         self.accepted += 1;
         let activity = Arc::new(Activity::new());
-        let task = connection::serve(
-            self.name,
-            stream,
-            service,
-            Arc::clone(&activity),
-            self.limits,
-        );
-        self.known.insert(self.tasks.spawn(task).id(), activity);
+        let site = Site {
+            server: self.name,
+            activity: Arc::clone(&activity),
+            limits: self.limits,
+        };
+        let id = match &self.tls {
+            None => self.tasks.spawn(connection::serve(site, stream, service)),
+            Some(tls) => {
+                let task = connection::serve_tls(site, stream, tls.acceptor(), service);
+                self.tasks.spawn(task)
+            }
+        }
+        .id();
+        self.known.insert(id, activity);
+    }
+
+    /// Asks the connections that are silent for longest to end: a few at once, because looking
+    /// through all of them costs as much for one as for many.
+    pub(super) fn make_room(&mut self) {
+        let silent = self.known.values().filter_map(|activity| {
+            let silence = activity.silence()?;
+            (silence >= self.limits.spared).then_some((silence, activity))
+        });
+        let mut silent: Vec<(Duration, &Arc<Activity>)> = silent.collect();
+        let few = (self.limits.connections / 64).clamp(1, silent.len().max(1));
+        if silent.len() > few {
+            silent.select_nth_unstable_by_key(few - 1, |(silence, _)| Reverse(*silence));
+        }
+        for (_, activity) in silent.into_iter().take(few) {
+            activity.ask_to_go();
+        }
     }
 
     pub(super) fn forget(&mut self, ended: &Ended) {

@@ -142,6 +142,60 @@ async fn beyond_the_cap_a_connection_waits_until_another_ends() {
     within(answer(&mut third)).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn in_a_full_house_the_longest_silent_connection_makes_room() {
+    let (recorder, metrics) = Metrics::detached().unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let server = start(limits, Duration::from_secs(5));
+    let mut first = TcpStream::connect(server.addr).await.unwrap();
+    let mut second = TcpStream::connect(server.addr).await.unwrap();
+    asked(&mut first, "/").await;
+    sleep(Duration::from_millis(500)).await;
+    asked(&mut second, "/").await;
+    sleep(Duration::from_millis(700)).await;
+    let mut third = TcpStream::connect(server.addr).await.unwrap();
+    within(asked(&mut third, "/")).await;
+    within(closed(&mut first)).await;
+    within(asked(&mut second, "/")).await;
+    let text = metrics.render();
+    assert!(text.contains("reason=\"made_room\"} 1"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_trickles_in_makes_room_and_a_request_in_hand_does_not() {
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let mut server = start(limits, Duration::from_secs(5));
+    let mut busy = TcpStream::connect(server.addr).await.unwrap();
+    busy.write_all(&get("/slow/8000")).await.unwrap();
+    server.has_begun(1).await;
+    let mut slow = TcpStream::connect(server.addr).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
+    sleep(Duration::from_millis(1_500)).await;
+    let mut third = TcpStream::connect(server.addr).await.unwrap();
+    third.write_all(&get("/slow/9000")).await.unwrap();
+    server.has_begun(2).await;
+    within(closed(&mut slow)).await;
+    // Two requests in hand: who comes now waits for the first of them to end.
+    let mut fourth = TcpStream::connect(server.addr).await.unwrap();
+    fourth.write_all(&get("/")).await.unwrap();
+    let begun = Instant::now();
+    answer(&mut busy).await;
+    answer(&mut fourth).await;
+    assert!(
+        begun.elapsed() >= Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    answer(&mut third).await;
+}
+
 #[tokio::test]
 async fn a_taken_port_is_named_with_its_variable() {
     let first = Server::bind(

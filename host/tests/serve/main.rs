@@ -2,4 +2,6 @@
 
 mod client;
 mod drain;
+mod hostile;
 mod limits;
+mod tls;

@@ -230,3 +230,33 @@ fn refusal(id: PurchaseId, keyed: bool, unsold: &Unsold) -> Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_in_is_given_up_in_time_and_by_size() {
+        let every = |pause: Duration, bytes: &'static [u8]| {
+            let chunks = stream::unfold((), move |()| async move {
+                tokio::time::sleep(pause).await;
+                let chunk = Frame::data(Bytes::from_static(bytes));
+                Some((Ok::<_, std::io::Error>(chunk), ()))
+            });
+            StreamBody::new(chunks)
+        };
+        let begun = tokio::time::Instant::now();
+        let problem = read(every(Duration::from_secs(1), b" ")).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(begun.elapsed().as_secs(), BODY_WITHIN.as_secs());
+
+        let problem = read(every(Duration::ZERO, &[b' '; 1000]))
+            .await
+            .unwrap_err();
+        assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use host::kafka::{KafkaSettings, Refusal};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer,
+};
 
 use super::partition::partition_of;
 use super::statistics::BrokerStatistics;
@@ -38,6 +41,8 @@ pub struct KafkaLog {
 /// would end the thread, and with it every report.
 struct Context {
     reports: Reports,
+    settings: KafkaSettings,
+    refusal: Refusal,
     metrics: Arc<Metrics>,
     resends: Resends,
 }
@@ -95,6 +100,8 @@ impl KafkaLog {
     ) -> Result<Self, KafkaError> {
         let context = Context {
             reports,
+            settings: config.settings.clone(),
+            refusal: Refusal::default(),
             metrics,
             resends: Resends::default(),
         };
@@ -112,9 +119,14 @@ impl KafkaLog {
     ///
     /// # Errors
     ///
-    /// The one that it does not take.
-    pub fn check(config: &KafkaConfig) -> Result<(), KafkaError> {
-        properties(config).create_native_config().map(drop)
+    /// The one that it does not take, without its value, which may be a secret under a wrong name;
+    /// or what else keeps a client from being made, a key's wrong password for instance.
+    pub fn check(config: &KafkaConfig) -> Result<(), String> {
+        let made: Result<BaseProducer, KafkaError> = properties(config).create();
+        made.map(drop).map_err(|error| match error {
+            KafkaError::ClientConfig(_, reason, property, _) => format!("{property}: {reason}"),
+            other => other.to_string(),
+        })
     }
 
     fn producer(&self) -> Option<&ThreadedProducer<Context>> {
@@ -164,11 +176,15 @@ impl RecordLog for KafkaLog {
             .client()
             .fetch_metadata(Some(&self.topic), PROBE_TIMEOUT)
             .map_err(|error| {
-                format!(
-                    "no answer from {} (KAFKA_BOOTSTRAP_SERVERS): {error}",
-                    self.servers
-                )
+                let refused = producer.context().refusal.reason();
+                refused.unwrap_or_else(|| {
+                    format!(
+                        "no answer from {} (KAFKA_BOOTSTRAP_SERVERS): {error}",
+                        self.servers
+                    )
+                })
             })?;
+        producer.context().refusal.lift();
         let topic = metadata
             .topics()
             .first()
@@ -233,11 +249,12 @@ impl Drop for KafkaLog {
 
 impl ClientContext for Context {
     /// A fatal error is told here and nowhere else: its error event carries only the code of what
-    /// led to it, which need not be fatal at another time.
+    /// led to it, which need not be fatal at another time. A connection that failed is told at every
+    /// attempt; the publish stage says it once.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "FATAL" {
             (self.reports)(BrokerReport::Fatal(message.to_owned()));
-        } else if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+        } else if facility != "FAIL" && (level as i32) <= RDKafkaLogLevel::Warning as i32 {
             tracing::warn!(target: "librdkafka", facility, "{message}");
         } else {
             tracing::debug!(target: "librdkafka", facility, "{message}");
@@ -255,16 +272,27 @@ impl ClientContext for Context {
 
     /// The library calls this twice for one event, so it must not matter.
     fn error(&self, error: KafkaError, reason: &str) {
-        let reason = reason.to_owned();
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => (self.reports)(BrokerReport::Down(reason)),
+            // How many they are changes while names are resolved; why we are not let in says more.
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                let why = self.refusal.reason().unwrap_or_else(|| {
+                    let servers = self.settings.bootstrap_servers();
+                    format!("no broker can be reached ({servers}, KAFKA_BOOTSTRAP_SERVERS)")
+                });
+                (self.reports)(BrokerReport::Down(why));
+            }
             Some(
                 RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::SSL
-                | RDKafkaErrorCode::SaslAuthenticationFailed
-                | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::SaslAuthenticationFailed,
+            ) => {
+                let refused = self.refusal.note(&self.settings, reason);
+                (self.reports)(BrokerReport::Refused(refused));
+            }
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::ClusterAuthorizationFailed,
-            ) => (self.reports)(BrokerReport::Refused(reason)),
+            ) => (self.reports)(BrokerReport::Refused(reason.to_owned())),
             _ => tracing::debug!(%error, reason, "the Kafka client reports an error"),
         }
     }

@@ -11,10 +11,9 @@ async fn a_broker_away_at_the_start_means_up_but_not_ready_and_ready_without_a_r
     broker.away(true);
     let shop = Shop::open_on(broker, &[]).await;
     let ready = shop.get_admin("/readyz").await;
-    assert_eq!(
-        (ready.status.as_u16(), &ready.body[..]),
-        (503, &b"not ready: kafka\n"[..])
-    );
+    assert_eq!(ready.status, 503);
+    // The reason follows the first attempt.
+    assert!(ready.body.starts_with(b"not ready: kafka"), "{ready:?}");
     assert_eq!(shop.get_admin("/livez").await.status, 200);
     let problem = shop
         .buy("user_1")
