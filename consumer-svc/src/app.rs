@@ -127,6 +127,7 @@ impl App {
             ),
             health: health.clone(),
             ids: Ids::new().map_err(|cause| Failure::new(Code::Software, cause.to_string()))?,
+            tracer: process.tracer.clone(),
             stats: StatsApi {
                 board: board.clone(),
                 streams: Credits::new(
@@ -218,6 +219,8 @@ impl App {
         let (partitions, unsettled, uncommitted) =
             (back.partitions, back.unsettled, back.uncommitted);
         let took = report.took;
+        let left = self.drain_timeout.saturating_sub(took);
+        self.process.tracer.close(left).await;
         if report.is_clean() && back.is_whole() {
             info!(
                 ?took,

@@ -17,6 +17,7 @@ use crate::healthcheck::{self, Page};
 use crate::levels::Levels;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::span::{self, SpanSettings, Tracer};
 use crate::telemetry::{self, LogSettings};
 
 /// What a service is called and what it can be told.
@@ -28,7 +29,7 @@ pub struct Service<C> {
     pub version: &'static str,
     /// One line for `--help`.
     pub about: &'static str,
-    /// Its variables; those for logs are added here.
+    /// Its variables; those for logs and spans are added here.
     pub vars: &'static [&'static [Var]],
     /// Reads its variables. `None` says that the reader noted an error.
     pub configure: fn(&mut Reader<'_>) -> Option<C>,
@@ -49,10 +50,23 @@ pub struct Process {
     pub metrics: Metrics,
     /// What is logged, changeable.
     pub levels: Levels,
+    /// Where spans begin. Who drains closes it in what is left of the time for that; otherwise it is
+    /// closed here.
+    pub tracer: Tracer,
+}
+
+/// What the frame's own variables say.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    logs: LogSettings,
+    spans: SpanSettings,
 }
 
 /// How long blocked threads may hold up the end, after the service has drained.
 const LAST_THREADS: Duration = Duration::from_secs(2);
+
+/// The same for spans, of a service that ended otherwise than by draining.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 
 const USAGE: &str = "Usage: no arguments run the service. Others:
   check-config     read the configuration, say what is wrong with it, and end
@@ -100,7 +114,7 @@ where
             Code::Usage
         }
         Ok(_) if check => printed("the configuration is valid\n"),
-        Ok((config, logs)) => started(service, &logs, |process| body(config, process))
+        Ok((config, own)) => started(service, &own, |process| body(config, process))
             .unwrap_or_else(|failure| {
                 eprintln!("{}: {failure}", service.name);
                 failure.code()
@@ -110,11 +124,15 @@ where
 
 impl<C> Service<C> {
     /// Reads the configuration, or says everything that is wrong with it.
-    pub fn configured(&self, env: &dyn Env) -> Result<(C, LogSettings), ConfigErrors> {
+    pub fn configured(&self, env: &dyn Env) -> Result<(C, Settings), ConfigErrors> {
         let mut reader = Reader::new(&self.tables(), env);
         let config = (self.configure)(&mut reader);
         let logs = LogSettings::read(&mut reader);
-        reader.finish(|| Some((config?, logs?)))
+        let spans = SpanSettings::read(&mut reader);
+        reader.finish(|| {
+            let (logs, spans) = (logs?, spans?);
+            Some((config?, Settings { logs, spans }))
+        })
     }
 
     /// What `--help` prints.
@@ -123,7 +141,8 @@ impl<C> Service<C> {
     }
 
     fn tables(&self) -> Vec<&'static [Var]> {
-        self.vars.iter().copied().chain([telemetry::VARS]).collect()
+        let own = [telemetry::VARS, span::VARS];
+        self.vars.iter().copied().chain(own).collect()
     }
 }
 
@@ -134,13 +153,13 @@ fn healthy<C>(service: &Service<C>, page: Page, env: &dyn Env) -> Code {
 
 fn started<C, F>(
     service: &Service<C>,
-    logs: &LogSettings,
+    own: &Settings,
     body: impl FnOnce(Process) -> F,
 ) -> Result<Code, Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    let levels = telemetry::init(logs).map_err(broken)?;
+    let levels = telemetry::init(&own.logs).map_err(broken)?;
     crate::files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -151,18 +170,21 @@ where
         let metrics = Metrics::install().map_err(broken)?;
         let (name, version) = (service.name, service.version);
         tracing::info!(service = name, version, "starting");
+        let tracer = own.spans.start(name, version).map_err(broken)?;
         let readiness = Readiness::new(shutdown.clone());
-        Ok::<_, Failure>(
-            body(Process {
-                name,
-                version,
-                shutdown,
-                readiness,
-                metrics,
-                levels,
-            })
-            .await,
-        )
+        let spans = tracer.clone();
+        let ended = body(Process {
+            name,
+            version,
+            shutdown,
+            readiness,
+            metrics,
+            levels,
+            tracer,
+        })
+        .await;
+        spans.close(LAST_SPANS).await;
+        Ok::<_, Failure>(ended)
     })?;
     runtime.shutdown_timeout(LAST_THREADS);
     Ok(match ended {

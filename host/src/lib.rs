@@ -18,6 +18,7 @@ pub mod problem;
 pub mod readiness;
 pub mod serve;
 pub mod signal;
+pub mod span;
 pub mod telemetry;
 pub mod trace;
 pub mod web;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -97,6 +97,8 @@ const CONNECTIONS: &str = "http_connections_open";
 const ACCEPTED: &str = "http_connections_accepted_total";
 const CLOSED: &str = "http_connections_closed_total";
 const ACCEPT_ERRORS: &str = "http_accept_errors_total";
+const SPANS_EXPORTED: &str = "trace_spans_exported_total";
+const SPANS_DROPPED: &str = "trace_spans_dropped_total";
 
 /// Describes the metrics of this crate to the present recorder.
 pub fn describe() {
@@ -107,6 +109,35 @@ pub fn describe() {
         ACCEPT_ERRORS,
         "Connections that could not be accepted, such as for lack of file descriptors."
     );
+    describe_counter!(SPANS_EXPORTED, "Spans that the collector took.");
+    describe_counter!(
+        SPANS_DROPPED,
+        "Spans that nobody will see, by reason: too_many_open, queue_full, undelivered, too_late (the process was ending)."
+    );
+}
+
+/// What became of spans.
+#[derive(Clone)]
+pub(crate) struct SpanCounts {
+    pub(crate) exported: Counter,
+    pub(crate) too_many_open: Counter,
+    pub(crate) queue_full: Counter,
+    pub(crate) undelivered: Counter,
+    pub(crate) too_late: Counter,
+}
+
+impl SpanCounts {
+    /// Made once and kept: a span costs less than looking up its counter.
+    pub(crate) fn new() -> Self {
+        let dropped = |reason: &'static str| counter!(SPANS_DROPPED, "reason" => reason);
+        Self {
+            exported: counter!(SPANS_EXPORTED),
+            too_many_open: dropped("too_many_open"),
+            queue_full: dropped("queue_full"),
+            undelivered: dropped("undelivered"),
+            too_late: dropped("too_late"),
+        }
+    }
 }
 
 pub(crate) fn connection_opened(server: &'static str) {

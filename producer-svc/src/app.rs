@@ -15,6 +15,7 @@ use host::levels::Levels;
 use host::readiness::Readiness;
 use host::serve::{Door, Limits, ServeReport, Server};
 use host::signal::Hangup;
+use host::span::Tracer;
 use host::trace::Ids;
 use purchases::IdSource;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,8 @@ pub struct Surroundings {
     pub levels: Levels,
     /// Told when the catalog's file is to be read again.
     pub hangup: Hangup,
+    /// Where spans begin.
+    pub tracer: Tracer,
 }
 
 /// Runs the service in its process.
@@ -59,6 +62,7 @@ pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
         readiness,
         metrics,
         levels,
+        tracer,
         ..
     } = process;
     let listen = || Hangup::listen().map_err(|error| Failure::new(Code::Software, error));
@@ -75,6 +79,7 @@ pub async fn run(config: Config, process: Process) -> Result<(), Failure> {
             metrics,
             levels,
             hangup,
+            tracer,
         },
     )
     .await?
@@ -89,6 +94,7 @@ pub struct App {
     admin_addr: SocketAddr,
     shutdown: CancellationToken,
     drain_timeout: Duration,
+    tracer: Tracer,
     intake: Arc<OnceLock<ServeReport>>,
     /// Serves until the end of the drain, so that the drain can be watched.
     _admin: AbortOnDropHandle<()>,
@@ -131,6 +137,7 @@ impl App {
             metrics: exposition,
             levels,
             hangup,
+            tracer,
         } = surroundings;
         let reached = readiness.latch("kafka");
         let limits = Limits {
@@ -194,6 +201,7 @@ impl App {
             Outlets {
                 select: select.clone(),
                 history: history.clone(),
+                topic: config.kafka.topic.clone(),
             },
             bounds,
             (kafka_link, history_link.clone()),
@@ -202,7 +210,8 @@ impl App {
             shelf.clone(),
             entropy()?,
         );
-        let desk = Arc::new(desk.behind(config.cors, config.rate_limit));
+        let desk = desk.behind(config.cors, config.rate_limit);
+        let desk = Arc::new(desk.traced(tracer.clone()));
         let root = SupervisorSpec::new(Strategy::OneForOne)
             .child(child(
                 ChildSpec::stage("publish", &publish, move |_| {
@@ -249,6 +258,7 @@ impl App {
             admin_addr,
             shutdown,
             drain_timeout: config.drain_timeout,
+            tracer,
             intake: report,
             _admin: pages.spawn(admin),
         })
@@ -280,6 +290,8 @@ impl App {
         let drain = self.system.drain(self.drain_timeout).await;
         let intake = self.intake.get().copied().unwrap_or_default();
         let took = drain.took;
+        let left = self.drain_timeout.saturating_sub(took);
+        self.tracer.close(left).await;
         if drain.is_clean() && intake.cut == 0 {
             tracing::info!(%intake, ?took, "drained: every accepted request has its answer");
             return Ok(());

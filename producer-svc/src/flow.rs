@@ -8,6 +8,7 @@ use std::time::Instant;
 use actors::{Epoch, Permit, Reply};
 use bytes::Bytes;
 use futures_util::Stream;
+use host::span::Span;
 use host::trace::TraceParent;
 use http::HeaderValue;
 use purchases::{Purchase, PurchaseId, Timestamp, UserId, Username};
@@ -123,8 +124,12 @@ pub struct Unreachable(pub String);
 pub struct Origin {
     /// Trace context to be continued by whoever reads the record.
     pub trace: TraceParent,
+    /// What others note on that trace.
+    pub state: Option<Box<str>>,
     /// Id under which the request is found in logs.
     pub request_id: HeaderValue,
+    /// The sending, from here to the report; its place is the one to be continued.
+    pub sending: Span,
 }
 
 /// Where a purchase stands in the log.

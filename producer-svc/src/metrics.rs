@@ -49,6 +49,11 @@ impl Route {
         (Self::Docs, "/docs"),
         (Self::Unmatched, "unmatched"),
     ];
+
+    /// Its name in metrics and spans.
+    pub fn label(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
 }
 
 /// Statuses that are counted by their number; another one is counted as `other`.

@@ -134,20 +134,25 @@ impl<L: RecordLog> Publisher<L> {
             ticket,
         } = *chosen;
         let id = purchase.id().to_hex();
-        let trace = origin.trace.to_text();
+        let trace = origin.sending.place().unwrap_or(origin.trace).to_text();
+        let state = origin.state.as_deref().unwrap_or_default();
+        let headers: [(&str, &[u8]); 6] = [
+            (wire::PURCHASE_ID, &id),
+            (wire::TRACEPARENT, &trace),
+            (wire::REQUEST_ID, origin.request_id.as_bytes()),
+            (wire::CONTENT_TYPE, wire::JSON.as_bytes()),
+            (wire::SCHEMA_VERSION, wire::VERSION.as_bytes()),
+            (wire::TRACESTATE, state.as_bytes()),
+        ];
         let to = Addressed {
             key: purchase.user_id().as_str(),
-            headers: [
-                (wire::PURCHASE_ID, &id),
-                (wire::TRACEPARENT, &trace),
-                (wire::REQUEST_ID, origin.request_id.as_bytes()),
-                (wire::CONTENT_TYPE, wire::JSON.as_bytes()),
-                (wire::SCHEMA_VERSION, wire::VERSION.as_bytes()),
-            ],
+            // The last one only where there is one.
+            headers: &headers[..headers.len() - usize::from(state.is_empty())],
         };
         let value = Bytes::from(wire::encode_value(&purchase));
-        let record =
-            InFlight::new(ticket, value, Arc::clone(&self.args.metrics)).on(open.lanes.enter(lane));
+        let record = InFlight::new(ticket, value, Arc::clone(&self.args.metrics))
+            .on(open.lanes.enter(lane))
+            .told_by(origin.sending);
         if let Err((why, record)) = open.log.append(&to, Box::new(record)) {
             record.not_stored(why);
         }
@@ -337,6 +342,7 @@ impl<L: RecordLog> Stage for Publisher<L> {
 
 const TOO_LATE: &str = "it waited for its turn for too long";
 
-fn not_stored(chosen: Box<Chosen>, why: &str) {
+fn not_stored(mut chosen: Box<Chosen>, why: &str) {
+    chosen.origin.sending.fail(why);
     chosen.ticket.answer(Err(Unsold::NotStored(why.to_owned())));
 }

@@ -86,7 +86,7 @@ impl Desk {
         );
         let to = Addressed {
             key,
-            headers: [
+            headers: &[
                 ("a", b"1"),
                 ("b", b"2"),
                 ("c", b"3"),

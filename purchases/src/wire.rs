@@ -15,6 +15,8 @@ use crate::Purchase;
 pub const PURCHASE_ID: &str = "purchase-id";
 /// Header: W3C trace context of the request that made the record.
 pub const TRACEPARENT: &str = "traceparent";
+/// Header: what others note on that trace, where somebody does.
+pub const TRACESTATE: &str = "tracestate";
 /// Header: id of the request that made the record.
 pub const REQUEST_ID: &str = "request-id";
 /// Header: media type of the value, [`JSON`].

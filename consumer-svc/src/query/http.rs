@@ -13,7 +13,8 @@ use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use actors::{Cost, Credits};
 use bytes::Bytes;
 use host::problem::{Invalid, Problem};
-use host::trace::{Ids, RequestId, X_REQUEST_ID};
+use host::span::{Named, Span, SpanKind, Tracer};
+use host::trace::{Ids, RequestId, TRACEPARENT, TRACESTATE, TraceParent, X_REQUEST_ID};
 use host::web::docs::{Docs, DocsPage};
 use host::web::paths::{Found, Paths};
 use host::web::{self, accept};
@@ -48,6 +49,8 @@ pub struct Api<S> {
     pub health: Health,
     /// Request ids.
     pub ids: Ids,
+    /// Where spans begin.
+    pub tracer: Tracer,
     /// Statistics.
     pub stats: StatsApi,
     /// The description of all this.
@@ -139,6 +142,13 @@ struct Asked<'a> {
     headers: &'a HeaderMap,
 }
 
+/// By what a request is found again.
+struct Told {
+    id: RequestId,
+    trace: TraceParent,
+    span: Span,
+}
+
 /// All routes. Answers that would go on for ever end with `stop`.
 pub fn routes<S: HistoryStore>(
     api: Arc<Api<S>>,
@@ -169,38 +179,44 @@ impl<S: HistoryStore> Api<S> {
     /// What every answer has in common: method, request id, metrics.
     async fn answer(&self, asked: Asked<'_>, stop: CancellationToken) -> Response {
         let started = Instant::now();
-        let id = self.ids.request(
-            asked
-                .headers
-                .get(X_REQUEST_ID)
-                .and_then(|value| value.to_str().ok()),
-        );
         let found = PATHS.find(asked.path);
         let route = found.map_or("unmatched", |found| found.template);
+        let mut told = self.told((asked.method.as_str(), route), asked.headers);
         let handled = match (found, &asked.method) {
             (None, _) => Err(Problem::not_found()),
             (Some(_), &Method::OPTIONS) => Ok(web::options(web::READ)),
             (Some(found), &Method::GET | &Method::HEAD) => {
-                self.read(found, &asked, &id, stop).await
+                self.read(found, &asked, &told, stop).await
             }
             (Some(_), _) => Err(Problem::method_not_allowed(web::READ)),
         };
         let mut response =
-            handled.unwrap_or_else(|problem| problem.request_id(&id).into_response());
-        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(X_REQUEST_ID), id);
-        }
-        metrics::request(route, response.status().as_u16(), started.elapsed());
+            handled.unwrap_or_else(|problem| problem.request_id(&told.id).into_response());
+        let id = (HeaderName::from_static(X_REQUEST_ID), told.id.to_header());
+        response.headers_mut().insert(id.0, id.1);
+        let status = response.status().as_u16();
+        metrics::request(route, status, started.elapsed());
+        told.span.answered(status);
         response
+    }
+
+    fn told(&self, (method, route): (&str, &'static str), headers: &HeaderMap) -> Told {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let named = Named {
+            parent: text(TRACEPARENT),
+            state: text(TRACESTATE),
+        };
+        let (trace, mut span) = self.tracer.serve(&self.ids, named, (method, route));
+        span.set("http.route", route);
+        let id = self.ids.request(text(X_REQUEST_ID));
+        Told { id, trace, span }
     }
 
     async fn read(
         &self,
         found: Found<'_, Place>,
         asked: &Asked<'_>,
-        id: &RequestId,
+        told: &Told,
         stop: CancellationToken,
     ) -> Result<Response, Problem> {
         let offered = found.place.media_type();
@@ -210,7 +226,7 @@ impl<S: HistoryStore> Api<S> {
         match found.place {
             Place::Root => Ok(json(StatusCode::OK, &root(self.version))),
             Place::Health => Ok(self.health_view()),
-            Place::History => self.history(found.part, asked.query, id).await,
+            Place::History => self.history(found.part, asked.query, told).await,
             Place::Stats => {
                 let figures = self.stats.figures().await?;
                 Ok(uncached(json_bytes(StatusCode::OK, figures.json.clone())))
@@ -240,14 +256,22 @@ impl<S: HistoryStore> Api<S> {
         response
     }
 
-    async fn history(&self, user: &str, query: &str, id: &RequestId) -> Result<Response, Problem> {
+    async fn history(&self, user: &str, query: &str, told: &Told) -> Result<Response, Problem> {
         let (user, page) = parse(user, query).map_err(Problem::validation)?;
         let credit = Cost { count: 1, bytes: 1 };
         let _credit = self
             .credits
             .try_take(credit)
             .map_err(|_| Problem::overloaded(RETRY_AFTER))?;
-        match self.store.history(&user, &page).await {
+        let mut reading = told.span.child(SpanKind::Client, ("read", "history"));
+        reading.set("db.system.name", "mongodb");
+        let read = self.store.history(&user, &page).await;
+        if let Err(error) = &read {
+            reading.fail(&error.to_string());
+        }
+        drop(reading);
+        let (request_id, traceparent) = (&told.id, told.trace);
+        match read {
             Ok(Some(history)) => Ok(found(&history, page.limit)),
             Ok(None) => Err(Problem::new(
                 StatusCode::NOT_FOUND,
@@ -256,7 +280,7 @@ impl<S: HistoryStore> Api<S> {
                 format!("{user} has no purchases."),
             )),
             Err(StoreError::Unavailable(cause)) => {
-                warn!(request_id = %id, %cause, "history not available");
+                warn!(%request_id, %traceparent, %cause, "history not available");
                 let detail = "The history cannot be read at the moment. It is not lost.";
                 Err(Problem::unavailable(
                     "/problems/history-unavailable",
@@ -265,7 +289,7 @@ impl<S: HistoryStore> Api<S> {
                 ))
             }
             Err(StoreError::Malformed(cause)) => {
-                error!(request_id = %id, %cause, "history cannot be shown");
+                error!(%request_id, %traceparent, %cause, "history cannot be shown");
                 Err(Problem::internal())
             }
         }

@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod bins;
 pub mod check;
+pub mod collector;
 pub mod documents;
 pub mod ground;
 pub mod http;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use actors::{Cost, Permit, Undelivered};
 use bytes::{Buf, Bytes};
 use host::problem::{self, Problem};
+use host::span::{Span, SpanKind};
 use host::trace::TraceParent;
 use host::web::accept;
 use host::web::front::Client;
@@ -42,14 +43,16 @@ pub(super) const OUTCOME_UNKNOWN: &str = "/problems/outcome-unknown";
 /// Ids and time of the request.
 pub(super) struct Asked {
     pub(super) trace: TraceParent,
+    pub(super) state: Option<Box<str>>,
     pub(super) request_id: HeaderValue,
     pub(super) since: Instant,
+    pub(super) span: Span,
 }
 
 /// Buys.
 pub(super) async fn buy(
     desk: &Desk,
-    asked: Asked,
+    asked: &Asked,
     headers: BuyHeaders,
     body: impl Body,
 ) -> Result<Response, Problem> {
@@ -101,7 +104,11 @@ pub(super) async fn buy(
         accepted,
         origin: Origin {
             trace: asked.trace,
-            request_id: asked.request_id,
+            state: asked.state.clone(),
+            request_id: asked.request_id.clone(),
+            sending: asked
+                .span
+                .child(SpanKind::Producer, ("send", &desk.outlets.topic)),
         },
         ticket,
     });
@@ -115,7 +122,7 @@ pub(super) async fn buy(
             StatusCode::CREATED,
             answer::accepted(id, &stored).into(),
         )),
-        Err(unsold) => Err(refusal(id, keyed.is_some(), &unsold)),
+        Err(unsold) => Err(refusal(asked, id, keyed.is_some(), &unsold)),
     }
 }
 
@@ -209,15 +216,16 @@ fn invalid(invalid: Invalid) -> Problem {
 }
 
 /// A retry is harmless where the first attempt stored nothing, or where both have the same key.
-fn refusal(id: PurchaseId, keyed: bool, unsold: &Unsold) -> Problem {
+fn refusal(asked: &Asked, id: PurchaseId, keyed: bool, unsold: &Unsold) -> Problem {
+    let (request_id, traceparent) = (asked.request_id.to_str().unwrap_or_default(), asked.trace);
     match unsold {
         Unsold::NotStored(why) => {
-            tracing::debug!(%id, why, "a purchase was not stored");
+            tracing::debug!(%id, request_id, %traceparent, why, "a purchase was not stored");
             let detail = "The event log did not take the purchase. Nothing was stored.";
             Problem::unavailable(KAFKA_UNAVAILABLE, detail, RETRY_AFTER)
         }
         Unsold::Unknown(why) => {
-            tracing::warn!(%id, why, keyed, "the outcome of a purchase is unknown");
+            tracing::warn!(%id, request_id, %traceparent, why, keyed, "the outcome of a purchase is unknown");
             let detail = if keyed {
                 "It is not known whether the purchase was stored. Send it again with the same \
                  Idempotency-Key: it will be stored once."

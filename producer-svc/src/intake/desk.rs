@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use actors::{Addr, Credits};
+use host::span::Tracer;
 use host::trace::Ids;
 use host::web::cors::Cors;
 use host::web::docs::Docs;
@@ -27,6 +28,8 @@ pub struct Outlets {
     pub select: Addr<Box<Order>>,
     /// The way to consumer-svc.
     pub history: Addr<HistoryMsg>,
+    /// Topic that purchases end in, as their spans name it.
+    pub topic: String,
 }
 
 /// How much work is let in.
@@ -54,6 +57,7 @@ pub struct Desk {
     pub(super) pages: Pages,
     pub(super) purchase_ids: IdSource,
     pub(super) ids: Ids,
+    pub(super) tracer: Tracer,
     pub(super) limiter: Option<Limiter>,
     pub(super) docs: Docs,
     pub(super) front: FrontRules,
@@ -80,10 +84,17 @@ impl Desk {
             pages: Pages::new(shelf),
             purchase_ids,
             ids,
+            tracer: Tracer::off(),
             limiter: None,
             docs: Docs::new(&super::openapi::document()),
             front: FrontRules::default(),
         }
+    }
+
+    /// Where spans begin.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// What is done before requests are routed, and how many purchases a client may send.

@@ -3,7 +3,8 @@
 //! In: header values from anybody. Out: what the handlers need to know of them. A value that is not
 //! readable as text is never taken for an absent one where that would change the request's meaning.
 
-use host::trace::{TRACEPARENT, X_REQUEST_ID};
+use host::span::Named;
+use host::trace::{TRACEPARENT, TRACESTATE, X_REQUEST_ID};
 use host::web::accept;
 use host::web::front::Client;
 use http::{HeaderMap, HeaderValue, header};
@@ -13,7 +14,8 @@ use purchases::{IdempotencyKey, KeyError};
 #[derive(Default)]
 pub(super) struct ClientIds<'a> {
     pub(super) request_id: Option<&'a str>,
-    pub(super) trace: Option<&'a str>,
+    /// The trace that the client names.
+    pub(super) named: Named<'a>,
 }
 
 impl<'a> ClientIds<'a> {
@@ -26,7 +28,10 @@ impl<'a> ClientIds<'a> {
         };
         Self {
             request_id: text(X_REQUEST_ID),
-            trace: text(TRACEPARENT),
+            named: Named {
+                parent: text(TRACEPARENT),
+                state: text(TRACESTATE),
+            },
         }
     }
 }
@@ -69,7 +74,9 @@ impl BuyHeaders {
             } else if name == X_REQUEST_ID {
                 ids.request_id = text.ok();
             } else if name == TRACEPARENT {
-                ids.trace = text.ok();
+                ids.named.parent = text.ok();
+            } else if name == TRACESTATE {
+                ids.named.state = text.ok();
             }
         }
         (buy, ids)

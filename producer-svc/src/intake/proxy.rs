@@ -6,13 +6,15 @@
 use actors::{Cost, Credits, Reply, Undelivered};
 use futures_util::StreamExt;
 use host::problem::Problem;
-use host::trace::{TRACEPARENT, TraceParent, X_REQUEST_ID};
+use host::span::SpanKind;
+use host::trace::{TRACEPARENT, TRACESTATE, TraceParent, X_REQUEST_ID};
 use http::{HeaderMap, HeaderValue, Method};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use warp::Reply as _;
 use warp::reply::Response;
 
+use super::buy::Asked;
 use super::desk::Desk;
 use super::headers::PASSED_ON;
 use crate::flow::{Ask, HistoryMsg};
@@ -28,8 +30,8 @@ pub(super) struct Question<'a> {
     pub(super) path: String,
     pub(super) query: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
-    pub(super) trace: TraceParent,
-    pub(super) request_id: HeaderValue,
+    pub(super) route: &'static str,
+    pub(super) asked: &'a Asked,
     /// Whether the answer is meant never to end; it then ends with `closing`.
     pub(super) endless: bool,
 }
@@ -49,22 +51,34 @@ pub(super) async fn pass_on(
         .take(Cost { count: 1, bytes: 1 }, desk.bounds.max_wait)
         .await;
     let permit = permit.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
-    let endless = question.endless;
+    let (endless, asked) = (question.endless, question.asked);
+    let name = (question.method.as_str(), question.route);
+    let mut asking = asked.span.child(SpanKind::Client, name);
+    let trace = asking.place().unwrap_or(asked.trace);
     let (reply, fetched) = Reply::channel();
     let ask = HistoryMsg::Fetch {
-        ask: ask(question),
+        ask: ask(question, trace),
         permit,
         reply,
+    };
+    let mut failed = |why: &str| {
+        asking.fail(why);
+        let request_id = asked.request_id.to_str().unwrap_or_default();
+        let traceparent = asked.trace;
+        tracing::debug!(request_id, %traceparent, why, "a question was not answered");
+        unavailable()
     };
     desk.outlets
         .history
         .send(ask)
-        .map_err(|Undelivered(_)| unavailable())?;
-    let fetched = fetched
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(unavailable)?;
+        .map_err(|Undelivered(_)| failed("the history stage is being replaced"))?;
+    let fetched = match fetched.await {
+        Ok(Ok(fetched)) => fetched,
+        Ok(Err(why)) => return Err(failed(&why.to_string())),
+        Err(_) => return Err(failed("the question was lost")),
+    };
+    asking.answered(fetched.status.as_u16());
+    drop(asking);
     let mut response = if endless {
         let ended = closing.clone().cancelled_owned();
         warp::reply::stream(fetched.body.take_until(ended)).into_response()
@@ -82,16 +96,20 @@ pub(super) fn unavailable() -> Problem {
     Problem::unavailable(HISTORY_UNAVAILABLE, detail, RETRY_AFTER)
 }
 
-fn ask(question: Question<'_>) -> Ask {
-    let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 2);
+fn ask(question: Question<'_>, trace: TraceParent) -> Ask {
+    let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 3);
     for name in &PASSED_ON {
         if let Some(value) = question.headers.get(name) {
             headers.insert(name, value.clone());
         }
     }
-    headers.insert(X_REQUEST_ID, question.request_id);
-    if let Ok(trace) = HeaderValue::from_bytes(&question.trace.to_text()) {
+    headers.insert(X_REQUEST_ID, question.asked.request_id.clone());
+    if let Ok(trace) = HeaderValue::from_bytes(&trace.to_text()) {
         headers.insert(TRACEPARENT, trace);
+    }
+    let state = question.asked.state.as_deref().map(HeaderValue::from_str);
+    if let Some(Ok(state)) = state {
+        headers.insert(TRACESTATE, state);
     }
     let path = match question.query {
         Some(query) => format!("{}?{query}", question.path),

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use host::problem::Problem;
-use host::trace::X_REQUEST_ID;
+use host::trace::{X_REQUEST_ID, trace_state};
 use host::web::docs::DocsPage;
 use host::web::paths::{Found, Paths, below_api};
 use host::web::{self, accept};
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use http::{Method, Request};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -114,11 +114,20 @@ fn query() -> impl Filter<Extract = (Option<String>,), Error = Infallible> + Cop
 }
 
 /// The ids of a request and the time it came.
-fn asked(desk: &Desk, ids: &ClientIds<'_>) -> Asked {
+fn asked(desk: &Desk, ids: &ClientIds<'_>, route: Route, method: &Method) -> Asked {
+    let (named, name) = (ids.named, (method.as_str(), route.label()));
+    let (trace, mut span) = desk.tracer.serve(&desk.ids, named, name);
+    span.set("http.route", route.label());
     Asked {
-        trace: desk.ids.trace(ids.trace),
+        trace,
+        // Without a trace of theirs it would be a note on nothing.
+        state: named
+            .state
+            .filter(|_| named.parent.is_some())
+            .and_then(trace_state),
         request_id: desk.ids.request(ids.request_id).to_header(),
         since: Instant::now(),
+        span,
     }
 }
 
@@ -130,13 +139,13 @@ pub(super) async fn answer_buy(
     let (head, body) = request.into_parts();
     let (mut headers, ids) = BuyHeaders::read(&head.headers);
     headers.client = head.extensions.get().copied();
-    let asked = asked(&desk, &ids);
-    let counted = Counted::begin(&desk.metrics, Route::Buy, &asked);
+    let asked = asked(&desk, &ids, Route::Buy, &head.method);
+    let counted = Counted::begin(&desk.metrics, Route::Buy, asked);
     let method = head.method.clone();
     // The buffer behind them is the connection's, which wants it back for the next request.
     drop(head);
     let result = match method {
-        Method::POST => buy::buy(&desk, asked, headers, body).await,
+        Method::POST => buy::buy(&desk, &counted.asked, headers, body).await,
         Method::OPTIONS => Ok(web::options(web::WRITE)),
         _ => Err(Problem::method_not_allowed(web::WRITE)),
     };
@@ -157,15 +166,15 @@ async fn answer_other(
     method: Method,
     read: Read<'_>,
 ) -> Response {
-    let asked = asked(desk, &ClientIds::read(read.headers));
     let found = PATHS.find(below_api(read.path));
     let route = found.map_or(Route::Unmatched, |found| found.place.route());
-    let counted = Counted::begin(&desk.metrics, route, &asked);
+    let asked = asked(desk, &ClientIds::read(read.headers), route, &method);
+    let counted = Counted::begin(&desk.metrics, route, asked);
     let result = match (found, method) {
         (None, _) => Err(Problem::not_found()),
         (Some(_), Method::OPTIONS) => Ok(web::options(web::READ)),
         (Some(found), method @ (Method::GET | Method::HEAD)) => {
-            answer_read(desk, closing, found, method, asked, read).await
+            answer_read(desk, closing, found, method, &counted.asked, read).await
         }
         (Some(_), _) => Err(Problem::method_not_allowed(web::READ)),
     };
@@ -177,7 +186,7 @@ async fn answer_read(
     closing: &CancellationToken,
     found: Found<'_, Place>,
     method: Method,
-    asked: Asked,
+    asked: &Asked,
     read: Read<'_>,
 ) -> Result<Response, Problem> {
     let headers = read.headers;
@@ -191,8 +200,8 @@ async fn answer_read(
         path,
         query: read.query,
         headers,
-        trace: asked.trace,
-        request_id: asked.request_id,
+        route: found.place.route().label(),
+        asked,
     };
     match found.place {
         Place::Index => Ok(desk.pages.index()),
@@ -219,19 +228,17 @@ async fn answer_read(
 struct Counted<'a> {
     metrics: &'a Metrics,
     route: Route,
-    request_id: HeaderValue,
-    since: Instant,
+    asked: Asked,
     open: bool,
 }
 
 impl<'a> Counted<'a> {
-    fn begin(metrics: &'a Metrics, route: Route, asked: &Asked) -> Self {
+    fn begin(metrics: &'a Metrics, route: Route, asked: Asked) -> Self {
         metrics.begun();
         Self {
             metrics,
             route,
-            request_id: asked.request_id.clone(),
-            since: asked.since,
+            asked,
             open: true,
         }
     }
@@ -239,15 +246,15 @@ impl<'a> Counted<'a> {
     fn end(mut self, result: Result<Response, Problem>) -> Response {
         let mut response = result.unwrap_or_else(|problem| {
             problem
-                .request_id(self.request_id.to_str().unwrap_or_default())
+                .request_id(self.asked.request_id.to_str().unwrap_or_default())
                 .into_response()
         });
         self.open = false;
-        self.metrics
-            .answered(self.route, response.status().as_u16(), self.since.elapsed());
-        response
-            .headers_mut()
-            .insert(X_REQUEST_ID, self.request_id.clone());
+        let (status, took) = (response.status().as_u16(), self.asked.since.elapsed());
+        self.metrics.answered(self.route, status, took);
+        self.asked.span.answered(status);
+        let request_id = self.asked.request_id.clone();
+        response.headers_mut().insert(X_REQUEST_ID, request_id);
         response
     }
 }
@@ -255,6 +262,7 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         if self.open {
+            self.asked.span.fail("the client went away");
             self.metrics.abandoned();
         }
     }

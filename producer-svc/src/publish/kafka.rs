@@ -144,7 +144,7 @@ impl RecordLog for KafkaLog {
             return Err(("the producer is closed".to_owned(), record));
         };
         let mut headers = OwnedHeaders::new_with_capacity(to.headers.len());
-        for (key, value) in to.headers {
+        for &(key, value) in to.headers {
             headers = headers.insert(Header {
                 key,
                 value: Some(value),

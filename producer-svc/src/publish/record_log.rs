@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actors::Failure;
 use bytes::Bytes;
+use host::span::Span;
 
 use super::pace::Passage;
 use crate::flow::{BrokerReport, Stored, Ticket, Unsold};
@@ -17,6 +18,7 @@ pub struct InFlight {
     ticket: Ticket,
     value: Bytes,
     metrics: Arc<Metrics>,
+    sending: Span,
     /// Ends with this value, and so opens the lane again.
     _passage: Option<Passage>,
 }
@@ -29,6 +31,7 @@ impl InFlight {
             ticket,
             value,
             metrics,
+            sending: Span::none(),
             _passage: None,
         }
     }
@@ -41,13 +44,26 @@ impl InFlight {
         }
     }
 
+    /// Ends this span with the report.
+    #[must_use]
+    pub fn told_by(self, sending: Span) -> Self {
+        Self { sending, ..self }
+    }
+
     /// The record's value. Cheap to clone.
     pub fn value(&self) -> &Bytes {
         &self.value
     }
 
     /// All in-sync replicas have it.
-    pub fn stored(self, partition: i32, offset: Option<i64>) {
+    pub fn stored(mut self, partition: i32, offset: Option<i64>) {
+        if self.sending.is_recorded() {
+            self.sending
+                .set("messaging.destination.partition.id", partition.to_string());
+            if let Some(offset) = offset {
+                self.sending.set("messaging.kafka.offset", offset);
+            }
+        }
         self.metrics
             .published(Outcome::Stored, self.ticket.since().elapsed());
         self.ticket.answer(Ok(Stored {
@@ -58,14 +74,16 @@ impl InFlight {
     }
 
     /// It is certainly not in the log.
-    pub fn not_stored(self, why: String) {
+    pub fn not_stored(mut self, why: String) {
+        self.sending.fail(&why);
         self.metrics
             .published(Outcome::NotStored, self.ticket.since().elapsed());
         self.ticket.answer(Err(Unsold::NotStored(why)));
     }
 
     /// It may be in the log or not.
-    pub fn unknown(self, why: String) {
+    pub fn unknown(mut self, why: String) {
+        self.sending.fail(&why);
         self.metrics
             .published(Outcome::Unknown, self.ticket.since().elapsed());
         self.ticket.answer(Err(Unsold::Unknown(why)));
@@ -77,7 +95,7 @@ pub struct Addressed<'a> {
     /// Decides the partition.
     pub key: &'a str,
     /// Names and values.
-    pub headers: [(&'static str, &'a [u8]); 5],
+    pub headers: &'a [(&'static str, &'a [u8])],
 }
 
 /// The port to the log.

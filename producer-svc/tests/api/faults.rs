@@ -211,6 +211,7 @@ async fn a_port_in_use_is_named_with_its_remedy() {
             metrics,
             levels: host::levels::Levels::detached(),
             hangup: host::signal::Hangup::default(),
+            tracer: host::span::Tracer::off(),
         },
     )
     .await

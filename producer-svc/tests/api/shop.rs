@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use host::levels::Levels;
 use host::signal::Hangup;
+use host::span::Tracer;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -120,6 +121,7 @@ impl Shop {
             metrics: exposition(),
             levels: Levels::detached(),
             hangup: hangup.clone(),
+            tracer: Tracer::off(),
         };
         let opened = broker.clone();
         let app = App::build_on(

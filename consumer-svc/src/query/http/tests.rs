@@ -49,6 +49,7 @@ fn api(answer: Result<Option<()>, StoreError>) -> Arc<Api<Script>> {
         credits: Credits::new("queries", Cost { count: 1, bytes: 1 }),
         health: Health::default(),
         ids: Ids::new().unwrap(),
+        tracer: Tracer::off(),
         stats: StatsApi {
             board: Board::new(Arc::new(nobody_there)),
             streams: Credits::new("streams", Cost { count: 2, bytes: 2 }),

@@ -21,4 +21,5 @@ mod rebalance;
 mod retries;
 mod secured;
 mod statistics;
+mod traced;
 mod twenty_thousand;
