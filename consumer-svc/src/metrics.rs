@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use actors::{Outcome, Settled};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 
 use crate::flow::Note;
 
@@ -31,8 +34,12 @@ const ERRORS: &str = "purchases_consumer_errors_total";
 const COMMITTED: &str = "purchases_committed_offset";
 const LAG: &str = "purchases_commit_lag_records";
 const REQUESTS: &str = "purchases_http_requests_total";
-const REQUEST_SECONDS: &str = "purchases_http_request_duration_seconds";
+const REQUEST_SECONDS: &str = "purchases_http_request_seconds";
 const UP: &str = "purchases_dependency_up";
+const POOL: &str = "purchases_database_connections";
+const POOL_WAITED: &str = "purchases_database_checkout_seconds";
+const POOL_FAILED: &str = "purchases_database_checkout_failures_total";
+const POOL_CLEARED: &str = "purchases_database_pool_clears_total";
 
 /// Tells the recorder what each metric means. Called once, after the recorder is installed.
 pub fn describe() {
@@ -94,6 +101,67 @@ pub fn describe() {
         UP,
         "Whether a dependency answered when last asked: mongodb, kafka."
     );
+    describe_gauge!(
+        POOL,
+        "Connections to the database by state: open, in_use; waiting are the operations that have none yet."
+    );
+    describe_histogram!(
+        POOL_WAITED,
+        "Time that an operation waited for its connection."
+    );
+    describe_counter!(POOL_FAILED, "Operations that got no connection.");
+    describe_counter!(
+        POOL_CLEARED,
+        "Times that the driver gave up all connections to a server, because one of them broke."
+    );
+    begin();
+}
+
+/// Shows from the start what may not happen for days: an alert needs a 0 to compare with.
+fn begin() {
+    for outcome in ["stored", "known", "tombstone", "dead_lettered", "failed"] {
+        counter!(RECORDS, "outcome" => outcome).increment(0);
+    }
+    for (name, results) in [
+        (COMMITS, ["ok", "refused"]),
+        (STATISTICS_SAVES, ["ok", "failed"]),
+        (STATISTICS_READS, ["ok", "failed"]),
+    ] {
+        for result in results {
+            counter!(name, "result" => result).increment(0);
+        }
+    }
+    for name in [FENCED, RETRIED, STATISTICS_LOADS_FAILED, REBALANCES, ERRORS] {
+        counter!(name).increment(0);
+    }
+    for name in [STREAMS, ASSIGNED] {
+        gauge!(name).set(0.0);
+    }
+}
+
+/// The driver's pools of connections, all servers together. Handles that are kept, because the driver
+/// tells of every operation.
+pub(crate) struct Pool {
+    pub(crate) open: Gauge,
+    pub(crate) in_use: Gauge,
+    pub(crate) waiting: Gauge,
+    pub(crate) waited: Histogram,
+    pub(crate) failed: Counter,
+    pub(crate) cleared: Counter,
+}
+
+impl Pool {
+    pub(crate) fn new() -> Self {
+        let state = |state: &'static str| gauge!(POOL, "state" => state);
+        Self {
+            open: state("open"),
+            in_use: state("in_use"),
+            waiting: state("waiting"),
+            waited: histogram!(POOL_WAITED),
+            failed: counter!(POOL_FAILED),
+            cleared: counter!(POOL_CLEARED),
+        }
+    }
 }
 
 pub(crate) fn read(partition: i32, records: usize, bytes: usize) {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use mongodb::Client;
 use mongodb::error::Error;
+use mongodb::event::EventHandler;
+use mongodb::event::cmap::CmapEvent;
 use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, Tls, TlsOptions, WriteConcern,
 };
@@ -12,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::config::MongoConfig;
+use crate::metrics::Pool;
 
 /// The driver's own search for a server; shorter than ours for an answer, so that its reason
 /// reaches the log.
@@ -59,6 +62,8 @@ pub(crate) async fn connect(config: &MongoConfig) -> Result<Client, String> {
     options
         .server_selection_timeout
         .get_or_insert(SERVER_SELECTION);
+    let pool = Pool::new();
+    options.cmap_event_handler = Some(EventHandler::callback(move |event| watch(&pool, &event)));
     Client::with_options(options).map_err(refused)
 }
 
@@ -81,6 +86,27 @@ pub(crate) fn words(error: &Error) -> String {
         )
     } else {
         said
+    }
+}
+
+/// Keeps count of the driver's connections by what it tells of them.
+fn watch(pool: &Pool, event: &CmapEvent) {
+    match event {
+        CmapEvent::ConnectionCreated(_) => pool.open.increment(1.0),
+        CmapEvent::ConnectionClosed(_) => pool.open.decrement(1.0),
+        CmapEvent::ConnectionCheckoutStarted(_) => pool.waiting.increment(1.0),
+        CmapEvent::ConnectionCheckoutFailed(_) => {
+            pool.waiting.decrement(1.0);
+            pool.failed.increment(1);
+        }
+        CmapEvent::ConnectionCheckedOut(out) => {
+            pool.waiting.decrement(1.0);
+            pool.in_use.increment(1.0);
+            pool.waited.record(out.duration);
+        }
+        CmapEvent::ConnectionCheckedIn(_) => pool.in_use.decrement(1.0),
+        CmapEvent::PoolCleared(_) => pool.cleared.increment(1),
+        _ => {}
     }
 }
 

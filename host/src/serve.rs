@@ -224,6 +224,7 @@ impl Server {
         B::Data: Buf + Send,
         B::Error: Into<BoxError>,
     {
+        metrics::server_opened(self.name);
         let mut open = Open::new(self.name, self.limits, self.tls);
         let mut complaints = Complaints::default();
         // One more than may be open: who comes to a full house is the reason to look who may go.

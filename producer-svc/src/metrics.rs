@@ -110,10 +110,26 @@ pub struct BrokerGauges {
     pub queued_records: f64,
     /// Their bytes.
     pub queued_bytes: f64,
-    /// Brokers with a working connection.
-    pub brokers_up: f64,
+    /// Brokers with a working connection, with one being made, and with none.
+    pub brokers: [f64; 3],
+    /// Requests that wait for the brokers' answers.
+    pub requests: f64,
     /// Mean round trip to the slowest broker, in seconds.
     pub round_trip: f64,
+}
+
+/// The three ways a broker's connection can be.
+const BROKER_STATES: [&str; 3] = ["up", "connecting", "down"];
+
+/// Requests to brokers that did not go well, since the client began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BrokerTroubles {
+    /// Could not be sent.
+    pub errors: u64,
+    /// Got no answer in time.
+    pub timeouts: u64,
+    /// Were sent again.
+    pub retries: u64,
 }
 
 struct RouteMetrics {
@@ -134,7 +150,9 @@ pub struct Metrics {
     reachable: Gauge,
     queued_records: Gauge,
     queued_bytes: Gauge,
-    brokers_up: Gauge,
+    brokers: [Gauge; BROKER_STATES.len()],
+    requests: Gauge,
+    troubles: [Counter; 3],
     round_trip: Gauge,
     key_events: [Counter; KeyEvent::ALL.len()],
     keys_in_flight: Gauge,
@@ -169,7 +187,10 @@ impl Metrics {
             reachable: gauge!("purchases_history_reachable"),
             queued_records: gauge!("purchases_kafka_queued_records"),
             queued_bytes: gauge!("purchases_kafka_queued_bytes"),
-            brokers_up: gauge!("purchases_kafka_brokers_up"),
+            brokers: BROKER_STATES.map(|state| gauge!("purchases_kafka_brokers", "state" => state)),
+            requests: gauge!("purchases_kafka_requests_in_flight"),
+            troubles: ["error", "timeout", "retry"]
+                .map(|kind| counter!("purchases_kafka_request_troubles_total", "kind" => kind)),
             round_trip: gauge!("purchases_kafka_round_trip_seconds"),
             key_events: KeyEvent::ALL
                 .map(|(_, event)| counter!("purchases_idempotency_events_total", "event" => event)),
@@ -265,11 +286,26 @@ impl Metrics {
         self.catalog_items.set(items as f64);
     }
 
+    /// What went wrong between two of the client's statistics. A new client begins at nothing.
+    pub fn troubled(&self, before: BrokerTroubles, now: BrokerTroubles) {
+        let counts = [
+            (before.errors, now.errors),
+            (before.timeouts, now.timeouts),
+            (before.retries, now.retries),
+        ];
+        for (counter, (before, now)) in self.troubles.iter().zip(counts) {
+            counter.increment(now.saturating_sub(before));
+        }
+    }
+
     /// The client's statistics.
     pub fn broker(&self, now: BrokerGauges) {
         self.queued_records.set(now.queued_records);
         self.queued_bytes.set(now.queued_bytes);
-        self.brokers_up.set(now.brokers_up);
+        for (gauge, brokers) in self.brokers.iter().zip(now.brokers) {
+            gauge.set(brokers);
+        }
+        self.requests.set(now.requests);
         self.round_trip.set(now.round_trip);
     }
 }
@@ -317,8 +353,16 @@ fn describe() {
     );
     describe_gauge!("purchases_kafka_queued_bytes", "Their bytes");
     describe_gauge!(
-        "purchases_kafka_brokers_up",
-        "Brokers with a working connection"
+        "purchases_kafka_brokers",
+        "Brokers by state of the connection: up, connecting, down"
+    );
+    describe_gauge!(
+        "purchases_kafka_requests_in_flight",
+        "Requests that wait for the brokers' answers"
+    );
+    describe_counter!(
+        "purchases_kafka_request_troubles_total",
+        "Requests to brokers that failed, timed out or were sent again, by kind"
     );
     describe_gauge!(
         "purchases_kafka_round_trip_seconds",

@@ -4,8 +4,8 @@
 //! whoever waits, without another hop. Idempotent, acks from all in-sync replicas, and nothing
 //! here ever blocks the caller.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use host::kafka::{KafkaSettings, Refusal};
@@ -22,7 +22,7 @@ use super::statistics::BrokerStatistics;
 use super::{Addressed, InFlight, RecordLog, Reports, resend::Resends};
 use crate::config::KafkaConfig;
 use crate::flow::BrokerReport;
-use crate::metrics::Metrics;
+use crate::metrics::{BrokerTroubles, Metrics};
 
 /// How long the broker may take to answer a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,6 +45,8 @@ struct Context {
     refusal: Refusal,
     metrics: Arc<Metrics>,
     resends: Resends,
+    /// As the last statistics had them.
+    troubles: Mutex<BrokerTroubles>,
 }
 
 /// The library's properties. What the promise of a 201 rests on comes last and cannot be changed
@@ -104,6 +106,7 @@ impl KafkaLog {
             refusal: Refusal::default(),
             metrics,
             resends: Resends::default(),
+            troubles: Mutex::default(),
         };
         let producer = ThreadedProducer::from_config_and_context(&properties(config), context)?;
         let servers = config.settings.bootstrap_servers().to_owned();
@@ -263,7 +266,13 @@ impl ClientContext for Context {
 
     fn stats_raw(&self, json: &[u8]) {
         match BrokerStatistics::parse(json) {
-            Ok(statistics) => self.metrics.broker(statistics.gauges()),
+            Ok(statistics) => {
+                self.metrics.broker(statistics.gauges());
+                let now = statistics.troubles();
+                let mut before = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+                self.metrics
+                    .troubled(std::mem::replace(&mut before, now), now);
+            }
             Err(error) => {
                 tracing::debug!(%error, "statistics of the Kafka client are not readable")
             }

@@ -1,5 +1,6 @@
 //! What operators see: metrics that Prometheus accepts, the live tree, and failures in both.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
@@ -84,8 +85,9 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
     ] {
         assert_eq!(producer.get(&path).await.status, status, "{path}");
     }
-    for service in [&producer, &consumer] {
+    for (name, service) in [("producer-svc", &producer), ("consumer-svc", &consumer)] {
         prometheus_accepts(service).await;
+        shows_what_is_documented(name, service).await;
     }
     assert_eq!(
         producer
@@ -226,6 +228,44 @@ async fn all_run(service: &Service, stages: &[&str]) {
             assert!(known, "no metrics of {path}");
         }
     }
+}
+
+/// What is shown is described and documented, and what is documented is shown, from the start.
+async fn shows_what_is_documented(name: &str, service: &Service) {
+    let mut section = "";
+    let mut documented = BTreeSet::new();
+    for line in include_str!("../../../../docs/metrics.md").lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = title;
+        } else if (section == name || section == "Both services")
+            && let Some(row) = line.strip_prefix("| `")
+        {
+            documented.insert(row.split(['`', '{']).next().unwrap_or_default());
+        }
+    }
+    // Once every five seconds the client tells how its brokers are.
+    let what = format!("{name} shows {documented:?}, described");
+    until_text(&what, PATIENCE, async || {
+        let text = service.admin("/metrics").await.text();
+        let names = |kind: &str| -> BTreeSet<String> {
+            let of_kind = text.lines().filter_map(|line| line.strip_prefix(kind));
+            let names = of_kind.filter_map(|rest| rest.split(' ').next());
+            // The system's own, of which there are more or fewer.
+            let names = names.filter(|name| !name.starts_with("process_"));
+            names.map(str::to_owned).collect()
+        };
+        let (shown, described) = (names("# TYPE "), names("# HELP "));
+        let known: BTreeSet<String> = documented.iter().map(|name| (*name).to_owned()).collect();
+        let odd: Vec<_> = shown.symmetric_difference(&known).collect();
+        let mute: Vec<_> = shown.difference(&described).collect();
+        match odd.is_empty() && mute.is_empty() {
+            true => Ok(()),
+            false => Err(format!(
+                "in one place only: {odd:?}; without a text: {mute:?}"
+            )),
+        }
+    })
+    .await;
 }
 
 /// `promtool check metrics` speaks of syntax and of habits; it must have nothing to say.
