@@ -5,6 +5,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::{Epoch, Exit};
 
@@ -75,4 +78,53 @@ pub enum Event {
         /// Why.
         cause: String,
     },
+}
+
+/// Why there is no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NoEvent {
+    /// Nothing has happened since.
+    #[error("nothing has happened since")]
+    NoneYet,
+    /// The subscriber was too slow and lost so many; the next ones follow.
+    #[error("{0} events were missed")]
+    Missed(u64),
+    /// The system is gone, and nothing will happen any more.
+    #[error("the system is gone")]
+    Over,
+}
+
+/// What happens in a system from the moment of subscription on. One that never listens holds nobody up.
+#[derive(Debug)]
+pub struct Events {
+    from: broadcast::Receiver<Event>,
+}
+
+impl Events {
+    pub(crate) fn new(from: broadcast::Receiver<Event>) -> Self {
+        Self { from }
+    }
+
+    /// Waits for the next one. Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// [`NoEvent::Missed`], after which the next ones follow, and [`NoEvent::Over`].
+    pub async fn recv(&mut self) -> Result<Event, NoEvent> {
+        self.from.recv().await.map_err(|none| match none {
+            RecvError::Lagged(missed) => NoEvent::Missed(missed),
+            RecvError::Closed => NoEvent::Over,
+        })
+    }
+
+    /// The next one, if it has happened already.
+    ///
+    /// # Errors
+    /// [`NoEvent`].
+    pub fn try_recv(&mut self) -> Result<Event, NoEvent> {
+        self.from.try_recv().map_err(|none| match none {
+            TryRecvError::Empty => NoEvent::NoneYet,
+            TryRecvError::Lagged(missed) => NoEvent::Missed(missed),
+            TryRecvError::Closed => NoEvent::Over,
+        })
+    }
 }

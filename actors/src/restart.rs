@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::pace::Pace;
+
 /// What no clock may be asked to add: far from its end, and longer than anybody waits.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
@@ -71,6 +73,20 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// The delays between one attempt and the next, for work that is tried again until it succeeds:
+    /// each is drawn by chance, and they never end.
+    ///
+    /// ```
+    /// use actors::Backoff;
+    ///
+    /// let backoff = Backoff { jitter: 0.0, ..Backoff::default() };
+    /// let delays: Vec<_> = backoff.pace().take(9).map(|delay| delay.as_millis()).collect();
+    /// assert_eq!(delays, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    /// ```
+    pub fn pace(self) -> Pace {
+        Pace::new(self)
+    }
+
     /// Why this backoff makes no sense, if so.
     pub(crate) fn flaw(&self) -> Option<&'static str> {
         if self.min > self.max {
@@ -85,14 +101,23 @@ impl Backoff {
         None
     }
 
-    /// The delay before the `attempt`-th restart in a row (0 is the first); `chance` is in 0.0..1.0.
-    pub(crate) fn delay(&self, attempt: u32, chance: f64) -> Duration {
+    /// The delay before the `attempt`-th restart in a row (0 is the first); `chance` is in 0.0..1.0,
+    /// where 0.0 takes nothing away. Also for whatever else is tried again: see [`pace`](Self::pace).
+    pub fn delay(&self, attempt: u32, chance: f64) -> Duration {
         let doubled = 2u32
             .checked_pow(attempt)
             .and_then(|factor| self.min.checked_mul(factor));
         let base = doubled.map_or(self.max, |delay| delay.min(self.max));
-        base.mul_f64(1.0 - self.jitter * chance.clamp(0.0, 1.0))
+        base.mul_f64(1.0 - share(self.jitter) * share(chance))
     }
+}
+
+/// A share of the whole; nothing, if it is no number.
+fn share(number: f64) -> f64 {
+    if number.is_nan() {
+        return 0.0;
+    }
+    number.clamp(0.0, 1.0)
 }
 
 /// The failures in a row of one child.
@@ -204,6 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn a_backoff_that_makes_no_sense_still_gives_a_delay() {
+        let odd = |jitter, chance| {
+            let (min, max) = (8 * SECOND, 5 * SECOND);
+            let odd = Backoff {
+                min,
+                max,
+                jitter,
+                reset_after: SECOND,
+            };
+            odd.delay(3, chance)
+        };
+        assert_eq!(odd(f64::NAN, f64::NAN), 5 * SECOND);
+        assert_eq!(odd(7.0, 1.0), Duration::ZERO);
+        assert_eq!(odd(-7.0, 1.0), 5 * SECOND);
+    }
+
+    #[test]
     fn jitter_only_shortens() {
         let backoff = Backoff {
             min: SECOND,
@@ -234,6 +276,31 @@ mod tests {
                 all.push(now);
                 let recent = all.iter().filter(|at| now - **at <= within).count();
                 prop_assert_eq!(window.allows(now), recent <= restarts as usize);
+            }
+        }
+
+        #[test]
+        fn a_streak_doubles_with_each_failure_and_ends_with_a_long_life(
+            min in 1..2000u64,
+            max in 2000..100_000u64,
+            reset_after in 1..100u64,
+            // Absent: it did not even come up.
+            lives in proptest::collection::vec(proptest::option::of(0..200u64), 0..60),
+        ) {
+            let millis = Duration::from_millis;
+            let backoff = Backoff { min: millis(min), max: millis(max), jitter: 0.0, reset_after: millis(reset_after) };
+            let (mut streak, mut now, mut expected) = (Streak::default(), Instant::now(), min);
+            for life in lives {
+                now += SECOND;
+                if let Some(lived) = life {
+                    streak.up(now);
+                    now += millis(lived);
+                    if lived >= reset_after {
+                        expected = min;
+                    }
+                }
+                prop_assert_eq!(streak.down(&backoff, now, 0.5), millis(expected));
+                expected = (2 * expected).min(max);
             }
         }
 

@@ -84,7 +84,8 @@ impl ChildSpec {
     /// A stage that lives at `addr`; `make` builds a fresh value for every incarnation.
     ///
     /// It is [`Restart::Permanent`] and drained for up to 30 s unless told otherwise. A panic in
-    /// `make` is a failed start.
+    /// `make` is a failed start. It must not block its thread for long: that is a worker of the runtime,
+    /// and one that was about to wait for timers leaves them to the others only when something wakes them.
     pub fn stage<S: Stage>(
         id: impl Into<String>,
         addr: &Addr<S::Msg>,

@@ -74,6 +74,8 @@ struct State {
     /// How often watched children are looked at, and by whom.
     looking: Option<(Duration, AbortHandle)>,
     laggards: Laggards,
+    #[cfg(feature = "testkit")]
+    faults: Option<crate::testkit::Faults>,
     /// Last, so that the end is told after every guard is dropped.
     launch: Launch,
 }
@@ -87,7 +89,7 @@ pub(crate) async fn spawn(spec: Arc<SupervisorSpec>, launch: Launch) {
 
 impl State {
     fn new(myself: ActorRef<SupMsg>, spec: &SupervisorSpec, launch: Launch) -> Self {
-        let machine = Machine::new(spec.rules(), acts::chance);
+        let machine = Machine::new(spec.rules(), crate::pace::chance);
         let laggards = Laggards::default();
         launch.node.clear();
         let mut state = Self {
@@ -99,6 +101,8 @@ impl State {
             alarm: None,
             looking: None,
             laggards,
+            #[cfg(feature = "testkit")]
+            faults: spec.faults.clone(),
             launch,
         };
         for child in &spec.children {
@@ -288,6 +292,10 @@ impl Actor for SupervisorActor {
 
 /// Carries one act out.
 fn apply(state: &mut State, act: Act) {
+    #[cfg(feature = "testkit")]
+    if let Some(faults) = &state.faults {
+        faults.act(|| state.myself.kill());
+    }
     match act {
         Act::Start { key, epoch, again } => state.start(key, epoch, again),
         Act::Drain { key, until, own } => state.drain(key, until, own),

@@ -17,7 +17,7 @@ use crate::spec::check_id;
 use crate::supervisor;
 use crate::sync::{Mutex, lock};
 use crate::tree::{Kind, Node, State};
-use crate::{Epoch, Event, Exit, StartError, SupervisorSpec, Tree};
+use crate::{Epoch, Event, Events, Exit, StartError, SupervisorSpec, Tree};
 
 /// Events kept for a subscriber that is behind; a slower one loses the oldest and is told so.
 const EVENTS_KEPT: usize = 1024;
@@ -305,8 +305,8 @@ impl SystemHandle {
     }
 
     /// What happens from now on. A subscriber more than 1024 events behind loses the oldest.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.shared.events.subscribe()
+    pub fn events(&self) -> Events {
+        Events::new(self.shared.events.subscribe())
     }
 
     /// Carries all numbers over to the metrics recorder now; otherwise it happens once a second.

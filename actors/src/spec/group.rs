@@ -22,6 +22,8 @@ pub struct SupervisorSpec {
     /// Shared with every incarnation of the supervisor.
     pub(crate) children: Vec<Arc<ChildSpec>>,
     pub(crate) dynamic: Option<Children>,
+    #[cfg(feature = "testkit")]
+    pub(crate) faults: Option<crate::testkit::Faults>,
 }
 
 impl SupervisorSpec {
@@ -35,6 +37,8 @@ impl SupervisorSpec {
             kill_grace: KILL_GRACE,
             children: Vec::new(),
             dynamic: None,
+            #[cfg(feature = "testkit")]
+            faults: None,
         }
     }
 
@@ -83,6 +87,12 @@ impl SupervisorSpec {
     /// Adds a child after those that are there.
     pub fn child(mut self, child: ChildSpec) -> Self {
         self.children.push(Arc::new(child));
+        self
+    }
+
+    #[cfg(feature = "testkit")]
+    pub(crate) fn faults(mut self, faults: &crate::testkit::Faults) -> Self {
+        self.faults = Some(faults.clone());
         self
     }
 

@@ -3,7 +3,6 @@
 //!
 //! A failure is logged here, once: this is where it is handled.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -265,10 +264,4 @@ pub(super) fn answer<R>(reply: Reply<R>, with: R) {
 /// The time of the runtime, so that a paused clock is obeyed.
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-/// A number in 0.0..1.0 for jitter, from the seed of the standard hasher: no need for a generator.
-pub(super) fn chance() -> f64 {
-    let bits = RandomState::new().build_hasher().finish() >> 11;
-    bits as f64 / (1u64 << 53) as f64
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sync::{Mutex, lock};
-use crate::{Addr, ChildSpec, Cx, Epoch, Failure, Stage};
+use crate::{Addr, ChildSpec, Cx, Epoch, Failure, Stage, SupervisorSpec};
 
 /// Where a fault can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub enum Callback {
     Drained,
     /// The drop of the stage.
     Drop,
+    /// Any act of a supervisor: a child started, asked to drain, killed; see [`Faults::supervisor`].
+    Act,
     /// Anything else a test names.
     Named(&'static str),
 }
@@ -37,7 +39,7 @@ pub enum Fault {
     Slow(Duration),
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Plan {
     faults: HashMap<(Callback, u64), Fault>,
     always: HashMap<Callback, Fault>,
@@ -45,7 +47,7 @@ struct Plan {
 }
 
 /// A plan of faults, shared by all incarnations of a stage, which are counted through.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
 }
@@ -141,6 +143,26 @@ impl Faults {
                 faults: faults.clone(),
             }
         })
+    }
+}
+
+impl Faults {
+    /// A supervisor with a fault point at each of its acts, half way through its own work. An error
+    /// there is a panic, and what would wait is a kill, as if by an outsider.
+    pub fn supervisor(&self, spec: SupervisorSpec) -> SupervisorSpec {
+        spec.faults(self)
+    }
+
+    /// The fault point of a supervisor.
+    ///
+    /// # Panics
+    /// If a panic or an error is planned.
+    pub(crate) fn act(&self, kill: impl FnOnce()) {
+        match self.call(Callback::Act) {
+            None => {}
+            Some(Fault::Panic | Fault::Error) => panic!("planned panic"),
+            Some(Fault::Hang | Fault::Slow(_)) => kill(),
+        }
     }
 }
 

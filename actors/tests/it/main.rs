@@ -15,6 +15,7 @@ mod roles;
 mod stage;
 mod starting;
 mod stuck;
+mod supervisors;
 mod support;
 mod unusable;
 mod watching;

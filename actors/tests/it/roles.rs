@@ -13,8 +13,8 @@ use actors::testkit::{
     until,
 };
 use actors::{
-    Addr, ChildSpec, Children, Cost, Cx, Epoch, Event, Failure, Outcome, Passed, Pulled, Source,
-    Stage, StopOutcome, Strategy, SupervisorSpec, System,
+    Addr, ChildSpec, Children, Cost, Cx, Epoch, Event, Failure, NoEvent, Outcome, Passed, Pulled,
+    Source, Stage, StopOutcome, Strategy, SupervisorSpec, System,
 };
 use tokio::time::timeout;
 
@@ -298,7 +298,7 @@ async fn subscribers_that_panic_or_never_listen_hold_nobody_up() {
     let system = System::start("t", SupervisorSpec::dynamic(&children))
         .await
         .unwrap();
-    let deaf = system.handle().events();
+    let mut deaf = system.handle().events();
     let mut fragile = system.handle().events();
     let broken = tokio::spawn(async move {
         let event = fragile.recv().await;
@@ -315,5 +315,14 @@ async fn subscribers_that_panic_or_never_listen_hold_nobody_up() {
     }
     assert!(broken.await.unwrap_err().is_panic());
     assert!(system.drain(SECOND).await.is_clean());
-    drop(deaf);
+    assert!(matches!(keen.try_recv(), Ok(Event::Drained { .. })));
+    assert_eq!(keen.try_recv(), Err(NoEvent::NoneYet));
+    let kept = (0..).map_while(|_| match deaf.try_recv() {
+        Ok(_) => Some(1),
+        Err(NoEvent::Missed(missed)) => Some(missed),
+        Err(_) => None,
+    });
+    assert!(kept.sum::<u64>() > 1200, "what it missed was counted");
+    drop(system);
+    assert_eq!(keen.recv().await, Err(NoEvent::Over));
 }

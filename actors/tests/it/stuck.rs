@@ -1,6 +1,6 @@
 //! Who never drains and who blocks its thread: stops end all the same, whoever began them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,8 @@ use actors::{
     Addr, ChildSpec, Children, Exit, Intensity, Overrun, Shutdown, StartError, Strategy,
     SupervisorSpec, System,
 };
+
+use tokio::runtime::Handle;
 
 use crate::support::{Do, Doer, Notes, SECOND, eager};
 
@@ -152,6 +154,30 @@ impl Drop for Blocker {
     }
 }
 
+/// What else goes on in a process: wakes the runtime from outside. A worker that blocks right after
+/// it was the one to wait for timers would otherwise keep the others asleep in an idle runtime.
+struct Traffic(Arc<AtomicBool>);
+
+impl Traffic {
+    fn new() -> Self {
+        let (runtime, over) = (Handle::current(), Arc::<AtomicBool>::default());
+        let watched = Arc::clone(&over);
+        std::thread::spawn(move || {
+            while !watched.load(Ordering::SeqCst) {
+                runtime.spawn(async {});
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// A child whose factory blocks from its `nth` call on.
 fn blocking(addr: &Addr<u8>, nth: usize) -> (Sender<()>, Arc<AtomicUsize>, ChildSpec) {
     let (go_on, blocker) = Blocker::new();
@@ -169,6 +195,7 @@ fn blocking(addr: &Addr<u8>, nth: usize) -> (Sender<()>, Arc<AtomicUsize>, Child
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_factory_that_blocks_holds_neither_its_siblings_nor_the_drain() {
+    let _traffic = Traffic::new();
     let (a, b, notes) = (Addr::new("a"), Addr::new("b"), Notes::default());
     let (go_on, calls, child) = blocking(&b, 2);
     let spec = eager(Strategy::OneForOne)
@@ -194,6 +221,7 @@ async fn a_factory_that_blocks_holds_neither_its_siblings_nor_the_drain() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_factory_that_blocks_is_a_failed_start() {
+    let _traffic = Traffic::new();
     let (a, b, notes) = (Addr::new("a"), Addr::new("b"), Notes::default());
     let (go_on, _, child) = blocking(&b, 1);
     let spec = eager(Strategy::OneForOne)
@@ -229,6 +257,7 @@ async fn block_supervisor(children: &Children) -> Sender<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_nested_supervisor_that_blocks_does_not_hold_the_drain() {
+    let _traffic = Traffic::new();
     let (children, a, notes) = (Children::new(), Addr::new("a"), Notes::default());
     let spec = eager(Strategy::OneForOne)
         .kill_grace(MOMENT)
@@ -258,6 +287,7 @@ async fn a_nested_supervisor_that_blocks_does_not_hold_the_drain() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_root_that_blocks_does_not_hold_the_drain() {
+    let _traffic = Traffic::new();
     let children = Children::new();
     let spec = SupervisorSpec::dynamic(&children).kill_grace(MOMENT);
     let system = System::start("t", spec).await.unwrap();

@@ -21,6 +21,11 @@ pub(super) enum Op {
     /// What was asked of the `n`-th child that owes something happens: it starts, or is gone.
     Obey(usize),
     FailStart(usize),
+    /// The `n`-th killed child blocks its thread and will never be gone.
+    Wedge(usize),
+    /// To a dynamic supervisor: one more child, or the `n`-th living one is to leave.
+    Insert(Policy),
+    Remove(usize, Option<u32>),
     Stall(usize),
     Later(u32),
     Stop(u32),
@@ -36,11 +41,15 @@ pub(super) struct World {
     pub(super) alive: BTreeMap<Key, (Epoch, bool)>,
     pub(super) drained: BTreeSet<Key>,
     pub(super) killed: BTreeSet<Key>,
+    /// Killed, and will never be gone; then given up.
+    pub(super) wedged: BTreeSet<Key>,
+    pub(super) lost: BTreeSet<Key>,
+    pub(super) dynamic: bool,
     pub(super) starts: BTreeMap<Key, u32>,
     pub(super) was_up: BTreeSet<Key>,
     /// Ended for good.
     pub(super) done: BTreeSet<Key>,
-    pub(super) waits: Vec<Instant>,
+    pub(super) waits: Vec<(Key, Instant)>,
     pub(super) up: bool,
     pub(super) stopping: bool,
     pub(super) end: Option<Exit>,
@@ -48,6 +57,15 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(strategy: Strategy, policies: Vec<Policy>) -> Self {
+        Self::of(strategy, policies, false)
+    }
+
+    /// A dynamic supervisor, empty so far.
+    pub(super) fn dynamic() -> Self {
+        Self::of(Strategy::OneForOne, Vec::new(), true)
+    }
+
+    fn of(strategy: Strategy, policies: Vec<Policy>, dynamic: bool) -> Self {
         let backoff = Backoff {
             min: STEP,
             max: 4 * STEP,
@@ -56,7 +74,7 @@ impl World {
         };
         let rules = Rules {
             strategy,
-            dynamic: false,
+            dynamic,
             intensity: INTENSITY,
             backoff,
             patience: PATIENCE,
@@ -74,6 +92,9 @@ impl World {
             alive: BTreeMap::new(),
             drained: BTreeSet::new(),
             killed: BTreeSet::new(),
+            wedged: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            dynamic,
             starts: BTreeMap::new(),
             was_up: BTreeSet::new(),
             done: BTreeSet::new(),
@@ -101,7 +122,7 @@ impl World {
                     assert!(self.alive.contains_key(&key));
                     self.killed.insert(key);
                 }
-                Act::Wait { .. } => self.waits.push(self.now),
+                Act::Wait { key, .. } => self.waits.push((key, self.now)),
                 Act::Done { key } => assert!(self.done.insert(key)),
                 Act::Up => {
                     assert!(!self.up, "up twice");
@@ -109,7 +130,7 @@ impl World {
                 }
                 Act::End { exit, stuck } => {
                     assert!(
-                        self.alive.is_empty() && !stuck,
+                        self.alive.is_empty() && stuck != self.lost.is_empty(),
                         "ended over {:?}",
                         self.alive
                     );
@@ -118,8 +139,24 @@ impl World {
                 Act::Overran { key } | Act::NotReached { key } => {
                     assert!(self.alive.contains_key(&key))
                 }
-                Act::Stuck { key } => panic!("child {key} is stuck, but every killed child goes"),
-                Act::Forget { key } => panic!("child {key} was forgotten by a static supervisor"),
+                Act::Stuck { key } => {
+                    assert!(
+                        self.wedged.remove(&key),
+                        "{key} was given up and could be gone"
+                    );
+                    self.alive.remove(&key);
+                    self.killed.remove(&key);
+                    self.drained.remove(&key);
+                    self.lost.insert(key);
+                }
+                Act::Forget { key } => {
+                    assert!(
+                        self.dynamic,
+                        "child {key} was forgotten by a static supervisor"
+                    );
+                    assert!(!self.alive.contains_key(&key), "{key} was forgotten alive");
+                    assert!(self.done.insert(key));
+                }
             }
         }
     }
@@ -127,6 +164,10 @@ impl World {
     pub(super) fn on_start(&mut self, key: Key, epoch: Epoch, again: bool) {
         assert!(!self.alive.contains_key(&key), "two incarnations of {key}");
         assert!(!self.done.contains(&key), "{key} had ended for good");
+        assert!(
+            self.lost.is_empty(),
+            "{key} starts beside one that is stuck"
+        );
         assert_eq!(again, self.starts.contains_key(&key));
         let temporary = self.policies[key as usize].restart == Restart::Temporary;
         assert!(
@@ -152,7 +193,9 @@ impl World {
 
     /// Within a stop of all, and in a round, later ones are gone before earlier ones are asked.
     pub(super) fn check_stop_order(&self, key: Key) {
-        if self.stopping || self.strategy != Strategy::OneForOne {
+        let ordered = self.stopping || self.strategy != Strategy::OneForOne;
+        // Dynamic children have no order, and who is stuck has cost the time for it.
+        if ordered && !self.dynamic && self.lost.is_empty() {
             assert!(
                 self.alive.range(key + 1..).next().is_none(),
                 "{key} is asked before later ones are gone"
@@ -164,6 +207,7 @@ impl World {
         if let Some((epoch, _)) = self.alive.remove(&key) {
             self.drained.remove(&key);
             self.killed.remove(&key);
+            self.wedged.remove(&key);
             let acts = self.machine.gone(key, epoch, &exit, self.now);
             self.obey(acts);
             let late = self.machine.gone(key, epoch, &exit, self.now);
@@ -175,7 +219,7 @@ impl World {
         let owing: Vec<Key> = self
             .alive
             .iter()
-            .filter(|(key, (_, up))| !up || self.drained.contains(key) || self.killed.contains(key))
+            .filter(|(key, (_, up))| self.owes(**key, *up))
             .map(|(key, _)| *key)
             .collect();
         let pick = |from: &[Key], n: usize| (!from.is_empty()).then(|| from[n % from.len()]);
@@ -216,12 +260,36 @@ impl World {
             }
             Op::Later(steps) => {
                 // A killed child goes soon, whatever else takes long.
-                while let Some(key) = self.killed.first().copied() {
+                while let Some(key) = self.killed.difference(&self.wedged).next().copied() {
                     self.obey_one(key);
                 }
                 self.now += STEP * steps;
                 let acts = self.machine.tick(self.now);
                 self.obey(acts);
+            }
+            Op::Wedge(n) => {
+                let killed: Vec<Key> = self.killed.iter().copied().collect();
+                self.wedged.extend(pick(&killed, n));
+            }
+            Op::Insert(policy) => {
+                let (key, acts) = self.machine.insert("child".into(), policy, self.now);
+                assert!(
+                    key.is_none() || !self.stopping,
+                    "{key:?} starts while all stop"
+                );
+                if let Some(key) = key {
+                    assert_eq!(key, self.policies.len() as Key);
+                    self.policies.push(policy);
+                }
+                self.obey(acts);
+            }
+            Op::Remove(n, steps) => {
+                let living: Vec<Key> = self.alive.keys().copied().collect();
+                if let Some(key) = pick(&living, n) {
+                    let until = steps.map(|steps| self.now + STEP * steps);
+                    let acts = self.machine.remove(key, until, self.now);
+                    self.obey(acts);
+                }
             }
             Op::Stop(steps) => {
                 self.stopping = true;
@@ -250,10 +318,12 @@ impl World {
 
     /// No window holds more counted failures than allowed.
     pub(super) fn check_window(&self) {
-        for (at, last) in self.waits.iter().enumerate() {
+        for (at, (key, last)) in self.waits.iter().enumerate() {
             let within = self.waits[..=at]
                 .iter()
-                .filter(|first| *last - **first <= INTENSITY.within)
+                .filter(|(other, first)| {
+                    *last - *first <= INTENSITY.within && (!self.dynamic || other == key)
+                })
                 .count();
             assert!(
                 within <= INTENSITY.restarts as usize,
@@ -262,14 +332,40 @@ impl World {
         }
     }
 
+    /// Whether something was asked of it that it can still do.
+    fn owes(&self, key: Key, up: bool) -> bool {
+        let asked = !up || self.drained.contains(&key) || self.killed.contains(&key);
+        asked && !self.wedged.contains(&key)
+    }
+
+    fn first_owing(&self) -> Option<Key> {
+        let mut alive = self.alive.iter();
+        alive
+            .find(|(key, (_, up))| self.owes(**key, *up))
+            .map(|(key, _)| *key)
+    }
+
+    /// Everybody does what is asked, until the next start of this one, which fails.
+    pub(super) fn settle_but(&mut self, fails: Key) {
+        for _ in 0..10_000 {
+            if let Some(key) = self.first_owing() {
+                if key == fails && !self.alive[&key].1 {
+                    return self.gone(key, Exit::StartFailed("no".to_owned()));
+                }
+                self.obey_one(key);
+            } else if let Some(at) = self.machine.next_tick() {
+                self.now = self.now.max(at);
+                let acts = self.machine.tick(self.now);
+                self.obey(acts);
+            }
+        }
+        panic!("{fails} is never started");
+    }
+
     /// Everybody does what is asked, until nothing happens any more.
     pub(super) fn settle(&mut self) {
         for _ in 0..10_000 {
-            let owing = self.alive.iter().find(|(key, (_, up))| {
-                !up || self.drained.contains(key) || self.killed.contains(key)
-            });
-            if let Some((key, _)) = owing {
-                let key = *key;
+            if let Some(key) = self.first_owing() {
                 self.obey_one(key);
             } else if let Some(at) = self.machine.next_tick() {
                 self.now = self.now.max(at);
