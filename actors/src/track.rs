@@ -142,6 +142,12 @@ impl Tracker {
         self.entries.len() - self.settled_ahead
     }
 
+    /// How many numbers the prefix has not passed: those not settled, and those settled before their
+    /// turn. It is what the lane keeps in memory.
+    pub fn ahead(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The number that holds the prefix back.
     pub fn oldest(&self) -> Option<u64> {
         self.entries.front().map(|entry| entry.seq)
@@ -174,8 +180,10 @@ mod tests {
             (lane.next(), lane.pending(), lane.oldest()),
             (100, 1, Some(100))
         );
+        assert_eq!(lane.ahead(), 3);
         lane.settle(100, epoch).unwrap();
         assert_eq!((lane.next(), lane.pending(), lane.oldest()), (106, 0, None));
+        assert_eq!(lane.ahead(), 0);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::board::Board;
 use crate::config::Config;
 use crate::health::{Health, watch_kafka, watch_mongodb};
 use crate::kafka::{Observer, refused};
+use crate::lane::Report;
 use crate::metrics;
 use crate::mongo::{connect, words};
 use crate::query::Query;
@@ -108,11 +109,17 @@ impl App {
             (&config.kafka.group_id, &config.kafka.topic),
             config.mongo.write_timeout.min(config.mongo.query_timeout),
         ));
-        let ingest = Ingest::new(&config, store.clone(), Arc::clone(&tallies))?;
         let observer = Observer::new(&config.kafka).map_err(|cause| {
             Failure::new(Code::Usage, format!("kafka consumer: {}", refused(&cause)))
         })?;
         let observer = Arc::new(observer);
+        let ingest = Ingest::new(
+            &config,
+            store.clone(),
+            Arc::clone(&tallies),
+            &observer,
+            stops(latch("partitions")),
+        )?;
         let stats_addr = Addr::new("stats");
         let board = Board::new(stats::waker(stats_addr.clone()));
 
@@ -236,6 +243,14 @@ impl App {
         );
         Err(Failure::new(Code::Overran, what))
     }
+}
+
+/// Readiness says which partitions are stopped, and why.
+fn stops(latch: Latch) -> Report {
+    Box::new(move |stopped| match stopped {
+        None => latch.meet(),
+        Some(reason) => latch.reopen_because(reason),
+    })
 }
 
 fn gave_up(exit: &Exit) -> Failure {

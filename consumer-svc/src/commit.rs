@@ -21,9 +21,9 @@ use futures_util::future::join_all;
 use tracing::{debug, warn};
 
 use self::ledger::Ledger;
-use self::opening::Pending;
+use self::opening::{Pending, Reader};
 use self::release::Release;
-use crate::flow::{CommitError, CommitMsg, Note, Recall};
+use crate::flow::{CommitError, CommitMsg, Note};
 use crate::metrics;
 use crate::tally::{TallyError, TallyStore};
 
@@ -54,7 +54,7 @@ pub struct Commit<C, T> {
     ledger: Ledger,
     /// Partitions whose statistics are being loaded.
     openings: BTreeMap<i32, Pending>,
-    recalls: HashMap<i32, Recall>,
+    readers: HashMap<i32, Reader>,
     releases: Vec<Release>,
     /// At most one round of saving is under way; the next one takes what is newest then.
     saving: bool,
@@ -81,7 +81,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             interval,
             ledger: Ledger::default(),
             openings: BTreeMap::new(),
-            recalls: HashMap::new(),
+            readers: HashMap::new(),
             releases: Vec::new(),
             saving: false,
             committing: BTreeMap::new(),
@@ -207,7 +207,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
 
     fn fence(&mut self, partition: i32) {
         self.ledger.fence(partition);
-        self.recalls.remove(&partition);
+        self.readers.remove(&partition);
         self.openings.remove(&partition);
     }
 
@@ -219,8 +219,13 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
                 partition,
                 "a record failed, its reader starts over from what is settled"
             );
-            if let Some(recall) = self.recalls.get(&partition) {
-                recall();
+            if let Some(reader) = self.readers.get(&partition) {
+                (reader.recall)();
+            }
+        }
+        for (partition, passed) in self.ledger.passed() {
+            if let Some(reader) = self.readers.get(&partition) {
+                reader.lane.pulse().done(passed);
             }
         }
     }
@@ -245,9 +250,15 @@ impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
                 partition,
                 epoch,
                 start,
+                end,
+                lane,
                 recall,
                 opened,
-            } => self.open(partition, Pending::new(epoch, start, recall, opened), cx),
+            } => {
+                let reader = Reader { recall, lane };
+                let pending = Pending::new(epoch, (start, end), reader, opened);
+                self.open(partition, pending, cx);
+            }
             CommitMsg::Loaded {
                 partition,
                 epoch,

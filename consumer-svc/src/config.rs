@@ -13,6 +13,7 @@ use host::web::cors::Cors;
 
 use self::vars::RESERVED;
 pub use self::vars::VARS;
+use crate::lane::BadLimits;
 
 /// Kafka, as this service uses it.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct KafkaConfig {
     pub max_poll_records: usize,
     /// Session timeout of the membership.
     pub session_timeout: Duration,
+    /// How the group shares its partitions out: the client's name for it.
+    pub assignor: String,
 }
 
 /// MongoDB, as this service uses it.
@@ -67,8 +70,14 @@ pub struct FlowConfig {
     pub in_flight_records: usize,
     /// Bytes between reading and settling.
     pub in_flight_bytes: usize,
+    /// Records a partition may be read ahead of its oldest unsettled one.
+    pub ahead_records: usize,
     /// Pause between commits.
     pub commit_interval: Duration,
+    /// After which a reader whose work does not move is started anew.
+    pub stall_timeout: Duration,
+    /// When a partition counts as broken.
+    pub bad: BadLimits,
 }
 
 /// Everything this service can be told.
@@ -104,7 +113,11 @@ impl Config {
         let tls = Tls::read(reader);
         let kafka = KafkaConfig::read(reader);
         let mongo = MongoConfig::read(reader);
-        let flow = FlowConfig::read(reader, kafka.as_ref().map(|kafka| kafka.max_poll_records));
+        let flow = FlowConfig::read(
+            reader,
+            kafka.as_ref().map(|kafka| kafka.max_poll_records),
+            mongo.as_ref().map(|mongo| mongo.write_timeout),
+        );
         let queries = reader.get("QUERY_MAX_IN_FLIGHT", count_in(1..=10_000));
         let stats_streams = reader.get("STATS_MAX_STREAMS", count_in(1..=10_000));
         let cors = Cors::read(reader);
@@ -136,6 +149,7 @@ impl KafkaConfig {
             "KAFKA_SESSION_TIMEOUT",
             within(Duration::from_secs(1), Duration::from_secs(1800)),
         );
+        let assignor = reader.get("KAFKA_PARTITION_ASSIGNMENT_STRATEGY", assignor);
         if topic.is_some() && topic == dlq_topic {
             reader.fail(
                 "KAFKA_DLQ_TOPIC",
@@ -150,6 +164,7 @@ impl KafkaConfig {
             group_instance_id: group_instance_id?,
             max_poll_records: max_poll_records?,
             session_timeout: session_timeout?,
+            assignor: assignor?,
         })
     }
 }
@@ -216,7 +231,11 @@ fn has_user(uri: &str) -> bool {
 }
 
 impl FlowConfig {
-    fn read(reader: &mut Reader<'_>, turn: Option<usize>) -> Option<Self> {
+    fn read(
+        reader: &mut Reader<'_>,
+        turn: Option<usize>,
+        answer: Option<Duration>,
+    ) -> Option<Self> {
         let batch_records = reader.get("BATCH_MAX_RECORDS", count_in(1..=100_000));
         let batch_bytes = reader.get("BATCH_MAX_BYTES", within_bytes(1024, 16 << 20));
         let batch_age = reader.get("BATCH_MAX_AGE", duration);
@@ -227,6 +246,25 @@ impl FlowConfig {
             "COMMIT_INTERVAL",
             within(Duration::from_millis(1), Duration::from_secs(60)),
         );
+        let ahead_records = reader.get("READ_AHEAD_MAX_RECORDS", count_in(1..=1_000_000));
+        let stall_timeout = reader.get(
+            "STALL_TIMEOUT",
+            within(Duration::from_secs(1), Duration::from_secs(3600)),
+        );
+        let bad_run = reader.get("BAD_RUN_LIMIT", count_in(1..=1_000_000));
+        let bad_window = reader.get("BAD_WINDOW_RECORDS", count_in(1..=1_000_000));
+        let bad_percent = reader.get("BAD_PERCENT_LIMIT", count_in(1..=100));
+        // One attempt to write is an insert and a look at what was there before.
+        if let (Some(stall), Some(answer)) = (stall_timeout, answer)
+            && stall < answer * 3
+        {
+            reader.fail(
+                "STALL_TIMEOUT",
+                format!(
+                    "is less than three times WRITE_TIMEOUT, {answer:?}: waiting for the database would look like a stall"
+                ),
+            );
+        }
         if let (Some(turn), Some(limit)) = (turn, in_flight_records)
             && limit < turn
         {
@@ -242,7 +280,14 @@ impl FlowConfig {
             writers: writers?,
             in_flight_records: in_flight_records?,
             in_flight_bytes: in_flight_bytes?,
+            ahead_records: ahead_records?,
             commit_interval: commit_interval?,
+            stall_timeout: stall_timeout?,
+            bad: BadLimits {
+                run: bad_run?,
+                window: bad_window?,
+                percent: bad_percent?,
+            },
         })
     }
 }
@@ -261,6 +306,14 @@ fn topic_name(text: &str) -> Result<String, String> {
             "is not a topic name: 1 to 249 letters, digits, dots, underscores and hyphens"
                 .to_owned(),
         )
+    }
+}
+
+/// All members of a group must have one in common, so none is made up here.
+fn assignor(text: &str) -> Result<String, String> {
+    match text {
+        "cooperative-sticky" | "range" | "roundrobin" => Ok(text.to_owned()),
+        _ => Err("is none of cooperative-sticky, range and roundrobin".to_owned()),
     }
 }
 

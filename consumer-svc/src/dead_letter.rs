@@ -2,17 +2,20 @@
 //!
 //! In: bad records, whole. Out: the same key, value and headers on the dead-letter topic, with
 //! reason and origin in headers of their own. A record is settled only after its letter's
-//! delivery is confirmed; until then its partition's offset stands still and credits run out,
-//! which is the wanted pressure: nothing is skipped because the letters cannot be delivered.
+//! delivery is confirmed; until then its partition's offset stands still and its reader comes to its
+//! bound, which is the wanted pressure: nothing is skipped because letters cannot be delivered.
 
 pub mod kafka;
 
 use std::time::Duration;
 
 use actors::{BatchSink, Outcome, Receipt};
+use futures_util::future::join_all;
+use purchases::wire;
 use tracing::warn;
 
-use crate::flow::{BadRecord, Origin, Rejected};
+use crate::flow::{BadRecord, Incoming, Note, Origin, Original, Rejected, Rejection};
+use crate::lane::Lanes;
 use crate::metrics;
 
 /// Headers a letter carries beyond those of the original.
@@ -25,6 +28,8 @@ pub mod header {
     pub const PARTITION: &str = "dlq-partition";
     /// Offset of the original record.
     pub const OFFSET: &str = "dlq-offset";
+    /// The time that the log has for the original record, RFC 3339, where it has one.
+    pub const RECORD_TIME: &str = "dlq-record-time";
     /// Only where the topic takes no letter of this size: the length of the original value, of
     /// which the letter has the beginning.
     pub const TRUNCATED_FROM: &str = "dlq-truncated-from";
@@ -41,44 +46,136 @@ pub trait LetterBox: Send + Sync + 'static {
     fn deliver(&self, record: &BadRecord) -> impl Future<Output = Result<(), String>> + Send;
 }
 
+/// The port to the log, for records whose bytes nobody has kept.
+pub trait Originals: Send + Sync + 'static {
+    /// Reads records again from where they stand, in the order asked for; nothing for one that is
+    /// not in the log any more.
+    ///
+    /// # Errors
+    /// Why the log could not be read.
+    fn read(
+        &self,
+        wanted: Vec<Origin>,
+    ) -> impl Future<Output = Result<Vec<Option<Original>>, String>> + Send;
+}
+
 /// Delivers letters until each is confirmed.
-pub struct DeadLetters<L> {
+pub struct DeadLetters<L, O> {
     letters: L,
+    originals: O,
+    lanes: Lanes,
     pause: Duration,
 }
 
-impl<L: LetterBox> DeadLetters<L> {
+impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
     /// `pause`: between two attempts on the same letter.
-    pub fn new(letters: L, pause: Duration) -> Self {
-        Self { letters, pause }
+    pub fn new((letters, originals): (L, O), lanes: Lanes, pause: Duration) -> Self {
+        Self {
+            letters,
+            originals,
+            lanes,
+            pause,
+        }
     }
 
-    async fn deliver(&self, record: &BadRecord) {
-        let mut attempt = 0u32;
-        while let Err(cause) = self.letters.deliver(record).await {
-            attempt += 1;
-            if attempt % 10 == 1 {
-                let Origin {
-                    partition, offset, ..
-                } = record.origin;
-                warn!(partition, offset, attempt, %cause, "dead letter not delivered, its partition waits");
-            }
-            tokio::time::sleep(self.pause).await;
+    /// Before the next attempt. A letter on its way is a sign of life of every partition, because
+    /// any of them may wait for its turn behind it.
+    async fn failed(&self, origin: &Origin, attempt: u32, cause: &str) {
+        self.lanes.beat();
+        if attempt % 10 == 1 {
+            let Origin {
+                partition, offset, ..
+            } = origin;
+            warn!(partition, offset, attempt, %cause, "dead letter not delivered, its partition waits");
         }
+        tokio::time::sleep(self.pause).await;
+    }
+
+    async fn deliver(&self, record: BadRecord, receipt: Receipt<Note>) {
+        let mut attempt = 0;
+        while let Err(cause) = self.letters.deliver(&record).await {
+            attempt += 1;
+            self.failed(&record.origin, attempt, &cause).await;
+        }
+        metrics::dead_lettered(1);
+        receipt.settle(Outcome::DeadLettered, None);
+    }
+
+    async fn deliver_all(&self, letters: Vec<(BadRecord, Receipt<Note>)>) {
+        let each = letters
+            .into_iter()
+            .map(|(record, receipt)| self.deliver(record, receipt));
+        join_all(each).await;
+    }
+
+    /// Reads again what these documents came in.
+    async fn whole(&self, refused: Vec<(Incoming, String)>) -> Vec<BadRecord> {
+        let wanted: Vec<Origin> = refused.iter().map(|(one, _)| one.origin.clone()).collect();
+        let Some(first) = wanted.first() else {
+            return Vec::new();
+        };
+        let mut attempt = 0;
+        let originals = loop {
+            match self.originals.read(wanted.clone()).await {
+                Ok(originals) => break originals,
+                Err(cause) => {
+                    attempt += 1;
+                    self.failed(first, attempt, &cause).await;
+                }
+            }
+        };
+        let records = refused.into_iter().zip(originals);
+        records
+            .map(|((incoming, reason), original)| bad_record(incoming, reason, original))
+            .collect()
     }
 }
 
-impl<L: LetterBox> BatchSink<Rejected> for DeadLetters<L> {
+impl<L: LetterBox, O: Originals> BatchSink<Rejected> for DeadLetters<L, O> {
     async fn write(&self, batch: Vec<Rejected>) {
+        let (mut whole, mut refused, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
+        for Rejected { value, receipt } in batch {
+            match value {
+                Rejection::Record(record) => whole.push((record, receipt)),
+                Rejection::Document { incoming, reason } => {
+                    refused.push((*incoming, reason));
+                    receipts.push(receipt);
+                }
+            }
+        }
         // All letters of a batch travel together; each is settled when it has arrived.
-        futures_util::future::join_all(batch.into_iter().map(
-            async |Rejected { value, receipt }| {
-                self.deliver(&value).await;
-                metrics::dead_lettered(1);
-                Receipt::settle(receipt, Outcome::DeadLettered, None);
+        let again = async {
+            let records = self.whole(refused).await;
+            self.deliver_all(records.into_iter().zip(receipts).collect())
+                .await;
+        };
+        tokio::join!(self.deliver_all(whole), again);
+    }
+}
+
+/// A record whose document was refused, as it stands in the log. Where it does not stand there any
+/// more, it is made again of what was read of it, and the reason says so.
+fn bad_record(incoming: Incoming, reason: String, original: Option<Original>) -> BadRecord {
+    let Incoming { purchase, origin } = incoming;
+    let Some(original) = original else {
+        let id = purchase.id().to_hex().to_vec();
+        return BadRecord {
+            original: Original {
+                key: Some(purchase.user_id().as_str().as_bytes().to_vec()),
+                value: Some(wire::encode_value(&purchase)),
+                headers: vec![(wire::PURCHASE_ID.to_owned(), Some(id))],
+                time: None,
             },
-        ))
-        .await;
+            reason: format!(
+                "{reason} (the log has the record no more: this letter is made of what was read of it)"
+            ),
+            origin,
+        };
+    };
+    BadRecord {
+        original,
+        reason,
+        origin,
     }
 }
 

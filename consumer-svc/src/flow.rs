@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{BatchMsg, Delivery, Epoch, Reply, Settled};
-use purchases::Purchase;
+use purchases::{Purchase, Timestamp};
 
+use crate::lane::Lane;
 use crate::tally::{Sale, Tally, TallyError};
 
 /// What a record contributes to the statistics: its sale, if it was the first to store its
@@ -35,25 +36,59 @@ pub struct Incoming {
     pub origin: Origin,
 }
 
+/// A record as it stands in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Original {
+    /// Its key, if it has one.
+    pub key: Option<Vec<u8>>,
+    /// Its value, if it has one.
+    pub value: Option<Vec<u8>>,
+    /// Its headers in their order. A header may have no value.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// The time that the log gave it or took over from its producer.
+    pub time: Option<Timestamp>,
+}
+
 /// A record that can never become a purchase, whole, so that nothing of it is lost.
 #[derive(Clone, Debug)]
 pub struct BadRecord {
-    /// Original key, if it had one.
-    pub key: Option<Vec<u8>>,
-    /// Original value, if it had one.
-    pub value: Option<Vec<u8>>,
-    /// Original headers in their order. A header may have no value.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// The record.
+    pub original: Original,
     /// Why it was refused, for the one who reads the dead letter.
     pub reason: String,
-    /// The record it was.
+    /// Where it stands.
     pub origin: Origin,
+}
+
+/// What cannot be stored.
+#[derive(Clone, Debug)]
+pub enum Rejection {
+    /// It could not be read as a purchase.
+    Record(BadRecord),
+    /// It could, and the database refuses its document. That is rare, so nobody carries the
+    /// record's bytes along for it: they are read again from where they stand.
+    Document {
+        /// What was made of the record.
+        incoming: Box<Incoming>,
+        /// What the database said.
+        reason: String,
+    },
+}
+
+impl Rejection {
+    /// The record it was.
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::Record(record) => &record.origin,
+            Self::Document { incoming, .. } => &incoming.origin,
+        }
+    }
 }
 
 /// A purchase that must be settled.
 pub type Delivered = Delivery<Incoming, Note>;
 /// A bad record that must be settled.
-pub type Rejected = Delivery<BadRecord, Note>;
+pub type Rejected = Delivery<Rejection, Note>;
 /// Mailbox of the batch writer.
 pub type WriteMsg = BatchMsg<Delivered>;
 /// Mailbox of the dead-letter stage.
@@ -79,6 +114,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Where reading starts: the committed offset, or the start of the log where nothing was ever
+    /// committed, so that a new partition loses nothing.
+    pub fn start(&self) -> u64 {
+        self.committed.unwrap_or(self.first)
+    }
+
     /// Records between what is committed and the end. Without a commit, all that are kept.
     pub fn lag(&self) -> u64 {
         let next = self.committed.unwrap_or(0).max(self.first);
@@ -111,6 +152,10 @@ pub enum CommitMsg {
         epoch: Epoch,
         /// The committed offset at assignment.
         start: u64,
+        /// The end of the log then.
+        end: u64,
+        /// The partition.
+        lane: Lane,
         /// Called when a record of this epoch failed and must be read again.
         recall: Recall,
         /// Gets the offset to read from.

@@ -13,7 +13,8 @@ use host::readiness::Latch;
 use tracing::{info, warn};
 
 use crate::assign::Held;
-use crate::kafka::{ConsumerSlot, Observer};
+use crate::kafka::{ConsumerSlot, Observer, Unseen};
+use crate::lane::Cause;
 use crate::metrics;
 use crate::query::mongo::MongoHistory;
 
@@ -21,6 +22,9 @@ use crate::query::mongo::MongoHistory;
 const EVERY: Duration = Duration::from_secs(2);
 /// The same until a dependency was reached for the first time, because readiness waits for it.
 const FIRST: Duration = Duration::from_millis(100);
+/// A topic that was there and is not is believed to be gone after this many looks: a broker that
+/// has just come back may not know its topics yet.
+const GONE_AFTER: u32 = 3;
 /// How long the broker may take to answer a look.
 const KAFKA_WAIT: Duration = Duration::from_secs(2);
 
@@ -98,9 +102,11 @@ pub async fn watch_kafka(
     while slot.get().is_none() {
         tokio::time::sleep(FIRST).await;
     }
+    let mut missing = 0;
     loop {
         let (look, observer, topic) = (slot.clone(), Arc::clone(&observer), topic.clone());
         let partitions = held.partitions();
+        held.lanes.publish();
         let seen = tokio::task::spawn_blocking(move || {
             look.probe(&topic, KAFKA_WAIT)?;
             // The broker answered; that its coordinator does not, is no news about our health.
@@ -110,7 +116,23 @@ pub async fn watch_kafka(
             }
             Ok(())
         });
-        let seen = seen.await.unwrap_or_else(|error| Err(error.to_string()));
+        let seen = seen
+            .await
+            .unwrap_or_else(|error| Err(Unseen::Away(error.to_string())));
+        missing = match &seen {
+            Err(Unseen::Missing(cause)) if latch.is_met() || missing > 0 => {
+                latch.reopen_because(cause);
+                missing + 1
+            }
+            _ => 0,
+        };
+        if missing == GONE_AFTER {
+            held.lanes.halt_all(
+                Cause::TopicGone,
+                "the topic was deleted while it was read; what is under its name from now on is another log",
+            );
+        }
+        let seen = seen.map_err(|cause| cause.to_string());
         health.note("kafka", &health.kafka, &latch, seen);
         tokio::time::sleep(pause(&latch)).await;
     }

@@ -1,6 +1,7 @@
 //! The one consumer of this process: its properties, its events, and the slot it is found in.
 //! Beside it an [`Observer`], which reads nothing and only asks.
 
+mod lookup;
 mod observer;
 
 use std::sync::Arc;
@@ -8,14 +9,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use host::kafka::{KafkaSettings, Refusal};
+use purchases::Timestamp;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use tracing::{debug, error, info};
 
+pub(crate) use self::lookup::Lookup;
 pub use self::observer::Observer;
 use crate::config::KafkaConfig;
 
@@ -153,65 +157,62 @@ impl ConsumerSlot {
     /// Asks the broker for the topic's metadata. Blocks for at most `wait`.
     ///
     /// # Errors
-    /// The reason, in words, why the topic could not be seen.
-    pub fn probe(&self, topic: &str, wait: Duration) -> Result<(), String> {
-        let consumer = self.get().ok_or("no consumer yet")?;
-        match partitions_of(&consumer, topic, wait) {
+    /// Why the topic could not be seen.
+    pub fn probe(&self, topic: &str, wait: Duration) -> Result<(), Unseen> {
+        let away = || Unseen::Away("no consumer yet".to_owned());
+        let consumer = self.get().ok_or_else(away)?;
+        match partitions_of(&consumer, (topic, "KAFKA_TOPIC"), wait) {
             Ok(_) => {
                 self.refusal.lift();
                 Ok(())
             }
-            Err(cause) => Err(self.refusal.reason().unwrap_or(cause)),
+            Err(cause) => Err(self.refusal.reason().map_or(cause, Unseen::Away)),
         }
     }
 }
 
-fn partitions_of<C: ConsumerContext>(
+/// Why a topic could not be seen.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unseen {
+    /// Nobody answered.
+    #[error("{0}")]
+    Away(String),
+    /// The broker answered that there is none.
+    #[error("{0}")]
+    Missing(String),
+}
+
+/// The partitions of a topic, which is the one that `variable` names.
+pub(crate) fn partitions_of<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    topic: &str,
+    (topic, variable): (&str, &str),
     wait: Duration,
-) -> Result<Vec<i32>, String> {
+) -> Result<Vec<i32>, Unseen> {
     let metadata = consumer
         .fetch_metadata(Some(topic), wait)
-        .map_err(|error| format!("no answer from the broker (KAFKA_BOOTSTRAP_SERVERS): {error}"))?;
-    match metadata.topics().first() {
-        Some(found) if found.error().is_none() && !found.partitions().is_empty() => Ok(found
-            .partitions()
-            .iter()
-            .map(|partition| partition.id())
-            .collect()),
-        _ => Err(format!(
-            "topic {topic} (KAFKA_TOPIC) does not exist: create it"
-        )),
+        .map_err(|error| {
+            Unseen::Away(format!(
+                "no answer from the broker (KAFKA_BOOTSTRAP_SERVERS): {error}"
+            ))
+        })?;
+    let found = metadata.topics().first();
+    let partitions = found.map(|found| found.partitions()).unwrap_or_default();
+    match found.and_then(|found| found.error()) {
+        None if !partitions.is_empty() => Ok(partitions.iter().map(|one| one.id()).collect()),
+        None | Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => {
+            let what = format!("topic {topic} ({variable}) does not exist: create it");
+            Err(Unseen::Missing(what))
+        }
+        Some(code) => {
+            let code = RDKafkaErrorCode::from(code);
+            Err(Unseen::Away(format!("topic {topic}: {code}")))
+        }
     }
 }
 
-/// Where reading starts: the committed offset, or the start of the log where nothing was ever
-/// committed, so that a new partition loses nothing. Blocks for at most `wait` a request.
-pub(crate) fn starts(
-    consumer: &GroupConsumer,
-    topic: &str,
-    partitions: &[i32],
-    wait: Duration,
-) -> KafkaResult<Vec<(i32, u64)>> {
-    if partitions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let committed = consumer.committed_offsets(list_of(topic, partitions), wait)?;
-    let mut starts = Vec::with_capacity(partitions.len());
-    for element in committed.elements_for_topic(topic) {
-        element.error()?;
-        let next = match element.offset() {
-            Offset::Offset(next) => next,
-            _ => {
-                consumer
-                    .fetch_watermarks(topic, element.partition(), wait)?
-                    .0
-            }
-        };
-        starts.push((element.partition(), next.unsigned_abs()));
-    }
-    Ok(starts)
+/// The time that the log gave a record, if it is one.
+pub(crate) fn time_of(message: &impl Message) -> Option<Timestamp> {
+    Timestamp::from_millis(message.timestamp().to_millis()?)
 }
 
 fn list_of(topic: &str, partitions: &[i32]) -> TopicPartitionList {
@@ -259,7 +260,7 @@ pub(crate) fn consumer_config(config: &KafkaConfig) -> ClientConfig {
                 .max(100)
                 .to_string(),
         )
-        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("partition.assignment.strategy", &config.assignor)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // Positions are resolved by us at assignment. An offset that retention has removed is an

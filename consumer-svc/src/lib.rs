@@ -15,6 +15,7 @@ pub mod document;
 pub mod flow;
 pub mod health;
 pub mod kafka;
+pub mod lane;
 pub mod metrics;
 pub mod mongo;
 pub mod query;

@@ -31,6 +31,9 @@ const STREAMS: &str = "purchases_statistics_streams_open";
 const REBALANCES: &str = "purchases_rebalances_total";
 const ASSIGNED: &str = "purchases_partitions_assigned";
 const ERRORS: &str = "purchases_consumer_errors_total";
+const AHEAD: &str = "purchases_read_ahead_records";
+const STOPPED: &str = "purchases_partition_stopped";
+const STOPS: &str = "purchases_partition_stops_total";
 const COMMITTED: &str = "purchases_committed_offset";
 const LAG: &str = "purchases_commit_lag_records";
 const REQUESTS: &str = "purchases_http_requests_total";
@@ -90,6 +93,15 @@ pub fn describe() {
     );
     describe_gauge!(ASSIGNED, "Partitions assigned to this member.");
     describe_counter!(ERRORS, "Errors the Kafka consumer reported.");
+    describe_gauge!(
+        AHEAD,
+        "Records read that the settled prefix has not passed, by partition."
+    );
+    describe_gauge!(
+        STOPPED,
+        "Whether a partition is stopped, by partition and cause: bad_records, offset_gone, topic_gone, other_log."
+    );
+    describe_counter!(STOPS, "Times that a partition was stopped, by cause.");
     describe_gauge!(COMMITTED, "Committed offset, by partition.");
     describe_gauge!(
         LAG,
@@ -241,6 +253,18 @@ pub(crate) fn rebalance() {
 
 pub(crate) fn assigned(partitions: &[i32]) {
     gauge!(ASSIGNED).set(partitions.len() as f64);
+}
+
+pub(crate) fn ahead(partition: i32, records: u64) {
+    gauge!(AHEAD, "partition" => partition.to_string()).set(records as f64);
+}
+
+pub(crate) fn stopped(partition: i32, cause: &'static str, stopped: bool) {
+    let gauge = gauge!(STOPPED, "partition" => partition.to_string(), "cause" => cause);
+    gauge.set(f64::from(u8::from(stopped)));
+    if stopped {
+        counter!(STOPS, "cause" => cause).increment(1);
+    }
 }
 
 pub(crate) fn consumer_error() {

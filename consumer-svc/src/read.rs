@@ -2,7 +2,8 @@
 //!
 //! In: records of its partition, as fast as it gets credits. Out: purchases to the batch writer,
 //! bad records to the dead-letter stage, and their offsets to commit, which hears of them first.
-//! Without a credit it does not poll; it never pauses the partition, because the client throws its
+//! Without a credit it does not poll, nor too far ahead of its oldest unsettled record, nor when
+//! its partition is stopped; it never pauses the partition, because the client throws its
 //! prefetched records away when paused (<https://github.com/confluentinc/librdkafka/issues/2052>).
 
 mod args;
@@ -21,8 +22,11 @@ use tracing::{debug, warn};
 
 pub use self::args::{ReadLimits, ReaderArgs};
 pub(crate) use self::decode::{Decoded, decode};
-pub use self::source::{OpenPartition, PartitionSource, Polled};
-use crate::flow::{CommitMsg, DeadLetterMsg, Delivered, Opened, Recall, Rejected, WriteMsg};
+pub use self::source::{OpenPartition, PartitionSource, Polled, SourceError};
+use crate::flow::{
+    CommitMsg, DeadLetterMsg, Delivered, Opened, Recall, Rejected, Rejection, WriteMsg,
+};
+use crate::lane::Halt;
 use crate::metrics;
 
 /// Mailbox of a reader.
@@ -45,6 +49,8 @@ pub struct PartitionReader<O: OpenPartition> {
     /// Collapses a burst of wake-ups into one message.
     woken: Arc<AtomicBool>,
     waiting_for_credit: bool,
+    /// As far ahead of what is settled as it may be.
+    held: bool,
     safety_tick: Option<Timer>,
 }
 
@@ -53,6 +59,8 @@ pub struct PartitionReader<O: OpenPartition> {
 const CREDIT_WAIT: Duration = Duration::from_millis(250);
 /// A wake-up of the client that got lost costs at most this.
 const SAFETY_TICK: Duration = Duration::from_millis(500);
+/// How often a reader that is too far ahead looks whether it still is.
+const HELD_TICK: Duration = Duration::from_millis(50);
 
 impl<O: OpenPartition> PartitionReader<O> {
     /// A reader for one epoch of `args.partition`.
@@ -63,6 +71,7 @@ impl<O: OpenPartition> PartitionReader<O> {
             source: None,
             woken: Arc::default(),
             waiting_for_credit: false,
+            held: false,
             safety_tick: None,
         }
     }
@@ -89,6 +98,9 @@ impl<O: OpenPartition> PartitionReader<O> {
 
     /// Takes hold of the partition's records, from `next` on.
     async fn begin(&mut self, next: u64, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
+        if self.args.lane.is_shut() {
+            return Ok(());
+        }
         let again = self.args.opened_before.swap(true, Ordering::AcqRel);
         let source = self.args.open.open(self.wake(cx))?;
         if again || next != self.args.start {
@@ -112,12 +124,22 @@ impl<O: OpenPartition> PartitionReader<O> {
     /// Reads until the queue is empty, the turn is over, or no credit is left.
     fn pump(&mut self, permit: Option<Permit>, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
         self.woken.store(false, Ordering::Release);
-        if self.source.is_none() || self.args.closing.load(Ordering::Acquire) {
+        if self.source.is_none() || self.args.lane.is_shut() {
+            return Ok(());
+        }
+        let ReadLimits {
+            records,
+            bytes,
+            ahead,
+        } = self.args.limits;
+        let room = (ahead as u64).saturating_sub(self.args.lane.pulse().pending());
+        self.held = room == 0;
+        if self.held {
             return Ok(());
         }
         let turn = Cost {
-            count: self.args.limits.records,
-            bytes: self.args.limits.bytes,
+            count: records.min(room as usize),
+            bytes,
         };
         let permit = match permit.map_or_else(|| self.args.credits.try_take(turn), Ok) {
             Ok(permit) => permit,
@@ -148,18 +170,36 @@ impl<O: OpenPartition> PartitionReader<O> {
         let Some(source) = self.source.as_mut() else {
             return Ok(false);
         };
-        let limits = self.args.limits;
+        // What was asked for when there was room.
+        let limits = permit.cost();
         let (mut polled, mut bytes, mut more) = (Vec::new(), 0, false);
         loop {
-            if polled.len() >= limits.records || bytes >= limits.bytes {
+            if polled.len() >= limits.count || bytes >= limits.bytes {
                 more = true;
                 break;
             }
-            match source.poll()? {
-                None => break,
-                Some(record) => {
+            match source.poll() {
+                Ok(None) => break,
+                Ok(Some(Polled::Bad(record, _)))
+                    if !self
+                        .args
+                        .lane
+                        .takes_bad(record.origin.offset.unsigned_abs(), &record.reason) =>
+                {
+                    break;
+                }
+                Ok(Some(record)) => {
                     bytes += record.bytes();
                     polled.push(record);
+                }
+                Err(SourceError::Passing(cause)) => {
+                    metrics::consumer_error();
+                    warn!(partition = self.args.partition, %cause, "reading");
+                    break;
+                }
+                Err(SourceError::Lost(Halt { cause, reason })) => {
+                    self.args.lane.halt(cause, reason);
+                    break;
                 }
             }
         }
@@ -167,6 +207,7 @@ impl<O: OpenPartition> PartitionReader<O> {
             return Ok(false);
         }
         metrics::read(self.args.partition, polled.len(), bytes);
+        self.args.lane.pulse().begin(polled.len() as u64);
         // What this turn did not use goes back at once.
         let used = permit.split(Cost {
             count: polled.len(),
@@ -222,7 +263,7 @@ impl<O: OpenPartition> PartitionReader<O> {
                     warn!(partition, offset = value.origin.offset, reason = %value.reason, "bad record, goes to the dead letters");
                     bad.push((
                         Rejected {
-                            value: *value,
+                            value: Rejection::Record(*value),
                             receipt,
                         },
                         bytes,
@@ -258,6 +299,8 @@ impl<O: OpenPartition> Stage for PartitionReader<O> {
             partition: self.args.partition,
             epoch: self.epoch,
             start: self.args.start,
+            end: self.args.end,
+            lane: self.args.lane.clone(),
             recall: self.recall(cx),
             opened: self.opened(cx),
         };
@@ -276,7 +319,8 @@ impl<O: OpenPartition> Stage for PartitionReader<O> {
                 if !self.waiting_for_credit {
                     self.pump(None, cx)?;
                 }
-                self.safety_tick = Some(cx.send_after(SAFETY_TICK, ReaderMsg::Poll));
+                let tick = if self.held { HELD_TICK } else { SAFETY_TICK };
+                self.safety_tick = Some(cx.send_after(tick, ReaderMsg::Poll));
                 Ok(())
             }
             ReaderMsg::Credit(answer) => {

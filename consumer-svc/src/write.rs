@@ -14,10 +14,11 @@ use actors::{Addr, BatchSink, Outcome, Receipt};
 use tracing::{debug, info, warn};
 
 use crate::document::PurchaseDocument;
-use crate::flow::{BadRecord, DeadLetterMsg, Delivered, Incoming, Note, Rejected};
+use crate::flow::{DeadLetterMsg, Delivered, Note, Origin, Rejected, Rejection};
+use crate::lane::Lanes;
 use crate::metrics;
 use crate::tally::Sale;
-use purchases::{Timestamp, wire};
+use purchases::Timestamp;
 
 /// What became of one document of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,36 +58,44 @@ pub struct RetryPace {
 pub struct BatchWriter<S> {
     store: S,
     dead_letter: Addr<DeadLetterMsg>,
+    lanes: Lanes,
     pace: RetryPace,
 }
 
+/// What a refused document counts for in a batch of letters. A purchase is never much larger.
+const LETTER_BYTES: usize = 1024;
+
 impl<S: PurchaseStore> BatchWriter<S> {
     /// Writes to `store`; what it refuses for good goes to `dead_letter`.
-    pub fn new(store: S, dead_letter: Addr<DeadLetterMsg>, pace: RetryPace) -> Self {
+    pub fn new(store: S, dead_letter: Addr<DeadLetterMsg>, lanes: Lanes, pace: RetryPace) -> Self {
         Self {
             store,
             dead_letter,
+            lanes,
             pace,
         }
     }
 
-    fn refuse(&self, delivery: Delivered, reason: String) {
-        let Delivered { value, receipt } = delivery;
-        warn!(purchase_id = %value.purchase.id(), partition = value.origin.partition, offset = value.origin.offset, %reason, "the database refuses the document, it goes to the dead letters");
-        let record = as_bad_record(&value, reason);
-        let bytes = record.value.as_ref().map_or(0, Vec::len) + 128;
-        if self
-            .dead_letter
-            .send(DeadLetterMsg::Push(vec![(
-                Rejected {
-                    value: record,
-                    receipt,
-                },
-                bytes,
-            )]))
-            .is_err()
-        {
-            debug!("the dead-letter stage is being replaced, the record will be read again");
+    /// Hands on what the database refuses, in the order of the log. What comes after one too many
+    /// is dropped, which makes it read again when the partition is.
+    fn refuse(&self, mut refused: Vec<(Delivered, String)>) {
+        refused.sort_by_key(|(delivery, _)| delivery.receipt.position());
+        let mut letters = Vec::with_capacity(refused.len());
+        for (Delivered { value, receipt }, reason) in refused {
+            let Origin {
+                partition, offset, ..
+            } = value.origin;
+            let lane = self.lanes.get(partition);
+            if lane.is_some_and(|lane| !lane.takes_bad(offset.unsigned_abs(), &reason)) {
+                continue;
+            }
+            warn!(purchase_id = %value.purchase.id(), partition, offset, %reason, "the database refuses the document, it goes to the dead letters");
+            let incoming = Box::new(value);
+            let value = Rejection::Document { incoming, reason };
+            letters.push((Rejected { value, receipt }, LETTER_BYTES));
+        }
+        if !letters.is_empty() && self.dead_letter.send(DeadLetterMsg::Push(letters)).is_err() {
+            debug!("the dead-letter stage is being replaced, the records will be read again");
         }
     }
 }
@@ -104,8 +113,8 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
         loop {
             let outcomes = self.store.store(&documents).await;
             let mut settled = Vec::with_capacity(pending.len());
-            let (mut known, mut later, mut later_documents, mut cause) =
-                (0, Vec::new(), Vec::new(), None);
+            let (mut known, mut later, mut later_documents, mut cause, mut refused) =
+                (0, Vec::new(), Vec::new(), None, Vec::new());
             for ((delivery, document), outcome) in pending.into_iter().zip(documents).zip(outcomes)
             {
                 match outcome {
@@ -125,13 +134,16 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
                         later.push(delivery);
                         later_documents.push(document);
                     }
-                    WriteOutcome::Bad(reason) => self.refuse(delivery, reason),
+                    WriteOutcome::Bad(reason) => refused.push((delivery, reason)),
                 }
             }
             metrics::written(settled.len() - known, known);
             Receipt::settle_all(settled);
+            self.refuse(refused);
             let Some(cause) = cause else { break };
             attempt += 1;
+            // Any partition may wait for its turn behind this batch: none of them is stuck.
+            self.lanes.beat();
             metrics::write_retried(later.len());
             let pause = jittered(self.pace, attempt);
             // The first refusal and then every tenth: an outage is told, not chanted.
@@ -171,22 +183,6 @@ fn jittered(pace: RetryPace, attempt: u32) -> Duration {
         .unwrap_or_default()
         .subsec_nanos();
     full.mul_f64(0.5 + f64::from(nanos % 1024) / 2048.0)
-}
-
-/// A purchase that was decoded once, as the record it came in. The value has the same five
-/// fields; the headers of the original beyond the id are not kept this far.
-fn as_bad_record(incoming: &Incoming, reason: String) -> BadRecord {
-    let purchase = &incoming.purchase;
-    BadRecord {
-        key: Some(purchase.user_id().as_str().as_bytes().to_vec()),
-        value: Some(wire::encode_value(purchase)),
-        headers: vec![(
-            wire::PURCHASE_ID.to_owned(),
-            Some(purchase.id().to_hex().to_vec()),
-        )],
-        reason,
-        origin: incoming.origin.clone(),
-    }
 }
 
 #[cfg(test)]

@@ -91,7 +91,10 @@ pub struct Latch {
 impl Latch {
     /// The condition holds: the broker was reached, the indexes are there.
     pub fn meet(&self) {
-        self.set(true);
+        self.set(State {
+            met: true,
+            why: String::new(),
+        });
     }
 
     /// Why the condition does not hold yet, for whoever asks. No secrets.
@@ -111,7 +114,15 @@ impl Latch {
     /// A dependency's passing outage is no reason: taking every replica out of
     /// service helps nobody.
     pub fn reopen(&self) {
-        self.set(false);
+        self.reopen_because("");
+    }
+
+    /// As [`reopen`](Self::reopen), and says why to whoever asks. No secrets.
+    pub fn reopen_because(&self, why: impl Into<String>) {
+        self.set(State {
+            met: false,
+            why: why.into(),
+        });
     }
 
     /// Whether the condition holds.
@@ -122,15 +133,10 @@ impl Latch {
             .is_some_and(|state| state.met)
     }
 
-    fn set(&self, met: bool) {
+    fn set(&self, now: State) {
         self.latches.send_if_modified(|latches| {
-            let now = State {
-                met,
-                why: String::new(),
-            };
-            latches
-                .insert(self.name, now)
-                .is_none_or(|was| was.met != met)
+            let was = latches.insert(self.name, now.clone());
+            was != Some(now)
         });
     }
 }

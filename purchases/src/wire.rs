@@ -24,10 +24,32 @@ pub const CONTENT_TYPE: &str = "content-type";
 /// Header: version of the value's form, [`VERSION`].
 pub const SCHEMA_VERSION: &str = "schema-version";
 
+/// Header of a record that comes back from the dead letters: the place, as [`place`] writes it, where
+/// it stood first. A foreign event's id is made of that place and not of the new one, so that an
+/// event that comes back twice is still one purchase.
+pub const REPLAY_OF: &str = "replay-of";
+/// Header of a record that comes back from the dead letters: when it was sent back.
+pub const REPLAYED_AT: &str = "replayed-at";
+
 /// The media type of every value we write.
 pub const JSON: &str = "application/json";
 /// The version of the value's form that this code writes and reads.
 pub const VERSION: &str = "1";
+
+/// A place in a log as one word: `topic/partition/offset`. No topic has a slash in its name.
+pub fn place(topic: &str, partition: i32, offset: i64) -> String {
+    format!("{topic}/{partition}/{offset}")
+}
+
+/// Reads what [`place`] writes, and nothing else.
+pub fn read_place(word: &[u8]) -> Option<(&str, i32, i64)> {
+    let word = std::str::from_utf8(word).ok()?;
+    let mut parts = word.split('/');
+    let (topic, partition, offset) = (parts.next()?, parts.next()?, parts.next()?);
+    let read = (topic, partition.parse().ok()?, offset.parse().ok()?);
+    (parts.next().is_none() && place(read.0, read.1, read.2) == word && !topic.is_empty())
+        .then_some(read)
+}
 
 /// Checks the schema version header before the value is read. A record without
 /// one is a foreign record and is read as the present version.

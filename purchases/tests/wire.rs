@@ -301,3 +301,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_place_is_read_as_it_was_written_and_nothing_else_is() {
+    let word = wire::place("purchases", 2, 1 << 40);
+    assert_eq!(word, "purchases/2/1099511627776");
+    assert_eq!(
+        wire::read_place(word.as_bytes()),
+        Some(("purchases", 2, 1 << 40))
+    );
+    for other in ["", "p/1", "p/1/2/3", "/1/2", "p/01/2", "p/1/+2", "p/1/x"] {
+        assert_eq!(wire::read_place(other.as_bytes()), None, "{other}");
+    }
+}

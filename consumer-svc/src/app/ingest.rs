@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actors::{
     Addr, BatchLimits, BatchStage, ChildSpec, Children, Cost, Credits, Intensity, Outlet, Restart,
-    Shutdown, Strategy, SupervisorSpec,
+    Shutdown, Strategy, SupervisorSpec, Watch,
 };
 use host::exit::{Code, Failure};
 
@@ -15,9 +15,10 @@ use crate::commit::kafka::KafkaCommitter;
 use crate::commit::{Commit, CommitOutlet};
 use crate::config::{Config, FlowConfig, TURN_BYTES};
 use crate::dead_letter::DeadLetters;
-use crate::dead_letter::kafka::KafkaLetterBox;
+use crate::dead_letter::kafka::{KafkaLetterBox, KafkaOriginals};
 use crate::flow::{CommitMsg, DeadLetterMsg, Note, WriteMsg};
-use crate::kafka::{ConsumerSlot, refused};
+use crate::kafka::{ConsumerSlot, Observer, refused};
+use crate::lane::{Lanes, Report};
 use crate::read::kafka::KafkaPartition;
 use crate::read::{PartitionReader, ReadLimits, ReaderArgs};
 use crate::tally::mongo::MongoTallies;
@@ -40,10 +41,13 @@ const LETTERS: BatchLimits = BatchLimits {
 const LETTER_BATCHES: usize = 4;
 /// A reader that fails is one thing; readers that go on failing are a broken partition, and the
 /// process should say so by ending.
-const READER_RESTARTS: Intensity = Intensity {
-    restarts: 10,
-    within: Duration::from_secs(60),
-};
+fn reader_restarts(stall: Duration) -> Intensity {
+    Intensity {
+        restarts: 5,
+        // Stalls count too, and they take their time.
+        within: Duration::from_secs(60).max(stall * 6),
+    }
+}
 /// A membership that fails is tried for longer: a broker that restarts takes its time.
 const INGEST_RESTARTS: Intensity = Intensity {
     restarts: 20,
@@ -63,18 +67,22 @@ impl Ingest {
         config: &Config,
         store: MongoStore,
         tallies: Arc<MongoTallies>,
+        observer: &Arc<Observer>,
+        report: Report,
     ) -> Result<Self, Failure> {
         let slot = ConsumerSlot::default();
-        let held = Held::default();
+        let held = Held::new(Lanes::new(config.flow.bad, report));
         let addrs = Addrs {
             commit: Addr::new("commit"),
             write: Addr::new("write"),
             dead_letter: Addr::new("dead_letter"),
         };
         let readers = Children::new();
-        let letters = KafkaLetterBox::new(&config.kafka).map_err(|cause| {
+        let letters = KafkaLetterBox::new(&config.kafka, config.flow.stall_timeout);
+        let letters = letters.map_err(|cause| {
             Failure::new(Code::Usage, format!("kafka producer: {}", refused(&cause)))
         })?;
+        let letters = (letters, KafkaOriginals::new(&config.kafka));
         let credits = Credits::new(
             "in_flight",
             Cost {
@@ -82,18 +90,24 @@ impl Ingest {
                 bytes: config.flow.in_flight_bytes,
             },
         );
-        let assign = assign(config, &addrs, &slot, &held, &readers, credits.clone());
+        let member = (&slot, observer);
+        let assign = assign(config, &addrs, member, &held, &readers, credits.clone());
         // Started in this order and drained in the reverse one: first the partitions are given
         // back, which needs every stage above; the books of commit close last.
         let spec = SupervisorSpec::new(Strategy::RestForOne)
             .intensity(INGEST_RESTARTS)
             .child(commit(config, &addrs, &slot, tallies))
-            .child(dead_letter(&addrs, letters))
-            .child(write(&config.flow, &addrs, store).credits(&credits))
-            .child(ChildSpec::supervisor(
-                "readers",
-                SupervisorSpec::dynamic(&readers).intensity(READER_RESTARTS),
-            ))
+            .child(dead_letter(&addrs, letters, &held))
+            .child(write(&config.flow, &addrs, store, &held).credits(&credits))
+            .child(
+                // Vital: it would come back without its readers, and what broke them is still there.
+                ChildSpec::supervisor(
+                    "readers",
+                    SupervisorSpec::dynamic(&readers)
+                        .intensity(reader_restarts(config.flow.stall_timeout)),
+                )
+                .vital(),
+            )
             .child(assign);
         Ok(Self { slot, held, spec })
     }
@@ -107,7 +121,8 @@ impl Ingest {
     }
 
     pub(super) fn child(self) -> ChildSpec {
-        ChildSpec::supervisor("ingest", self.spec)
+        // Vital, so that what it gave up on ends the process now and not after more of the same.
+        ChildSpec::supervisor("ingest", self.spec).vital()
     }
 }
 
@@ -135,10 +150,11 @@ fn commit(
     .shutdown(Shutdown::Infinity)
 }
 
-fn write(flow: &FlowConfig, addrs: &Addrs, store: MongoStore) -> ChildSpec {
+fn write(flow: &FlowConfig, addrs: &Addrs, store: MongoStore, held: &Held) -> ChildSpec {
     let sink = Arc::new(BatchWriter::new(
         store,
         addrs.dead_letter.clone(),
+        held.lanes.clone(),
         WRITE_RETRY,
     ));
     let limits = BatchLimits {
@@ -153,8 +169,8 @@ fn write(flow: &FlowConfig, addrs: &Addrs, store: MongoStore) -> ChildSpec {
     .shutdown(Shutdown::Infinity)
 }
 
-fn dead_letter(addrs: &Addrs, letters: KafkaLetterBox) -> ChildSpec {
-    let sink = Arc::new(DeadLetters::new(letters, LETTER_RETRY));
+fn dead_letter(addrs: &Addrs, letters: (KafkaLetterBox, KafkaOriginals), held: &Held) -> ChildSpec {
+    let sink = Arc::new(DeadLetters::new(letters, held.lanes.clone(), LETTER_RETRY));
     let make = move |_| BatchStage::new(LETTERS, LETTER_BATCHES, Arc::clone(&sink));
     ChildSpec::stage("dead_letter", &addrs.dead_letter, make).shutdown(Shutdown::Infinity)
 }
@@ -162,7 +178,7 @@ fn dead_letter(addrs: &Addrs, letters: KafkaLetterBox) -> ChildSpec {
 fn assign(
     config: &Config,
     addrs: &Addrs,
-    slot: &ConsumerSlot,
+    (slot, observer): (&ConsumerSlot, &Arc<Observer>),
     held: &Held,
     readers: &Children,
     credits: Credits,
@@ -171,15 +187,17 @@ fn assign(
     let limits = ReadLimits {
         records: config.kafka.max_poll_records,
         bytes: TURN_BYTES,
+        ahead: config.flow.ahead_records,
     };
-    let stages = addrs.clone();
+    let (stages, stall) = (addrs.clone(), config.flow.stall_timeout);
     let make_reader = move |assigned: Assigned<KafkaPartition>| {
         let args = ReaderArgs {
             partition: assigned.partition,
-            start: assigned.start,
+            start: assigned.standing.start(),
+            end: assigned.standing.end,
             open: assigned.records,
             opened_before: Arc::default(),
-            closing: assigned.closing,
+            lane: assigned.lane,
             limits,
             credits: credits.clone(),
             outlet: Arc::clone(&outlet),
@@ -187,12 +205,14 @@ fn assign(
             write: stages.write.clone(),
             dead_letter: stages.dead_letter.clone(),
         };
+        let watch = Watch::after(stall).pulse(args.lane.pulse());
         let name = assigned.partition.to_string();
         let addr = Addr::new("reader");
         ChildSpec::stage(name, &addr, move |epoch| {
             PartitionReader::new(args.clone(), epoch)
         })
         .restart(Restart::Permanent)
+        .watch(watch)
     };
     let assignment = Assignment {
         readers: readers.clone(),
@@ -213,7 +233,7 @@ fn assign(
     };
     let membership = Arc::new(KafkaMembership::new(
         config.kafka.clone(),
-        slot.clone(),
+        (slot.clone(), Arc::clone(observer)),
         assignment,
         Box::new(prepare),
     ));

@@ -19,9 +19,10 @@ use tracing::{debug, error, info, warn};
 use super::Membership;
 use super::release::Assignment;
 use crate::config::KafkaConfig;
+use crate::flow::Standing;
 use crate::kafka::{
-    ConsumerSlot, GroupConsumer, GroupContext, Rebalance, assign, consumer_config, decline,
-    refused, starts, unassign,
+    ConsumerSlot, GroupConsumer, GroupContext, Observer, Rebalance, assign, consumer_config,
+    decline, refused, unassign,
 };
 use crate::metrics;
 
@@ -32,6 +33,7 @@ pub type Prepare<P> = Box<dyn Fn(&Arc<GroupConsumer>, i32) -> Option<P> + Send +
 pub struct KafkaMembership<P> {
     config: KafkaConfig,
     slot: ConsumerSlot,
+    observer: Arc<Observer>,
     assignment: Arc<Assignment<P>>,
     prepare: Arc<Prepare<P>>,
     leaving: Mutex<Arc<AtomicBool>>,
@@ -55,13 +57,14 @@ impl<P: Send + Sync + 'static> KafkaMembership<P> {
     /// Joins nothing yet.
     pub fn new(
         config: KafkaConfig,
-        slot: ConsumerSlot,
+        (slot, observer): (ConsumerSlot, Arc<Observer>),
         assignment: Assignment<P>,
         prepare: Prepare<P>,
     ) -> Self {
         Self {
             config,
             slot,
+            observer,
             assignment: Arc::new(assignment),
             prepare: Arc::new(prepare),
             leaving: Mutex::default(),
@@ -94,6 +97,7 @@ impl<P: Send + Sync + 'static> KafkaMembership<P> {
         let member = Member {
             runtime: Handle::current(),
             topic: self.config.topic.clone(),
+            observer: Arc::clone(&self.observer),
             assignment: Arc::clone(&self.assignment),
             prepare: Arc::clone(&self.prepare),
             broken: Mutex::new(None),
@@ -230,6 +234,7 @@ fn leave<P: Send + Sync + 'static>(consumer: &Arc<GroupConsumer>, member: &Membe
 struct Member<P> {
     runtime: Handle,
     topic: String,
+    observer: Arc<Observer>,
     assignment: Arc<Assignment<P>>,
     prepare: Arc<Prepare<P>>,
     /// Set when the membership cannot go on; the polling loop ends with it.
@@ -283,17 +288,18 @@ impl<P: Send + Sync + 'static> Member<P> {
             .iter()
             .map(|element| element.partition())
             .collect();
-        let starts = self.resolve(consumer, &given)?;
-        info!(partitions = ?starts, "partitions assigned, each with its next offset");
-        let mut list = TopicPartitionList::with_capacity(starts.len());
-        let mut ready = Vec::with_capacity(starts.len());
-        for (partition, start) in starts {
-            let offset = Offset::Offset(start as i64);
+        let standings = self.resolve(&given)?;
+        info!(partitions = ?standings, "partitions assigned");
+        let mut list = TopicPartitionList::with_capacity(standings.len());
+        let mut ready = Vec::with_capacity(standings.len());
+        for standing in standings {
+            let partition = standing.partition;
+            let offset = Offset::Offset(standing.start() as i64);
             list.add_partition_offset(&self.topic, partition, offset)
                 .map_err(|error| error.to_string())?;
             let records = (self.prepare)(consumer, partition)
                 .ok_or_else(|| format!("partition {partition} cannot be split off"))?;
-            ready.push((partition, start, records));
+            ready.push((standing, records));
         }
         assign(consumer, &list).map_err(|error| format!("assign {given:?}: {error}"))?;
         self.runtime.block_on(self.assignment.start(ready))
@@ -301,15 +307,11 @@ impl<P: Send + Sync + 'static> Member<P> {
 
     /// Where to start: the committed offset, or the start of the log where there is none. Asked
     /// of the broker here and not left to the client, because the books of commit begin with it.
-    fn resolve(
-        &self,
-        consumer: &GroupConsumer,
-        partitions: &[i32],
-    ) -> Result<Vec<(i32, u64)>, String> {
+    fn resolve(&self, partitions: &[i32]) -> Result<Vec<Standing>, String> {
         let until = Instant::now() + RESOLVE_FOR;
         loop {
-            match starts(consumer, &self.topic, partitions, RESOLVE_TIMEOUT) {
-                Ok(starts) => return Ok(starts),
+            match self.observer.all_standings(partitions, RESOLVE_TIMEOUT) {
+                Ok(standings) => return Ok(standings),
                 Err(error) if Instant::now() < until => {
                     warn!(%error, ?partitions, "committed offsets not known yet");
                     std::thread::sleep(POLL * 2);

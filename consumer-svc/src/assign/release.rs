@@ -1,7 +1,5 @@
 //! The protocol around a rebalance, apart from any client: starting readers, giving back.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actors::{Addr, ChildSpec, Children};
@@ -9,19 +7,20 @@ use futures_util::future::join_all;
 use tracing::{debug, info, warn};
 
 use super::ReleasePace;
-use crate::flow::{CommitMsg, DeadLetterMsg, Released, WriteMsg};
+use crate::flow::{CommitMsg, DeadLetterMsg, Released, Standing, WriteMsg};
+use crate::lane::{Cause, Lane, Lanes};
 use crate::metrics;
 
 /// A partition that is ready to be read.
 pub struct Assigned<P> {
     /// The partition.
     pub partition: i32,
-    /// Committed offset, or the start of the log where nothing was ever committed.
-    pub start: u64,
+    /// Where the group stands in it.
+    pub standing: Standing,
     /// What the reader opens.
     pub records: Arc<P>,
-    /// Set when the partition is being taken away: its reader then takes nothing more.
-    pub closing: Arc<AtomicBool>,
+    /// What the stages share of it.
+    pub lane: Lane,
 }
 
 /// Makes the child that reads a partition. Given by the wiring, so that this stage knows no reader.
@@ -45,11 +44,11 @@ pub struct Assignment<P> {
     pub held: Held,
 }
 
-/// Partitions this member holds, each with the flag that closes its reader; and what became of
-/// those it gave back last.
-#[derive(Clone, Default)]
+/// Partitions this member holds, and what became of those it gave back last.
+#[derive(Clone)]
 pub struct Held {
-    readers: Arc<Mutex<HashMap<i32, Arc<AtomicBool>>>>,
+    /// The partitions.
+    pub lanes: Lanes,
     given_back: Arc<Mutex<GivenBack>>,
 }
 
@@ -72,11 +71,15 @@ impl GivenBack {
 }
 
 impl Held {
+    /// Nothing is held and nothing was given back.
+    pub fn new(lanes: Lanes) -> Self {
+        let given_back = Arc::default();
+        Self { lanes, given_back }
+    }
+
     /// The partitions, in order.
     pub fn partitions(&self) -> Vec<i32> {
-        let mut partitions: Vec<i32> = self.with(|held| held.keys().copied().collect());
-        partitions.sort_unstable();
-        partitions
+        self.lanes.partitions()
     }
 
     /// What became of the partitions that were given back last.
@@ -93,10 +96,6 @@ impl Held {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = given_back;
     }
-
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<i32, Arc<AtomicBool>>) -> T) -> T {
-        act(&mut self.readers.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 impl<P: Send + Sync + 'static> Assignment<P> {
@@ -104,16 +103,18 @@ impl<P: Send + Sync + 'static> Assignment<P> {
     ///
     /// # Errors
     /// The first reader that would not start, and why.
-    pub async fn start(&self, partitions: Vec<(i32, u64, P)>) -> Result<(), String> {
-        for (partition, start, records) in partitions {
-            let closing = Arc::new(AtomicBool::new(false));
-            self.held
-                .with(|held| held.insert(partition, Arc::clone(&closing)));
+    pub async fn start(&self, partitions: Vec<(Standing, P)>) -> Result<(), String> {
+        for (standing, records) in partitions {
+            let partition = standing.partition;
+            let lane = self.held.lanes.open(partition);
+            if let Err(reason) = is_in_log(&standing) {
+                lane.halt(Cause::OffsetGone, reason);
+            }
             let child = (self.make)(Assigned {
                 partition,
-                start,
+                standing,
                 records: Arc::new(records),
-                closing,
+                lane,
             });
             self.readers
                 .start(child)
@@ -129,14 +130,9 @@ impl<P: Send + Sync + 'static> Assignment<P> {
     /// the drain turns every record in flight into a duplicate.
     pub async fn release(&self, partitions: &[i32], lost: bool) {
         let began = std::time::Instant::now();
-        self.held.with(|held| {
-            for closing in partitions
-                .iter()
-                .filter_map(|partition| held.remove(partition))
-            {
-                closing.store(true, Ordering::Release);
-            }
-        });
+        for partition in partitions {
+            self.held.lanes.close(*partition);
+        }
         join_all(partitions.iter().map(|partition| self.stop(*partition))).await;
         // Half-full batches need not wait for their age.
         if self.write.send(WriteMsg::Flush).is_err()
@@ -196,7 +192,7 @@ impl<P: Send + Sync + 'static> Assignment<P> {
             unsettled,
         } in released
         {
-            if *unsettled > 0 || (!committed && !lost) {
+            if !lost && (*unsettled > 0 || !committed) {
                 warn!(
                     partition,
                     next,
@@ -210,11 +206,58 @@ impl<P: Send + Sync + 'static> Assignment<P> {
                     partition,
                     next,
                     committed,
+                    unsettled,
                     lost,
                     ?took,
                     "partition given back"
                 );
             }
         }
+    }
+}
+
+/// Whether the group's next offset is one that can be read. Asked here although the client would
+/// find out when it fetches: here the figures are known, and nothing has been read yet.
+fn is_in_log(standing: &Standing) -> Result<(), String> {
+    let Standing {
+        committed,
+        first,
+        end,
+        ..
+    } = *standing;
+    match committed {
+        Some(next) if next < first => Err(format!(
+            "the group's next offset is {next}, but the log begins at {first}: {} records were removed before they were read",
+            first - next
+        )),
+        Some(next) if next > end => Err(format!(
+            "the group's next offset is {next}, but the log ends at {end}: the topic was made anew or cut off"
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(committed: Option<u64>) -> Standing {
+        Standing {
+            partition: 0,
+            committed,
+            first: 10,
+            end: 20,
+        }
+    }
+
+    #[test]
+    fn an_offset_outside_the_log_is_said_and_never_jumped_over() {
+        for committed in [None, Some(10), Some(15), Some(20)] {
+            assert_eq!(is_in_log(&standing(committed)), Ok(()));
+        }
+        let removed = is_in_log(&standing(Some(7))).unwrap_err();
+        assert!(removed.contains("3 records were removed"), "{removed}");
+        let anew = is_in_log(&standing(Some(21))).unwrap_err();
+        assert!(anew.contains("the log ends at 20"), "{anew}");
     }
 }

@@ -25,6 +25,8 @@ struct Lane {
     ahead: BTreeMap<u64, Sale>,
     /// How far the saved statistics reach.
     saved: Option<u64>,
+    /// Records the prefix has passed since that was last told.
+    passed: u64,
 }
 
 impl Lane {
@@ -95,6 +97,7 @@ impl Ledger {
             tally,
             ahead: BTreeMap::new(),
             saved,
+            passed: 0,
         };
         self.lanes.insert(partition, lane);
         let next = start;
@@ -107,7 +110,7 @@ impl Ledger {
         let lane = self.lanes.get_mut(&partition)?;
         let next = start.max(lane.tracker.next());
         lane.tracker = Tracker::new(epoch, next);
-        lane.failed = false;
+        (lane.failed, lane.passed) = (false, 0);
         // They will be read and settled again.
         lane.ahead.clear();
         lane.tally.resume(next);
@@ -136,8 +139,12 @@ impl Ledger {
             };
             match settled.outcome {
                 Outcome::Stored | Outcome::DeadLettered => {
+                    let before = lane.tracker.ahead();
                     match lane.tracker.settle(position.seq, position.epoch) {
-                        Ok(()) => lane.settled(position.seq, settled.note),
+                        Ok(()) => {
+                            lane.passed += (before - lane.tracker.ahead()) as u64;
+                            lane.settled(position.seq, settled.note);
+                        }
                         Err(_) => applied.fenced += 1,
                     }
                 }
@@ -149,6 +156,14 @@ impl Ledger {
             }
         }
         applied
+    }
+
+    /// How many records each prefix has passed since this was last asked.
+    pub(crate) fn passed(&mut self) -> impl Iterator<Item = (i32, u64)> + '_ {
+        self.lanes.iter_mut().filter_map(|(partition, lane)| {
+            let passed = std::mem::take(&mut lane.passed);
+            (passed > 0).then_some((*partition, passed))
+        })
     }
 
     /// Statistics that grew since they were last saved, or never were.

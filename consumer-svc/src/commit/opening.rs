@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{Commit, Committer};
 use crate::flow::{CommitMsg, Opened, Recall};
+use crate::lane::{Cause, Lane};
 use crate::metrics;
 use crate::tally::{Tally, TallyError, TallyStore};
 
@@ -17,18 +18,32 @@ use crate::tally::{Tally, TallyError, TallyStore};
 pub(super) struct Pending {
     epoch: Epoch,
     pub(super) start: u64,
-    recall: Recall,
+    /// The end of the log when it was assigned.
+    end: u64,
+    reader: Reader,
     opened: Opened,
     loading: bool,
     attempts: u32,
 }
 
+/// What commit needs of whoever reads a partition.
+pub(super) struct Reader {
+    pub(super) recall: Recall,
+    pub(super) lane: Lane,
+}
+
 impl Pending {
-    pub(super) fn new(epoch: Epoch, start: u64, recall: Recall, opened: Opened) -> Self {
+    pub(super) fn new(
+        epoch: Epoch,
+        (start, end): (u64, u64),
+        reader: Reader,
+        opened: Opened,
+    ) -> Self {
         Self {
             epoch,
             start,
-            recall,
+            end,
+            reader,
             opened,
             loading: false,
             attempts: 0,
@@ -42,7 +57,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         self.forget_release(partition);
         if let Some(next) = self.ledger.reopen(partition, epoch, start) {
             info!(partition, %epoch, next, "partition opened again");
-            self.recalls.insert(partition, pending.recall);
+            self.begin_reading(partition, pending.reader);
             (pending.opened)(next);
         } else {
             self.openings.insert(partition, pending);
@@ -88,6 +103,8 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             return;
         }
         match found {
+            // Stays as it is, unopened.
+            Ok(found) if !self.is_of_this_log(partition, found.as_deref()) => {}
             Ok(found) => {
                 if let Some(pending) = self.openings.remove(&partition) {
                     self.begin(partition, pending, found.map(|tally| *tally));
@@ -114,8 +131,31 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         }
         let epoch = pending.epoch;
         info!(partition, %epoch, next = opening.next, counted, "partition opened");
-        self.recalls.insert(partition, pending.recall);
+        self.begin_reading(partition, pending.reader);
         (pending.opened)(opening.next);
+    }
+
+    /// What an earlier epoch had read and not settled is read again: nothing is under way now.
+    fn begin_reading(&mut self, partition: i32, reader: Reader) {
+        reader.lane.pulse().reset();
+        self.readers.insert(partition, reader);
+    }
+
+    /// Whether the saved statistics are of this log. Those of a longer one were counted in a log
+    /// that is gone: what is read now would be taken for counted, and a foreign event for stored.
+    fn is_of_this_log(&self, partition: i32, found: Option<&Tally>) -> bool {
+        let pending = self.openings.get(&partition);
+        let Some((pending, counted)) = pending.zip(found.map(Tally::upto)) else {
+            return true;
+        };
+        if counted > pending.end {
+            let end = pending.end;
+            let reason = format!(
+                "its statistics reach to offset {counted}, but the log ends at {end}: the topic was made anew or cut off"
+            );
+            pending.reader.lane.halt(Cause::OtherLog, reason);
+        }
+        counted <= pending.end
     }
 
     fn not_loaded(&mut self, partition: i32, cause: &TallyError) {

@@ -1,5 +1,7 @@
 //! How partitions are given back: unsettled work is waited for, then statistics are saved and
-//! offsets committed, until the deadline; then the books of the partition are closed.
+//! offsets committed, until the deadline; then the books of the partition are closed. Those of a
+//! partition that was lost are closed at once: nothing of it may be committed, and whoever reads it
+//! now reads again what is under way here.
 
 use std::time::{Duration, Instant};
 
@@ -54,11 +56,10 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         let now = Instant::now();
         for release in std::mem::take(&mut self.releases) {
             let overdue = now >= release.until;
-            let done = self.committing.is_empty()
-                && release
-                    .partitions
-                    .iter()
-                    .all(|partition| self.is_done(*partition, release.lost));
+            let mut partitions = release.partitions.iter();
+            let done = release.lost
+                || self.committing.is_empty()
+                    && partitions.all(|partition| self.is_done(*partition));
             if !done && !overdue {
                 self.releases.push(release);
                 continue;
@@ -74,11 +75,11 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         }
     }
 
-    fn is_done(&self, partition: i32, lost: bool) -> bool {
+    fn is_done(&self, partition: i32) -> bool {
         match self.ledger.position(partition) {
             None => true,
             Some(_) if self.ledger.is_failed(partition) => true,
-            Some((_, committed)) => self.ledger.pending(partition) == 0 && (committed || lost),
+            Some((_, committed)) => self.ledger.pending(partition) == 0 && committed,
         }
     }
 

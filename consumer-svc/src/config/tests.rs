@@ -115,3 +115,25 @@ fn a_database_user_is_whole_and_named_once_and_its_password_is_not_shown() {
         assert!(!errors.to_string().contains("hunter2"), "{errors}");
     }
 }
+
+#[test]
+fn an_assignor_is_one_of_three_and_waiting_is_not_a_stall() {
+    for assignor in ["cooperative-sticky", "range", "roundrobin"] {
+        let config = read(&[("KAFKA_PARTITION_ASSIGNMENT_STRATEGY", assignor)]).unwrap();
+        assert_eq!(config.kafka.assignor, assignor);
+    }
+    let errors = read(&[
+        ("KAFKA_PARTITION_ASSIGNMENT_STRATEGY", "range,roundrobin"),
+        ("STALL_TIMEOUT", "89s"),
+        ("BAD_PERCENT_LIMIT", "101"),
+    ])
+    .unwrap_err()
+    .to_string();
+    for part in [
+        "KAFKA_PARTITION_ASSIGNMENT_STRATEGY",
+        "three times WRITE_TIMEOUT",
+        "BAD_PERCENT_LIMIT",
+    ] {
+        assert!(errors.contains(part), "{part} is missing in:\n{errors}");
+    }
+}

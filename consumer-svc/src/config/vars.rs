@@ -43,6 +43,11 @@ const OWN: &[Var] = &[
         "after this long without a heartbeat the group takes our partitions, 1s to 30m",
     ),
     Var::with_default(
+        "KAFKA_PARTITION_ASSIGNMENT_STRATEGY",
+        "cooperative-sticky",
+        "how the group shares its partitions out, the same in all its members: cooperative-sticky, range or roundrobin",
+    ),
+    Var::with_default(
         "MONGODB_URI",
         "mongodb://localhost:27017",
         "database, with user and options (tls=true, authSource, …) where needed",
@@ -99,6 +104,31 @@ const OWN: &[Var] = &[
         "bytes between reading and settling, over all partitions",
     ),
     Var::with_default(
+        "READ_AHEAD_MAX_RECORDS",
+        "20000",
+        "records a partition is read ahead of its oldest unsettled one, 1 to 1000000; there it waits",
+    ),
+    Var::with_default(
+        "STALL_TIMEOUT",
+        "120s",
+        "after this long with work and without a sign of life a partition's reader is started anew, 1s to 1h",
+    ),
+    Var::with_default(
+        "BAD_RUN_LIMIT",
+        "100",
+        "so many records in a row that can never become a purchase stop their partition, 1 to 1000000",
+    ),
+    Var::with_default(
+        "BAD_WINDOW_RECORDS",
+        "1000",
+        "records that BAD_PERCENT_LIMIT looks back over, 1 to 1000000",
+    ),
+    Var::with_default(
+        "BAD_PERCENT_LIMIT",
+        "50",
+        "so many bad ones in a hundred of them stop the partition, 1 to 100",
+    ),
+    Var::with_default(
         "COMMIT_INTERVAL",
         "500ms",
         "how often statistics are saved and moved offsets committed",
@@ -131,6 +161,7 @@ pub(super) const RESERVED: &[&str] = &[
     "enable.auto.commit",
     "enable.auto.offset.store",
     "auto.offset.reset",
+    "partition.assignment.strategy",
     "session.timeout.ms",
     "enable.idempotence",
     "acks",

@@ -7,11 +7,42 @@ use actors::{Delivery, Epoch, Position, Settle, Settled};
 
 use super::*;
 use crate::flow::Note;
+use crate::lane::tests::patient;
 
 /// Fails as often as it is told, then delivers.
+#[derive(Default)]
 struct Letters {
     failures: AtomicU32,
     delivered: Mutex<Vec<i64>>,
+    letters: Mutex<Vec<BadRecord>>,
+}
+
+/// A log that cannot be read at first, and then has some of the records.
+struct Log {
+    failures: AtomicU32,
+    records: Vec<(i64, Original)>,
+}
+
+impl Originals for Log {
+    async fn read(&self, wanted: Vec<Origin>) -> Result<Vec<Option<Original>>, String> {
+        let fail = |left: u32| left.checked_sub(1);
+        let (order, failures) = (Ordering::SeqCst, &self.failures);
+        if failures.fetch_update(order, order, fail).is_ok() {
+            return Err("no broker".into());
+        }
+        let found = |origin: &Origin| {
+            let record = self.records.iter().find(|(at, _)| *at == origin.offset)?;
+            Some(record.1.clone())
+        };
+        Ok(wanted.iter().map(found).collect())
+    }
+}
+
+fn empty() -> Log {
+    Log {
+        failures: AtomicU32::new(0),
+        records: Vec::new(),
+    }
 }
 
 impl LetterBox for Arc<Letters> {
@@ -25,6 +56,7 @@ impl LetterBox for Arc<Letters> {
             return Err("no broker".into());
         }
         self.delivered.lock().unwrap().push(record.origin.offset);
+        self.letters.lock().unwrap().push(record.clone());
         Ok(())
     }
 }
@@ -53,7 +85,7 @@ impl Settle<Note> for Books {
 async fn a_record_is_settled_only_after_its_letter_was_confirmed() {
     let letters = Arc::new(Letters {
         failures: AtomicU32::new(25),
-        delivered: Mutex::default(),
+        ..Letters::default()
     });
     let books = Arc::new(Books {
         letters: Arc::clone(&letters),
@@ -61,9 +93,10 @@ async fn a_record_is_settled_only_after_its_letter_was_confirmed() {
     });
     let batch = (0..3).map(|offset| {
         let record = BadRecord {
-            key: None,
-            value: Some(b"?".to_vec()),
-            headers: vec![],
+            original: Original {
+                value: Some(b"?".to_vec()),
+                ..Original::default()
+            },
             reason: "not JSON".into(),
             origin: Origin {
                 topic: Arc::from("purchases"),
@@ -78,15 +111,90 @@ async fn a_record_is_settled_only_after_its_letter_was_confirmed() {
         };
         let outlet: actors::Outlet<Note> = Arc::clone(&books) as _;
         Delivery {
-            value: record,
+            value: Rejection::Record(record),
             receipt: Receipt::new(position, outlet, None),
         }
     });
-    DeadLetters::new(Arc::clone(&letters), Duration::from_secs(1))
+    let ports = (Arc::clone(&letters), empty());
+    DeadLetters::new(ports, patient(), Duration::from_secs(1))
         .write(batch.collect())
         .await;
     assert_eq!(
         *books.settled.lock().unwrap(),
         vec![Outcome::DeadLettered; 3]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
+    let letters = Arc::new(Letters::default());
+    let books = Arc::new(Books {
+        letters: Arc::clone(&letters),
+        settled: Mutex::default(),
+    });
+    let original = Original {
+        key: None,
+        value: Some(br#"{"price": 1, "and": "more"}"#.to_vec()),
+        headers: vec![
+            ("trace".into(), None),
+            ("trace".into(), Some(b"2".to_vec())),
+        ],
+        time: purchases::Timestamp::from_millis(7),
+    };
+    let log = Log {
+        failures: AtomicU32::new(3),
+        records: vec![(8, original.clone())],
+    };
+    let refused = [8, 9].map(|offset| {
+        let event = purchases::Event {
+            username: purchases::Username::parse("john").unwrap(),
+            user_id: purchases::UserId::parse("u1").unwrap(),
+            item_name: purchases::ItemName::parse("Laptop").unwrap(),
+            price: purchases::Cents::new(1).unwrap(),
+            timestamp: purchases::Timestamp::from_millis(0).unwrap(),
+        };
+        let id = purchases::PurchaseId::from_bytes([1; 12]);
+        let origin = Origin {
+            topic: Arc::from("purchases"),
+            partition: 0,
+            offset,
+        };
+        let position = Position {
+            lane: 0,
+            epoch: Epoch::next(),
+            seq: offset as u64,
+        };
+        let outlet: actors::Outlet<Note> = Arc::clone(&books) as _;
+        Delivery {
+            value: Rejection::Document {
+                incoming: Box::new(Incoming {
+                    purchase: purchases::Purchase::new(id, event),
+                    origin,
+                }),
+                reason: "no".into(),
+            },
+            receipt: Receipt::new(position, outlet, None),
+        }
+    });
+    DeadLetters::new(
+        (Arc::clone(&letters), log),
+        patient(),
+        Duration::from_secs(1),
+    )
+    .write(refused.into())
+    .await;
+    assert_eq!(
+        *books.settled.lock().unwrap(),
+        vec![Outcome::DeadLettered; 2]
+    );
+    let sent = letters.letters.lock().unwrap();
+    let at = |offset| sent.iter().find(|letter| letter.origin.offset == offset);
+    let (whole, gone) = (at(8).unwrap(), at(9).unwrap());
+    assert_eq!((&whole.original, whole.reason.as_str()), (&original, "no"));
+    assert!(
+        gone.reason.contains("has the record no more"),
+        "{}",
+        gone.reason
+    );
+    assert_eq!(gone.original.key.as_deref(), Some(&b"u1"[..]));
 }

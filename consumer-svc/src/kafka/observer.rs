@@ -27,7 +27,7 @@ pub struct Observer {
 }
 
 /// The member says what is wrong with the broker; once is enough.
-struct Quiet;
+pub(super) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
@@ -72,7 +72,8 @@ impl Observer {
         self.forget_events();
         let partitions = match partitions {
             Some(partitions) => partitions.to_vec(),
-            None => partitions_of(consumer, topic, wait)?,
+            None => partitions_of(consumer, (topic, "KAFKA_TOPIC"), wait)
+                .map_err(|cause| cause.to_string())?,
         };
         if partitions.is_empty() {
             return Ok(Vec::new());
@@ -97,6 +98,22 @@ impl Observer {
         Ok(known
             .filter_map(|element| standing(element.partition(), element.offset()))
             .collect())
+    }
+
+    /// As [`standings`](Self::standings), of all these partitions or none.
+    ///
+    /// # Errors
+    /// The reason, in words, also where only one of them could not be learnt.
+    pub(crate) fn all_standings(
+        &self,
+        partitions: &[i32],
+        wait: Duration,
+    ) -> Result<Vec<Standing>, String> {
+        let found = self.standings(Some(partitions), wait)?;
+        match found.len() == partitions.len() {
+            true => Ok(found),
+            false => Err(format!("only {} of them are known", found.len())),
+        }
     }
 
     /// Nobody polls this client, so what it has to say about a broker that is away would pile up.

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use actors::{Addr, Credits, Outlet};
 
 use crate::flow::{CommitMsg, DeadLetterMsg, Note, WriteMsg};
+use crate::lane::Lane;
 
 /// How much one turn of a reader may take.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,8 @@ pub struct ReadLimits {
     pub records: usize,
     /// Bytes a poll; the record that crosses the line is still taken.
     pub bytes: usize,
+    /// Records a partition may be read ahead of its oldest unsettled one.
+    pub ahead: usize,
 }
 
 /// What a reader needs, also after a restart.
@@ -26,8 +29,10 @@ pub struct ReaderArgs<O> {
     pub open: Arc<O>,
     /// Whether a reader of this assignment ran before: then the client's position must be moved.
     pub opened_before: Arc<AtomicBool>,
-    /// Set when the partition is being taken away: nothing more is read.
-    pub closing: Arc<AtomicBool>,
+    /// The end of the log then.
+    pub end: u64,
+    /// What the stages share of this partition.
+    pub lane: Lane,
     /// Limits of one turn.
     pub limits: ReadLimits,
     /// Bounds everything between reading and settling, over all partitions.
@@ -49,7 +54,8 @@ impl<O> Clone for ReaderArgs<O> {
             start: self.start,
             open: Arc::clone(&self.open),
             opened_before: Arc::clone(&self.opened_before),
-            closing: Arc::clone(&self.closing),
+            end: self.end,
+            lane: self.lane.clone(),
             limits: self.limits,
             credits: self.credits.clone(),
             outlet: Arc::clone(&self.outlet),

@@ -2,7 +2,7 @@
 
 use purchases::{Purchase, PurchaseId, wire};
 
-use crate::flow::{BadRecord, Incoming, Origin};
+use crate::flow::{BadRecord, Incoming, Origin, Original};
 
 /// A record as the client shows it.
 pub(crate) struct Raw<'r> {
@@ -36,7 +36,15 @@ fn purchase(raw: &Raw<'_>, value: &[u8], origin: &Origin) -> Result<Purchase, St
     let id = match raw.header(wire::PURCHASE_ID) {
         Some(hex) => PurchaseId::from_hex(hex)
             .map_err(|error| format!("header {}: {error}", wire::PURCHASE_ID))?,
-        None => PurchaseId::foreign(&origin.topic, origin.partition, origin.offset),
+        None => match raw.header(wire::REPLAY_OF) {
+            // A foreign event that comes back from the dead letters is still the same event.
+            Some(place) => {
+                let (topic, partition, offset) = wire::read_place(place)
+                    .ok_or_else(|| format!("header {}: is not a place", wire::REPLAY_OF))?;
+                PurchaseId::foreign(topic, partition, offset)
+            }
+            None => PurchaseId::foreign(&origin.topic, origin.partition, origin.offset),
+        },
     };
     let event = wire::decode_value(value).map_err(|error| error.to_string())?;
     Ok(Purchase::new(id, event))
@@ -51,7 +59,7 @@ impl<'r> Raw<'r> {
 }
 
 fn bad(raw: &Raw<'_>, origin: Origin, reason: String) -> BadRecord {
-    BadRecord {
+    let original = Original {
         key: raw.key.map(<[u8]>::to_vec),
         value: raw.value.map(<[u8]>::to_vec),
         headers: raw
@@ -59,6 +67,10 @@ fn bad(raw: &Raw<'_>, origin: Origin, reason: String) -> BadRecord {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec)))
             .collect(),
+        time: None,
+    };
+    BadRecord {
+        original,
         reason,
         origin,
     }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::decode::Raw;
-use super::{Decoded, OpenPartition, PartitionSource, Polled, decode};
+use super::{Decoded, OpenPartition, PartitionSource, Polled, SourceError, decode};
 use crate::flow::Origin;
-use crate::kafka::{ConsumerSlot, GroupConsumer, GroupContext};
+use crate::kafka::{ConsumerSlot, GroupConsumer, GroupContext, time_of};
+use crate::lane::{Cause, Halt};
 
 /// How long the client may take to move its position.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,11 +102,28 @@ pub struct KafkaSource {
 }
 
 impl PartitionSource for KafkaSource {
-    fn poll(&mut self) -> Result<Option<Polled>, String> {
+    fn poll(&mut self) -> Result<Option<Polled>, SourceError> {
         match self.queue.poll(Duration::ZERO) {
             None => Ok(None),
             Some(Ok(message)) => Ok(Some(polled(&message, &self.topic))),
-            Some(Err(error)) => Err(format!("partition {}: {error}", self.partition)),
+            Some(Err(error)) => Err(self.classify(&error)),
+        }
+    }
+}
+
+impl KafkaSource {
+    /// The client goes on by itself after every error but one: where the next offset is not in
+    /// the log, somebody has to say what that means, and it will not be a jump.
+    fn classify(&self, error: &KafkaError) -> SourceError {
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => SourceError::Lost(Halt {
+                cause: Cause::OffsetGone,
+                reason: format!(
+                    "the next offset is not in the log of {} any more ({error})",
+                    self.topic
+                ),
+            }),
+            _ => SourceError::Passing(format!("partition {}: {error}", self.partition)),
         }
     }
 }
@@ -129,7 +148,10 @@ fn polled(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Polled {
     };
     match decode(&raw, origin) {
         Decoded::Purchase(purchase) => Polled::Purchase(Box::new(purchase), bytes),
-        Decoded::Bad(record) => Polled::Bad(Box::new(record), bytes),
+        Decoded::Bad(mut record) => {
+            record.original.time = time_of(message);
+            Polled::Bad(Box::new(record), bytes)
+        }
         Decoded::Tombstone => Polled::Tombstone {
             offset: message.offset(),
         },

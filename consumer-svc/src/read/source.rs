@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::flow::{BadRecord, Incoming};
+use crate::lane::Halt;
 
 /// One record as the client hands it out.
 #[derive(Debug)]
@@ -18,13 +19,22 @@ pub enum Polled {
     },
 }
 
+/// Why nothing can be read.
+#[derive(Debug)]
+pub enum SourceError {
+    /// What the client reports and deals with by itself, in words.
+    Passing(String),
+    /// Whatever is read next would not be what comes next.
+    Lost(Halt),
+}
+
 /// The port to one partition's records.
 pub trait PartitionSource: Send + 'static {
     /// Takes the next record that is already here. Does not wait.
     ///
     /// # Errors
-    /// What the client reports for this partition, in words.
-    fn poll(&mut self) -> Result<Option<Polled>, String>;
+    /// What the client reports for this partition.
+    fn poll(&mut self) -> Result<Option<Polled>, SourceError>;
 }
 
 /// Opens the records of a partition. `resume_at` is `None` where the client already stands at

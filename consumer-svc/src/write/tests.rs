@@ -7,7 +7,7 @@ use actors::{Delivery, Epoch, Position, Settle, Settled};
 use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username};
 
 use super::*;
-use crate::flow::{Note, Origin};
+use crate::flow::{Incoming, Note, Origin};
 
 struct Script {
     answers: Mutex<VecDeque<Vec<WriteOutcome>>>,
@@ -82,7 +82,8 @@ async fn written_to_books(answers: Vec<Vec<WriteOutcome>>, count: u64) -> (Arc<B
         min: Duration::from_millis(100),
         max: Duration::from_secs(5),
     };
-    let writer = BatchWriter::new(Arc::clone(&script), Addr::new("dead letters"), pace);
+    let lanes = crate::lane::tests::patient();
+    let writer = BatchWriter::new(Arc::clone(&script), Addr::new("dead letters"), lanes, pace);
     writer
         .write((0..count).map(|offset| delivery(offset, &books)).collect())
         .await;
@@ -161,7 +162,7 @@ async fn a_refused_record_without_a_dead_letter_stage_is_failed_and_not_stored()
         2,
     )
     .await;
-    assert_eq!(settled, vec![(0, Outcome::Failed), (1, Outcome::Stored)]);
+    assert_eq!(settled, vec![(1, Outcome::Stored), (0, Outcome::Failed)]);
 }
 
 #[test]
@@ -177,5 +178,63 @@ fn the_pause_doubles_up_to_its_maximum_and_is_never_more() {
             pause <= full && pause >= full / 2,
             "attempt {attempt}: {pause:?} of {full:?}"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_in_a_row_stop_their_partition_and_what_is_behind_is_not_given_up() {
+    let bad = || WriteOutcome::Bad("no".into());
+    let script = Arc::new(Script {
+        answers: Mutex::new(vec![vec![bad(), WriteOutcome::Stored, bad(), bad(), bad()]].into()),
+        calls: Mutex::default(),
+    });
+    let (books, lanes) = (Arc::new(Books::default()), crate::lane::tests::strict(2));
+    let lane = lanes.open(0);
+    let letters = Letters::default();
+    let dead_letter = Addr::new("dead letters");
+    let sink = letters.clone();
+    let stage = actors::ChildSpec::stage("dead", &dead_letter, move |_| sink.clone());
+    let root = actors::SupervisorSpec::new(actors::Strategy::OneForOne).child(stage);
+    let system = actors::System::start("test", root).await.unwrap();
+    let pace = RetryPace {
+        min: Duration::from_millis(100),
+        max: Duration::from_secs(5),
+    };
+    BatchWriter::new(Arc::clone(&script), dead_letter, lanes, pace)
+        .write((0..5).map(|offset| delivery(offset, &books)).collect())
+        .await;
+    system.drain(Duration::from_secs(5)).await;
+    // 0 is alone; 2 begins a run of two, whose second is one too many.
+    assert_eq!(*letters.0.lock().unwrap(), vec![0, 2]);
+    let settled = books.0.lock().unwrap().clone();
+    let failed: Vec<u64> = settled
+        .iter()
+        .filter(|(_, outcome)| *outcome == Outcome::Failed)
+        .map(|(offset, _)| *offset)
+        .collect();
+    assert_eq!(failed, vec![3, 4]);
+    let reason = &lane.halted().unwrap().reason;
+    assert!(reason.contains("offset 3"), "{reason}");
+}
+
+/// Takes letters without a batch.
+#[derive(Clone, Default)]
+struct Letters(Arc<Mutex<Vec<i64>>>);
+
+impl actors::Stage for Letters {
+    type Msg = DeadLetterMsg;
+
+    async fn handle(
+        &mut self,
+        msg: DeadLetterMsg,
+        _: &mut actors::Cx<DeadLetterMsg>,
+    ) -> Result<(), actors::Failure> {
+        if let DeadLetterMsg::Push(letters) = msg {
+            for (Rejected { value, receipt }, _) in letters {
+                self.0.lock().unwrap().push(value.origin().offset);
+                receipt.settle(Outcome::DeadLettered, None);
+            }
+        }
+        Ok(())
     }
 }

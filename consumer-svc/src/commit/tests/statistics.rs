@@ -160,3 +160,22 @@ async fn only_what_grew_is_saved_again() {
     let saves = bench.tallies.log();
     assert_eq!(saves.iter().filter(|(lane, _)| *lane == 0).count(), 1);
 }
+
+#[tokio::test]
+async fn statistics_of_another_log_stop_the_partition_before_anything_is_read() {
+    let bench = Bench {
+        end: 5,
+        ..Bench::start(vec![]).await
+    };
+    bench.tallies.save(0, &Tally::starting_at(6)).await.unwrap();
+    let (_, mut opened) = bench.begin_to_open(0, 0);
+    let lane = bench.lanes.get(0).unwrap();
+    bench.until("stopped", |_| lane.halted().is_some()).await;
+    let halt = lane.halted().unwrap();
+    assert_eq!(halt.cause, crate::lane::Cause::OtherLog);
+    assert!(halt.reason.contains("reach to offset 6"), "{}", halt.reason);
+    assert!(opened.try_recv().is_err(), "its reader must not begin");
+    let released = bench.release(0, SOON, false).await;
+    assert_eq!((released.next, released.unsettled), (0, 0));
+    assert_eq!(bench.accepted(), vec![]);
+}

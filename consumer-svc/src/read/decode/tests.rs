@@ -83,10 +83,13 @@ fn a_bad_record_is_kept_whole_and_says_why() {
     let Decoded::Bad(record) = decode(&raw(Some(b"{\"username\":1}"), headers), origin()) else {
         panic!("accepted")
     };
-    assert_eq!(record.value.as_deref(), Some(&b"{\"username\":1}"[..]));
-    assert_eq!(record.key.as_deref(), Some(&b"u1"[..]));
     assert_eq!(
-        record.headers,
+        record.original.value.as_deref(),
+        Some(&b"{\"username\":1}"[..])
+    );
+    assert_eq!(record.original.key.as_deref(), Some(&b"u1"[..]));
+    assert_eq!(
+        record.original.headers,
         vec![
             ("a".to_owned(), Some(b"1".to_vec())),
             ("b".to_owned(), None)
@@ -100,4 +103,20 @@ fn a_bad_record_is_kept_whole_and_says_why() {
 fn an_event_of_a_later_version_is_not_guessed_at() {
     let headers = vec![(wire::SCHEMA_VERSION, Some(&b"99"[..]))];
     assert!(reason(decode(&raw(Some(GOOD), headers), origin())).contains("schema-version"));
+}
+
+#[test]
+fn a_foreign_event_that_comes_back_from_the_dead_letters_keeps_its_id() {
+    let first = purchase(decode(&raw(Some(GOOD), vec![]), origin()));
+    let place = wire::place("purchases", 2, 42);
+    let headers = vec![(wire::REPLAY_OF, Some(place.as_bytes()))];
+    let elsewhere = Origin {
+        offset: 1_000,
+        ..origin()
+    };
+    let back = purchase(decode(&raw(Some(GOOD), headers), elsewhere.clone()));
+    assert_eq!(back.id(), first.id());
+    let lie = vec![(wire::REPLAY_OF, Some(&b"purchases/2"[..]))];
+    let told = reason(decode(&raw(Some(GOOD), lie), elsewhere));
+    assert!(told.contains("replay-of"), "{told}");
 }

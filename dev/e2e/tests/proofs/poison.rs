@@ -140,7 +140,7 @@ fn is_whole(letter: &Record, record: &NewRecord, topic: &str) {
     assert_eq!((&letter.key, &letter.value), (&record.key, &record.value));
     let (original, own) = letter.headers.split_at(record.headers.len());
     assert_eq!(original, record.headers);
-    assert_eq!(own.len(), 5, "{own:?}");
+    assert_eq!(own.len(), 6, "{own:?}");
     assert_eq!(letter.header("dlq-topic"), Some(topic));
     assert!(
         letter
@@ -148,12 +148,12 @@ fn is_whole(letter: &Record, record: &NewRecord, topic: &str) {
             .is_some_and(|reason| reason.len() > 5),
         "{letter:?}"
     );
-    assert!(
-        letter
-            .header("dlq-time")
-            .is_some_and(|time| time.ends_with('Z')),
-        "{letter:?}"
-    );
+    for time in ["dlq-time", "dlq-record-time"] {
+        assert!(
+            letter.header(time).is_some_and(|time| time.ends_with('Z')),
+            "{letter:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,182 @@
+//! Reads records again from where they stand, apart from the group: for letters, and for those who
+//! look at them.
+//!
+//! In: a topic, a partition, offsets. Out: records, whole. Blocks. It joins no group and commits
+//! nothing; connects when it is first asked.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::observer::Quiet;
+use super::{base_config, partitions_of, time_of};
+use crate::config::KafkaConfig;
+use crate::flow::Original;
+
+/// A record that is not wanted is read over rather than jumped over if no more than this lie
+/// between two that are.
+const GAP: i64 = 1_000;
+/// How long one request may take, and how long the next record may keep one waiting.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// One look for the next record.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Looks records up, one question at a time.
+pub(crate) struct Lookup {
+    config: KafkaConfig,
+    consumer: Mutex<Option<BaseConsumer<Quiet>>>,
+}
+
+/// First offset and end of a partition's log.
+pub(crate) struct Extent {
+    pub(crate) partition: i32,
+    pub(crate) first: i64,
+    pub(crate) end: i64,
+}
+
+impl Lookup {
+    pub(crate) fn new(config: &KafkaConfig) -> Self {
+        Self {
+            config: config.clone(),
+            consumer: Mutex::default(),
+        }
+    }
+
+    /// The partitions of a topic, which is the one that `variable` names.
+    pub(crate) fn extents(&self, (topic, variable): (&str, &str)) -> Result<Vec<Extent>, String> {
+        self.with(|consumer| {
+            let partitions = partitions_of(consumer, (topic, variable), PATIENCE)
+                .map_err(|cause| cause.to_string())?;
+            let extents = partitions.into_iter().map(|partition| {
+                let (first, end) = consumer
+                    .fetch_watermarks(topic, partition, PATIENCE)
+                    .map_err(|cause| format!("{topic}/{partition}: {cause}"))?;
+                Ok(Extent {
+                    partition,
+                    first,
+                    end,
+                })
+            });
+            extents.collect()
+        })
+    }
+
+    /// Everything from one offset up to another, which is not read any more.
+    pub(crate) fn range(
+        &self,
+        topic: &str,
+        partition: i32,
+        (from, to): (i64, i64),
+        mut each: impl FnMut(i64, Original),
+    ) -> Result<(), String> {
+        self.with(|consumer| {
+            let (first, end) = consumer
+                .fetch_watermarks(topic, partition, PATIENCE)
+                .map_err(|cause| format!("{topic}/{partition}: {cause}"))?;
+            let (from, to) = (from.max(first), to.min(end));
+            if from >= to {
+                return Ok(());
+            }
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(topic, partition, Offset::Offset(from))
+                .and_then(|()| consumer.assign(&list))
+                .map_err(|cause| format!("{topic}/{partition}: {cause}"))?;
+            let read = scan(consumer, (from, to), &mut each);
+            let left = consumer.assign(&TopicPartitionList::new());
+            read.and_then(|()| left.map_err(|cause| cause.to_string()))
+                .map_err(|cause| format!("{topic}/{partition}: {cause}"))
+        })
+    }
+
+    /// These records of a partition, in the order of the log; without those that are not there any
+    /// more. `offsets` rise.
+    pub(crate) fn at(
+        &self,
+        topic: &str,
+        partition: i32,
+        offsets: &[i64],
+    ) -> Result<Vec<(i64, Original)>, String> {
+        let mut found = Vec::with_capacity(offsets.len());
+        for near in offsets.chunk_by(|one, next| next - one <= GAP) {
+            let (Some(first), Some(last)) = (near.first(), near.last()) else {
+                continue;
+            };
+            self.range(topic, partition, (*first, last + 1), |offset, record| {
+                if near.binary_search(&offset).is_ok() {
+                    found.push((offset, record));
+                }
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn with<T>(
+        &self,
+        ask: impl FnOnce(&BaseConsumer<Quiet>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut held = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
+        let consumer = match held.take() {
+            Some(consumer) => consumer,
+            None => base_config(&self.config)
+                .set("group.id", &self.config.group_id)
+                .set("enable.auto.commit", "false")
+                .set("auto.offset.reset", "error")
+                .set("enable.partition.eof", "true")
+                .set("queued.max.messages.kbytes", "4096")
+                .create_with_context(Quiet)
+                .map_err(|cause| format!("kafka consumer: {cause}"))?,
+        };
+        let answer = ask(&consumer);
+        // One that failed is not used again.
+        *held = answer.is_ok().then_some(consumer);
+        answer
+    }
+}
+
+fn scan(
+    consumer: &BaseConsumer<Quiet>,
+    (from, to): (i64, i64),
+    each: &mut impl FnMut(i64, Original),
+) -> Result<(), String> {
+    let mut heard = Instant::now();
+    loop {
+        match consumer.poll(POLL) {
+            None if heard.elapsed() < PATIENCE => {}
+            None => return Err(format!("nothing came within {PATIENCE:?}")),
+            Some(Ok(message)) => {
+                heard = Instant::now();
+                let offset = message.offset();
+                if (from..to).contains(&offset) {
+                    each(offset, original(&message));
+                }
+                // The log may have no record at the very last offset that was asked for.
+                if offset + 1 >= to {
+                    return Ok(());
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+            // What the client reports of brokers that are away, it gets over by itself.
+            Some(Err(_)) if heard.elapsed() < PATIENCE => {}
+            Some(Err(cause)) => return Err(cause.to_string()),
+        }
+    }
+}
+
+fn original(message: &BorrowedMessage<'_>) -> Original {
+    let headers = message.headers().map(|headers| {
+        let each = headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
+        each.collect()
+    });
+    Original {
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+        time: time_of(message),
+    }
+}

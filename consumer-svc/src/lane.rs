@@ -1,0 +1,301 @@
+//! What several stages know of one assigned partition: what is under way, whether it is being taken
+//! away, and whether it was stopped, and why.
+//!
+//! A partition is stopped where going on would lose something without anybody's noticing: its
+//! offset is not in the log any more, its statistics belong to another log, or all it holds is
+//! bad. The others go on; readiness says why, until somebody has looked and the process or the
+//! assignment is a new one. Nothing here knows a client, and a good record never comes here.
+
+mod limit;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use actors::Pulse;
+use tracing::error;
+
+use self::limit::Limit;
+pub use self::limit::{BadLimits, Crossed};
+use crate::metrics;
+
+/// Why a partition was stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// In one word, for metrics.
+    pub cause: Cause,
+    /// In words, for people.
+    pub reason: String,
+}
+
+/// Kinds of reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Too many bad records.
+    BadRecords,
+    /// The next offset is not in the log.
+    OffsetGone,
+    /// The topic was deleted while it was read.
+    TopicGone,
+    /// The statistics reach beyond the end of the log.
+    OtherLog,
+}
+
+impl Cause {
+    /// As metrics and logs have it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::BadRecords => "bad_records",
+            Self::OffsetGone => "offset_gone",
+            Self::TopicGone => "topic_gone",
+            Self::OtherLog => "other_log",
+        }
+    }
+}
+
+/// One assigned partition, for one assignment. Clones are one thing.
+#[derive(Clone)]
+pub struct Lane(Arc<Inner>);
+
+struct Inner {
+    partition: i32,
+    pulse: Pulse,
+    closing: AtomicBool,
+    halt: OnceLock<Halt>,
+    limit: Mutex<Limit>,
+    lanes: Lanes,
+}
+
+impl Lane {
+    /// Records that were read and that the settled prefix has not passed. The watchdog looks at
+    /// the same numbers.
+    pub fn pulse(&self) -> &Pulse {
+        &self.0.pulse
+    }
+
+    /// Somebody works on this partition and knows what he waits for: that is no stall, however
+    /// long the broker or the database is away.
+    pub fn beat(&self) {
+        self.0.pulse.begin(1);
+        self.0.pulse.done(1);
+    }
+
+    /// It is being taken away: its reader takes nothing more.
+    pub fn close(&self) {
+        self.0.closing.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing more may be read, for whatever reason.
+    pub fn is_shut(&self) -> bool {
+        self.0.closing.load(Ordering::Acquire) || self.0.halt.get().is_some()
+    }
+
+    /// Why it was stopped, if it was.
+    pub fn halted(&self) -> Option<&Halt> {
+        self.0.halt.get()
+    }
+
+    /// Notes a bad record. Answers whether it may go to the dead letters: not if it is one too
+    /// many, which stops the partition before it, nor once the partition is stopped.
+    pub fn takes_bad(&self, offset: u64, reason: &str) -> bool {
+        if self.halted().is_some() {
+            return false;
+        }
+        let crossed = locked(&self.0.limit).bad(offset);
+        let Err(crossed) = crossed else { return true };
+        let reason = format!("{crossed}, the last at offset {offset}: {reason}");
+        self.halt(Cause::BadRecords, reason);
+        false
+    }
+
+    /// Stops the partition. The first reason stands.
+    pub fn halt(&self, cause: Cause, reason: impl Into<String>) {
+        let (partition, reason) = (self.0.partition, reason.into());
+        let halt = Halt { cause, reason };
+        if self.0.halt.set(halt).is_ok() {
+            let reason = self.halted().map(|halt| halt.reason.as_str());
+            error!(
+                partition,
+                cause = cause.label(),
+                reason,
+                "partition stopped: it is not read on until somebody has looked at it"
+            );
+            metrics::stopped(partition, cause.label(), true);
+            self.0.lanes.report();
+        }
+    }
+}
+
+/// Told why partitions are stopped, all reasons in one line; nothing when none is.
+pub type Report = Box<dyn Fn(Option<String>) + Send + Sync>;
+
+/// The partitions this member holds. Clones are one thing.
+#[derive(Clone)]
+pub struct Lanes(Arc<Shared>);
+
+struct Shared {
+    open: Mutex<BTreeMap<i32, Lane>>,
+    limits: BadLimits,
+    /// Holds for what is assigned later, too.
+    all: OnceLock<Halt>,
+    report: Report,
+}
+
+impl Lanes {
+    /// None yet; `report` is told at once that nothing is stopped.
+    pub fn new(limits: BadLimits, report: Report) -> Self {
+        report(None);
+        Self(Arc::new(Shared {
+            open: Mutex::default(),
+            limits,
+            all: OnceLock::new(),
+            report,
+        }))
+    }
+
+    /// A partition was assigned.
+    pub fn open(&self, partition: i32) -> Lane {
+        let lane = Lane(Arc::new(Inner {
+            partition,
+            pulse: Pulse::new(),
+            closing: AtomicBool::new(false),
+            halt: OnceLock::new(),
+            limit: Mutex::new(Limit::new(self.0.limits)),
+            lanes: self.clone(),
+        }));
+        let before = locked(&self.0.open).insert(partition, lane.clone());
+        if let Some(before) = before {
+            before.close();
+        }
+        if let Some(Halt { cause, reason }) = self.0.all.get() {
+            lane.halt(*cause, reason.clone());
+        }
+        lane
+    }
+
+    /// A partition goes: its reader takes nothing more. Whoever gets it meets what stopped it here.
+    pub fn close(&self, partition: i32) {
+        let closed = locked(&self.0.open).remove(&partition);
+        let Some(lane) = closed else { return };
+        lane.close();
+        if let Some(halt) = lane.halted() {
+            metrics::stopped(partition, halt.cause.label(), false);
+            self.report();
+        }
+    }
+
+    /// The partition, while it is assigned.
+    pub fn get(&self, partition: i32) -> Option<Lane> {
+        locked(&self.0.open).get(&partition).cloned()
+    }
+
+    /// The assigned partitions, in order.
+    pub fn partitions(&self) -> Vec<i32> {
+        locked(&self.0.open).keys().copied().collect()
+    }
+
+    /// Stops all of them, and every one that this process is given later.
+    pub fn halt_all(&self, cause: Cause, reason: &str) {
+        let reason = reason.to_owned();
+        if self.0.all.set(Halt { cause, reason }).is_ok() {
+            self.report();
+        }
+        let open: Vec<Lane> = locked(&self.0.open).values().cloned().collect();
+        if let Some(Halt { cause, reason }) = self.0.all.get() {
+            open.iter()
+                .for_each(|lane| lane.halt(*cause, reason.clone()));
+        }
+    }
+
+    /// [`Lane::beat`] for all of them.
+    pub fn beat(&self) {
+        locked(&self.0.open).values().for_each(Lane::beat);
+    }
+
+    /// Shows how far each partition is read ahead of what is settled.
+    pub fn publish(&self) {
+        for (partition, lane) in locked(&self.0.open).iter() {
+            metrics::ahead(*partition, lane.pulse().pending());
+        }
+    }
+
+    fn report(&self) {
+        // Told under the lock: else an older word could be told after a newer one.
+        let open = locked(&self.0.open);
+        let each = open.iter().filter_map(|(partition, lane)| {
+            let reason = &lane.halted()?.reason;
+            Some(format!("partition {partition} stopped: {reason}"))
+        });
+        let mut reasons: Vec<String> = match self.0.all.get() {
+            Some(all) => vec![all.reason.clone()],
+            None => each.collect(),
+        };
+        reasons.truncate(8);
+        (self.0.report)((!reasons.is_empty()).then(|| reasons.join("; ")));
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Partitions that nothing stops by itself.
+    pub(crate) fn patient() -> Lanes {
+        strict(1_000_000)
+    }
+
+    /// Partitions that so many bad records in a row stop.
+    pub(crate) fn strict(run: usize) -> Lanes {
+        Lanes::new(limits(run), Box::new(|_| ()))
+    }
+
+    fn limits(run: usize) -> BadLimits {
+        BadLimits {
+            run,
+            window: 1_000,
+            percent: 100,
+        }
+    }
+
+    fn reported() -> (Lanes, Arc<Mutex<Vec<Option<String>>>>) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&told);
+        let report = Box::new(move |reason| locked(&sink).push(reason));
+        (Lanes::new(limits(2), report), told)
+    }
+
+    #[test]
+    fn a_stopped_partition_is_told_of_with_its_reason_until_it_is_given_back() {
+        let (lanes, told) = reported();
+        let (stopped, other) = (lanes.open(0), lanes.open(1));
+        assert!(stopped.takes_bad(5, "no JSON"));
+        assert!(!stopped.takes_bad(6, "no JSON"));
+        assert!(stopped.is_shut() && !other.is_shut());
+        assert!(!stopped.takes_bad(9, "no JSON"), "nothing more passes");
+        let last = locked(&told).last().cloned().flatten();
+        let last = last.expect("a reason");
+        for part in ["partition 0 stopped", "2 bad records in a row", "no JSON"] {
+            assert!(last.contains(part), "{last}");
+        }
+        lanes.close(0);
+        assert_eq!(locked(&told).last(), Some(&None));
+        assert!(!lanes.open(0).is_shut(), "another assignment begins anew");
+    }
+
+    #[test]
+    fn what_stops_all_stops_those_that_come_later_too() {
+        let (lanes, told) = reported();
+        let before = lanes.open(0);
+        lanes.halt_all(Cause::TopicGone, "the topic was deleted");
+        let after = lanes.open(1);
+        assert!(before.is_shut() && after.is_shut());
+        lanes.close(0);
+        lanes.close(1);
+        let last = locked(&told).last().cloned().flatten();
+        assert_eq!(last.as_deref(), Some("the topic was deleted"));
+    }
+}
