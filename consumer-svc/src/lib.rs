@@ -11,6 +11,7 @@ pub mod board;
 pub mod commit;
 pub mod config;
 pub mod dead_letter;
+pub mod dlq;
 pub mod document;
 pub mod flow;
 pub mod health;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use consumer_svc::app;
 use consumer_svc::config::{self, Config};
+use consumer_svc::{app, dlq};
 use host::Service;
 
 /// Returns memory to the system better than the default under a load that moves buffers between
@@ -17,6 +17,7 @@ const SERVICE: Service<Config> = Service {
     about: "stores purchases from Kafka in MongoDB and serves their history",
     vars: config::VARS,
     configure: Config::read,
+    commands: &[dlq::COMMAND],
 };
 
 fn main() -> ExitCode {

@@ -6,6 +6,7 @@
 //! `main.rs` is a table of contents.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::telemetry::{self, LogSettings};
 
 /// What a service is called and what it can be told.
 #[derive(Debug, Clone, Copy)]
-pub struct Service<C> {
+pub struct Service<C: 'static> {
     /// Its name, as in the image and the logs.
     pub name: &'static str,
     /// Its version: `env!("CARGO_PKG_VERSION")`.
@@ -33,7 +34,26 @@ pub struct Service<C> {
     pub vars: &'static [&'static [Var]],
     /// Reads its variables. `None` says that the reader noted an error.
     pub configure: fn(&mut Reader<'_>) -> Option<C>,
+    /// What it can do beside running.
+    pub commands: &'static [Command<C>],
 }
+
+/// Something a service can do beside running: it reads the same configuration, does its work, and
+/// ends. It prints to standard output and logs nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Command<C: 'static> {
+    /// Its name, the first argument.
+    pub name: &'static str,
+    /// One line for the service's `--help`.
+    pub about: &'static str,
+    /// What its own `--help` prints.
+    pub usage: &'static str,
+    /// Does it, with the arguments behind its name.
+    pub run: fn(C, Vec<String>) -> CommandFuture,
+}
+
+/// A command at work.
+pub type CommandFuture = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
 
 /// What the frame gives to a running service.
 #[derive(Debug, Clone)]
@@ -76,7 +96,7 @@ const USAGE: &str = "Usage: no arguments run the service. Others:
   -V, --version    print the version";
 
 /// Runs a service from this process's arguments and environment to its exit code.
-pub fn main<C, R, F>(service: &Service<C>, body: R) -> ExitCode
+pub fn main<C: 'static, R, F>(service: &Service<C>, body: R) -> ExitCode
 where
     R: FnOnce(C, Process) -> F,
     F: Future<Output = Result<(), Failure>>,
@@ -90,7 +110,12 @@ where
 }
 
 /// As [`main`], with arguments and environment of the caller's choice.
-pub fn run<C, R, F>(service: &Service<C>, arguments: &[&str], env: &dyn Env, body: R) -> Code
+pub fn run<C: 'static, R, F>(
+    service: &Service<C>,
+    arguments: &[&str],
+    env: &dyn Env,
+    body: R,
+) -> Code
 where
     R: FnOnce(C, Process) -> F,
     F: Future<Output = Result<(), Failure>>,
@@ -103,8 +128,14 @@ where
         ["-h" | "--help"] => return printed(&service.help()),
         ["-V" | "--version"] => return printed(&format!("{} {}\n", service.name, service.version)),
         unknown => {
-            let unknown = unknown.join(" ");
-            eprintln!("{}: unknown argument {unknown:?}\n\n{USAGE}", service.name);
+            let command = unknown
+                .split_first()
+                .and_then(|(name, rest)| Some((service.command(name)?, rest)));
+            if let Some((command, rest)) = command {
+                return service.commanded(command, rest, env);
+            }
+            let (unknown, usage) = (unknown.join(" "), service.usage());
+            eprintln!("{}: unknown argument {unknown:?}\n\n{usage}", service.name);
             return Code::Usage;
         }
     };
@@ -122,7 +153,7 @@ where
     }
 }
 
-impl<C> Service<C> {
+impl<C: 'static> Service<C> {
     /// Reads the configuration, or says everything that is wrong with it.
     pub fn configured(&self, env: &dyn Env) -> Result<(C, Settings), ConfigErrors> {
         let mut reader = Reader::new(&self.tables(), env);
@@ -137,7 +168,43 @@ impl<C> Service<C> {
 
     /// What `--help` prints.
     pub fn help(&self) -> String {
-        help_text(self.name, self.about, USAGE, &self.tables())
+        help_text(self.name, self.about, &self.usage(), &self.tables())
+    }
+
+    fn usage(&self) -> String {
+        let mut usage = USAGE.to_owned();
+        for Command { name, about, .. } in self.commands {
+            usage.push_str(&format!("\n  {name:<16} {about}"));
+        }
+        usage
+    }
+
+    fn command(&self, name: &str) -> Option<&Command<C>> {
+        self.commands.iter().find(|command| command.name == name)
+    }
+
+    fn commanded(&self, command: &Command<C>, arguments: &[&str], env: &dyn Env) -> Code {
+        if arguments.iter().any(|one| matches!(*one, "-h" | "--help")) {
+            return printed(command.usage);
+        }
+        let done = match self.configured(env) {
+            Err(errors) => Err(Failure::new(Code::Usage, errors)),
+            Ok((config, _)) => {
+                let arguments = arguments.iter().map(|one| (*one).to_owned()).collect();
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map_err(broken)
+                    .and_then(|runtime| runtime.block_on((command.run)(config, arguments)))
+            }
+        };
+        match done {
+            Ok(()) => Code::Ok,
+            Err(failure) => {
+                eprintln!("{} {}: {failure}", self.name, command.name);
+                failure.code()
+            }
+        }
     }
 
     fn tables(&self) -> Vec<&'static [Var]> {
@@ -147,11 +214,11 @@ impl<C> Service<C> {
 }
 
 /// Needs no more of the configuration than where the admin port is.
-fn healthy<C>(service: &Service<C>, page: Page, env: &dyn Env) -> Code {
+fn healthy<C: 'static>(service: &Service<C>, page: Page, env: &dyn Env) -> Code {
     healthcheck::run(service.name, page, &service.tables(), env)
 }
 
-fn started<C, F>(
+fn started<C: 'static, F>(
     service: &Service<C>,
     own: &Settings,
     body: impl FnOnce(Process) -> F,

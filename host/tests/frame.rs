@@ -8,12 +8,13 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command as Program, Output, Stdio};
 use std::time::Duration;
 
 use host::admin::Admin;
 use host::env::{self, Reader, Var};
 use host::exit::{Code, Failure};
+use host::frame::Command;
 use host::serve::{Limits, Server};
 use host::{Process, Service};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,22 @@ const SERVICE: Service<std::net::SocketAddr> = Service {
         admin?;
         addr
     },
+    commands: &[Command {
+        name: "greet",
+        about: "greets",
+        usage: "Usage: test-svc greet NAME\n",
+        run: |addr, arguments| {
+            Box::pin(async move {
+                match &arguments[..] {
+                    [name] => {
+                        println!("hello {name} from {addr}");
+                        Ok(())
+                    }
+                    _ => Err(Failure::new(Code::Unavailable, "nobody to greet")),
+                }
+            })
+        },
+    }],
 };
 
 /// Serves the admin pages and stops when told; a connection to `/actors` fails it.
@@ -94,9 +111,9 @@ struct Spawned {
 fn spawn(arguments: &str, variables: &[(&str, &str)], limit: Option<u32>) -> Spawned {
     let this = std::env::current_exe().expect("this test's binary");
     let mut command = match limit {
-        None => Command::new(this),
+        None => Program::new(this),
         Some(files) => {
-            let mut shell = Command::new("sh");
+            let mut shell = Program::new("sh");
             shell
                 .args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")])
                 .arg(this);
@@ -146,7 +163,7 @@ impl Spawned {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
+        let sent = Program::new("kill")
             .args([format!("-{name}"), self.child.id().to_string()])
             .status();
         assert!(sent.expect("kill runs").success());
@@ -252,6 +269,18 @@ fn the_command_line_is_small_and_strict() {
     let (code, out, _) = spawn("check-config", &[], None).end();
     assert_eq!(code, Some(0));
     assert!(out.contains("the configuration is valid"), "{out}");
+    let (code, out, _) = spawn("greet Ann", &[], None).end();
+    assert_eq!(code, Some(0));
+    assert!(out.contains("hello Ann from 127.0.0.1:0"), "{out}");
+    let (code, out, _) = spawn("greet --help", &[], None).end();
+    assert_eq!(code, Some(0));
+    assert!(out.contains("Usage: test-svc greet NAME"), "{out}");
+    let (code, _, err) = spawn("greet", &[], None).end();
+    assert_eq!(code, Some(69));
+    assert!(err.contains("test-svc greet: nobody to greet"), "{err}");
+    let (code, _, err) = spawn("greet Ann", &[("HTTP_ADDR", "x")], None).end();
+    assert_eq!(code, Some(64));
+    assert!(err.contains("HTTP_ADDR"), "{err}");
     let (code, _, err) = spawn("--verbose", &[], None).end();
     assert_eq!(code, Some(64));
     assert!(err.contains("unknown argument \"--verbose\""), "{err}");

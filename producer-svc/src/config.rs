@@ -35,6 +35,7 @@ pub const SERVICE: Service<Config> = Service {
         host::kafka::VARS,
     ],
     configure: Config::read,
+    commands: &[],
 };
 
 const VARS: &[Var] = &[

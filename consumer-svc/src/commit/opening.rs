@@ -60,14 +60,19 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             self.begin_reading(partition, pending.reader);
             (pending.opened)(next);
         } else {
+            let stopped = pending.reader.lane.halted().is_some();
             self.openings.insert(partition, pending);
-            self.load(partition, cx);
+            // Nothing is counted from an offset that cannot be, nor committed there.
+            if !stopped {
+                self.load(partition, cx);
+            }
         }
     }
 
     /// Asks for the statistics of every partition that still needs them.
     pub(super) fn load_again(&mut self, cx: &mut Cx<CommitMsg>) {
-        let waiting = self.openings.iter().filter(|(_, pending)| !pending.loading);
+        let is_due = |pending: &Pending| !pending.loading && pending.reader.lane.halted().is_none();
+        let waiting = self.openings.iter().filter(|(_, pending)| is_due(pending));
         let waiting: Vec<i32> = waiting.map(|(partition, _)| *partition).collect();
         for partition in waiting {
             self.load(partition, cx);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
-use mongodb::options::ClientOptions;
-use mongodb::{Client, Collection};
+use mongodb::options::{ClientOptions, IndexOptions};
+use mongodb::{Client, Collection, IndexModel};
 
 use crate::answer::Event;
 
@@ -59,6 +59,32 @@ impl Documents {
         let counted = self.collection.count_documents(doc! {}).await;
         let count = counted.unwrap_or_else(|error| panic!("the database does not count: {error}"));
         usize::try_from(count).expect("a count fits")
+    }
+
+    /// Lets no two documents have the same value in this field.
+    ///
+    /// # Panics
+    /// If the database refuses.
+    pub async fn make_unique(&self, field: &str) {
+        let options = IndexOptions::builder()
+            .unique(true)
+            .name(format!("one_{field}"))
+            .build();
+        let index = IndexModel::builder()
+            .keys(doc! { field: 1 })
+            .options(options)
+            .build();
+        let made = self.collection.create_index(index).await;
+        made.unwrap_or_else(|error| panic!("no unique index on {field}: {error}"));
+    }
+
+    /// Takes [`make_unique`](Self::make_unique) back.
+    ///
+    /// # Panics
+    /// If the database refuses.
+    pub async fn make_common(&self, field: &str) {
+        let dropped = self.collection.drop_index(format!("one_{field}")).await;
+        dropped.unwrap_or_else(|error| panic!("the index on {field} stays: {error}"));
     }
 
     /// All of them.

@@ -14,6 +14,7 @@ pub mod ground;
 pub mod http;
 pub mod load;
 pub mod memory;
+pub mod records;
 pub mod service;
 pub mod shop;
 pub mod topic;

@@ -131,6 +131,14 @@ impl Shop {
             .at(Plan::new("second-consumer", "consumer-svc", &self.logs))
     }
 
+    /// A command of the consumer's binary, with the consumer's variables.
+    pub fn command(&self, arguments: &[&str]) -> Plan {
+        let number = SHOPS.fetch_add(1, Ordering::Relaxed);
+        let plan = Plan::new(&format!("command-{number}"), "consumer-svc", &self.logs);
+        let plan = self.consumer.at(plan);
+        arguments.iter().fold(plan, |plan, one| plan.arg(one))
+    }
+
     /// What a service said so far, over all its runs.
     ///
     /// # Panics

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -181,6 +183,37 @@ impl Witness {
             }
         });
         join_all(writes).await
+    }
+
+    /// Removes what stands before this offset in every partition, as retention does.
+    ///
+    /// # Panics
+    /// If the broker does not.
+    pub async fn remove_before(&self, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        for partition in self.ends().await.into_keys() {
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))
+                .expect("an offset");
+        }
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let removed = self.admin().delete_records(&list, &options).await;
+        removed.unwrap_or_else(|error| panic!("the broker removes nothing: {error}"));
+    }
+
+    /// Deletes the topic, and waits until the broker knows it no more.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn delete_topic(&self) {
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let deleted = self.admin().delete_topics(&[&self.topic], &options).await;
+        let deleted = deleted.unwrap_or_else(|error| panic!("no topic is deleted: {error}"));
+        assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        let client = self.client().create();
+        client.expect("the properties of the proofs are valid")
     }
 
     /// Asks until the broker answers, off the runtime's threads because the client blocks.

@@ -179,3 +179,15 @@ async fn statistics_of_another_log_stop_the_partition_before_anything_is_read() 
     assert_eq!((released.next, released.unsettled), (0, 0));
     assert_eq!(bench.accepted(), vec![]);
 }
+
+#[tokio::test]
+async fn a_partition_that_is_stopped_before_it_is_opened_leaves_no_trace() {
+    let bench = Bench::start(vec![]).await;
+    // Stops all that are assigned from here on.
+    bench.lanes.halt_all(crate::lane::Cause::OffsetGone, "gone");
+    let (_, mut opened) = bench.begin_to_open(0, 500);
+    let released = bench.release(0, SOON, false).await;
+    assert_eq!((released.next, released.committed), (500, true));
+    assert!(opened.try_recv().is_err(), "its reader must not begin");
+    assert_eq!((bench.accepted(), bench.tallies.get(0)), (vec![], None));
+}

@@ -4,28 +4,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use e2e::ground::Ground;
+use e2e::records::{bytes, good_for as good};
 use e2e::shop::Shop;
 use e2e::topic::{Maybe, NewRecord, Record};
-use e2e::until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn bytes(text: &str) -> Maybe {
-    Some(text.as_bytes().to_vec())
-}
-
-fn good(partition: i32, user: &str) -> NewRecord {
-    let event = serde_json::json!({
-        "username": "Ann", "user_id": user, "item_name": "Laptop", "price": 999.99,
-        "timestamp": "2026-01-31T18:00:00.123Z",
-    });
-    NewRecord {
-        partition,
-        key: bytes(user),
-        value: bytes(&event.to_string()),
-        headers: Vec::new(),
-    }
-}
 
 fn tombstone(partition: i32) -> NewRecord {
     NewRecord {
@@ -154,64 +137,4 @@ fn is_whole(letter: &Record, record: &NewRecord, topic: &str) {
             "{letter:?}"
         );
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_partition_waits_for_its_dead_letter_and_for_nothing_else() {
-    let shop = Shop::without_topics(Ground::shared().await).await;
-    shop.ground
-        .create_topic(&shop.witness.topic, 3)
-        .await
-        .expect("the topic is made");
-    let bad = NewRecord {
-        partition: 0,
-        value: bytes("{"),
-        ..NewRecord::default()
-    };
-    let written = shop
-        .witness
-        .write(vec![good(0, "u0"), bad, good(0, "u1"), good(1, "u2")])
-        .await;
-    // The client's own default is to wait for a new topic for 30 s.
-    let plan = shop
-        .consumer()
-        .env("KAFKA_CLIENT_TOPIC_METADATA_PROPAGATION_MAX_MS", "1000");
-    let consumer = plan.ready().await;
-    // Without the dead-letter topic the bad record is not settled, and so its partition stands at
-    // it; the records behind it are stored, and other partitions move.
-    until("all that is good is stored", PATIENCE, async || {
-        (shop.documents.count().await == 3).then_some(())
-    })
-    .await;
-    until("the other partition is committed", PATIENCE, async || {
-        (shop.witness.committed().await[&1] == Some(1)).then_some(())
-    })
-    .await;
-    until(
-        "the delivery was tried and its failure told",
-        PATIENCE,
-        async || {
-            consumer
-                .process()
-                .log_lines()
-                .read()
-                .iter()
-                .any(|line| line.contains("dead letter not delivered"))
-                .then_some(())
-        },
-    )
-    .await;
-    let at = written[1].1;
-    assert!(
-        shop.witness.committed().await[&0] <= Some(at),
-        "a record was passed whose letter is not delivered"
-    );
-
-    shop.ground
-        .create_topic(&shop.dead_letters(), 1)
-        .await
-        .expect("the topic is made");
-    shop.settles(PATIENCE).await;
-    assert_eq!(shop.witness.records_of(&shop.dead_letters()).await.len(), 1);
-    assert_eq!(shop.documents.count().await, 3);
 }

@@ -7,7 +7,7 @@ use e2e::ground::Ground;
 use e2e::load::Load;
 use e2e::service::{Plan, Service};
 use e2e::shop::Shop;
-use e2e::{check, until};
+use e2e::{check, records, until};
 
 const PURCHASES: usize = 20_000;
 const ROUNDS: usize = 6;
@@ -105,4 +105,45 @@ fn left_behind(shop: &Shop) -> usize {
         counts.sum::<usize>()
     };
     said("consumer") + said("second-consumer")
+}
+
+/// The classic protocol takes everything from everybody in each rebalance, and gives it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_classic_assignors_lose_nothing_in_a_rebalance_either() {
+    tokio::join!(rebalanced_by("range"), rebalanced_by("roundrobin"));
+}
+
+async fn rebalanced_by(assignor: &str) {
+    let shop = Shop::on(Ground::shared().await).await;
+    let classic = |plan: Plan| plan.env("KAFKA_PARTITION_ASSIGNMENT_STRATEGY", assignor);
+    let stays = classic(shop.consumer()).ready().await;
+    let visits = classic(shop.second_consumer());
+    let share = || (0..1_500).map(|number| records::good(number % 3)).collect();
+    let held = async |service: &Service| service.metric("purchases_partitions_assigned", &[]).await;
+    let (_, guest) = tokio::join!(shop.witness.write(share()), visits.ready());
+    until("both have partitions", PATIENCE, async || {
+        let (mine, theirs) = tokio::join!(held(&stays), held(&guest));
+        (mine >= 1.0 && theirs >= 1.0 && mine + theirs == 3.0).then_some(())
+    })
+    .await;
+    let (_, _) = tokio::join!(
+        shop.witness.write(share()),
+        guest.drains(Duration::from_secs(30))
+    );
+    until("all partitions are back", PATIENCE, async || {
+        (held(&stays).await == 3.0).then_some(())
+    })
+    .await;
+    shop.witness.write(share()).await;
+    shop.settles(PATIENCE).await;
+    let (records, documents) = tokio::join!(shop.witness.records(), shop.documents.all());
+    assert_eq!(
+        (records.len(), documents.len()),
+        (4_500, 4_500),
+        "{assignor}"
+    );
+    check::documents_come_from_the_topic(&documents, &shop.witness.topic, &records);
+    check::commits_are_covered(&shop.witness.committed().await, &documents);
+    let stats = stays.get("/stats").await.json();
+    assert_eq!(stats["total_purchases"], 4_500, "{stats}");
 }

@@ -1,0 +1,153 @@
+//! Letters on a terminal or for a program. What strangers wrote is escaped: a value must not
+//! command the terminal that shows it.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::letter::{Fate, Letter, Place, Summary};
+
+/// One line a letter.
+pub(super) fn list<'l>(letters: impl Iterator<Item = (&'l (i32, i64), &'l Summary)>, json: bool) {
+    for ((partition, offset), summary) in letters {
+        let Summary {
+            origin,
+            reason,
+            written,
+            fate,
+        } = summary;
+        if json {
+            let line = json!({
+                "partition": partition, "offset": offset, "time": written, "reason": reason,
+                "origin": place(origin), "state": fate.word(), "dealt_with_at": at(fate),
+            });
+            println!("{line}");
+        } else {
+            let (from, reason) = (shown(origin), safe(reason));
+            let (letter, state) = (format!("{partition}/{offset}"), fate.word());
+            println!(
+                "{letter:<10} {:<24} {from:<24} {state:<8} {reason}",
+                safe(written)
+            );
+        }
+    }
+}
+
+/// All of one letter.
+pub(super) fn letter(at_place: (i32, i64), letter: &Letter, fate: &Fate, json: bool) {
+    let (partition, offset) = at_place;
+    let original = &letter.original;
+    if json {
+        let headers = original.headers.iter();
+        let headers: Vec<Value> = headers
+            .map(|(name, value)| json!({ "name": name, "value": data(value.as_deref()) }))
+            .collect();
+        let whole = json!({
+            "partition": partition, "offset": offset, "time": letter.written,
+            "reason": letter.reason, "origin": place(&letter.origin),
+            "origin_time": original.time.map(|time| time.to_string()),
+            "state": fate.word(), "dealt_with_at": at(fate), "truncated": letter.truncated,
+            "key": data(original.key.as_deref()), "value": data(original.value.as_deref()),
+            "headers": headers,
+        });
+        println!("{whole}");
+        return;
+    }
+    println!("letter   {partition}/{offset}");
+    println!("state    {} {}", fate.word(), at(fate).unwrap_or_default());
+    println!("written  {}", safe(&letter.written));
+    println!("reason   {}", safe(&letter.reason));
+    println!("origin   {}", shown(&letter.origin));
+    let time = original.time.map(|time| time.to_string());
+    println!("stood    {}", time.as_deref().unwrap_or("-"));
+    println!("key      {}", bytes(original.key.as_deref()));
+    for (name, value) in &original.headers {
+        println!("header   {}: {}", safe(name), bytes(value.as_deref()));
+    }
+    let cut = if letter.truncated {
+        " (its beginning)"
+    } else {
+        ""
+    };
+    println!("value{cut}\n{}", bytes(original.value.as_deref()));
+}
+
+/// What was done with a letter.
+pub(super) fn done(
+    (partition, offset): (i32, i64),
+    what: &str,
+    origin: Option<&Place>,
+    json: bool,
+) {
+    if json {
+        let line = json!({
+            "partition": partition, "offset": offset, "done": what, "origin": origin.map(place),
+        });
+        println!("{line}");
+    } else {
+        let to = origin.map(|origin| format!(" to {}/{}", safe(&origin.topic), origin.partition));
+        println!("{partition}/{offset} {what}{}", to.unwrap_or_default());
+    }
+}
+
+fn place(origin: &Place) -> Value {
+    json!({ "topic": origin.topic, "partition": origin.partition, "offset": origin.offset })
+}
+
+fn shown(origin: &Place) -> String {
+    let Place {
+        topic,
+        partition,
+        offset,
+    } = origin;
+    format!("{}/{partition}/{offset}", safe(topic))
+}
+
+fn at(fate: &Fate) -> Option<String> {
+    fate.at().map(|at| at.to_string())
+}
+
+/// As JSON: text as text, anything else in base64 and marked so.
+fn data(bytes: Option<&[u8]>) -> Value {
+    match bytes.map(std::str::from_utf8) {
+        None => Value::Null,
+        Some(Ok(text)) => Value::from(text),
+        Some(Err(_)) => json!({ "base64": STANDARD.encode(bytes.unwrap_or_default()) }),
+    }
+}
+
+/// On a terminal: text, escaped; anything else in base64 and marked so.
+fn bytes(bytes: Option<&[u8]>) -> String {
+    match bytes.map(std::str::from_utf8) {
+        None => "-".to_owned(),
+        Some(Ok(text)) => safe(text),
+        Some(Err(_)) => format!("base64:{}", STANDARD.encode(bytes.unwrap_or_default())),
+    }
+}
+
+/// Without anything a terminal would obey or hide: control characters and changes of direction.
+fn safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        match c.is_control() || hidden {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_commands_the_terminal_that_shows_it() {
+        assert_eq!(safe("\u{1b}[2Jgone\r\n"), "\\u{1b}[2Jgone\\r\\n");
+        assert_eq!(safe("abc\u{202e}cba"), "abc\\u{202e}cba");
+        assert_eq!(safe("Zoë 张伟"), "Zoë 张伟");
+        assert_eq!(bytes(Some(&[0xff, 0xfe])), "base64://4=");
+        assert_eq!((bytes(None), bytes(Some(b""))), ("-".into(), String::new()));
+    }
+}
