@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host::readiness::Latch;
 use tracing::{info, warn};
@@ -22,9 +22,9 @@ use crate::query::mongo::MongoHistory;
 const EVERY: Duration = Duration::from_secs(2);
 /// The same until a dependency was reached for the first time, because readiness waits for it.
 const FIRST: Duration = Duration::from_millis(100);
-/// A topic that was there and is not is believed to be gone after this many looks: a broker that
-/// has just come back may not know its topics yet.
-const GONE_AFTER: u32 = 3;
+/// A topic that was there and is not is believed to be gone after this long: a broker that has just
+/// come back may not know its topics yet.
+const GONE_AFTER: Duration = Duration::from_secs(10);
 /// How long the broker may take to answer a look.
 const KAFKA_WAIT: Duration = Duration::from_secs(2);
 
@@ -102,7 +102,7 @@ pub async fn watch_kafka(
     while slot.get().is_none() {
         tokio::time::sleep(FIRST).await;
     }
-    let mut missing = 0;
+    let mut missing: Option<Instant> = None;
     loop {
         let (look, observer, topic) = (slot.clone(), Arc::clone(&observer), topic.clone());
         let partitions = held.partitions();
@@ -120,13 +120,13 @@ pub async fn watch_kafka(
             .await
             .unwrap_or_else(|error| Err(Unseen::Away(error.to_string())));
         missing = match &seen {
-            Err(Unseen::Missing(cause)) if latch.is_met() || missing > 0 => {
+            Err(Unseen::Missing(cause)) if latch.is_met() || missing.is_some() => {
                 latch.reopen_because(cause);
-                missing + 1
+                missing.or_else(|| Some(Instant::now()))
             }
-            _ => 0,
+            _ => None,
         };
-        if missing == GONE_AFTER {
+        if missing.is_some_and(|since| since.elapsed() >= GONE_AFTER) {
             held.lanes.halt_all(
                 Cause::TopicGone,
                 "the topic was deleted while it was read; what is under its name from now on is another log",

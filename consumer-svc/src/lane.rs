@@ -42,6 +42,14 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::BadRecords,
+        Self::OffsetGone,
+        Self::TopicGone,
+        Self::OtherLog,
+    ];
+
     /// As metrics and logs have it.
     pub fn label(self) -> &'static str {
         match self {
@@ -120,7 +128,7 @@ impl Lane {
                 reason,
                 "partition stopped: it is not read on until somebody has looked at it"
             );
-            metrics::stopped(partition, cause.label(), true);
+            metrics::stopped(partition, Some(cause));
             self.0.lanes.report();
         }
     }
@@ -163,6 +171,7 @@ impl Lanes {
             limit: Mutex::new(Limit::new(self.0.limits)),
             lanes: self.clone(),
         }));
+        metrics::stopped(partition, None);
         let before = locked(&self.0.open).insert(partition, lane.clone());
         if let Some(before) = before {
             before.close();
@@ -178,8 +187,8 @@ impl Lanes {
         let closed = locked(&self.0.open).remove(&partition);
         let Some(lane) = closed else { return };
         lane.close();
-        if let Some(halt) = lane.halted() {
-            metrics::stopped(partition, halt.cause.label(), false);
+        if lane.halted().is_some() {
+            metrics::stopped(partition, None);
             self.report();
         }
     }

@@ -13,6 +13,7 @@ use metrics::{
 };
 
 use crate::flow::Note;
+use crate::lane::Cause;
 
 const READ: &str = "purchases_records_read_total";
 const READ_BYTES: &str = "purchases_records_read_bytes_total";
@@ -99,9 +100,12 @@ pub fn describe() {
     );
     describe_gauge!(
         STOPPED,
-        "Whether a partition is stopped, by partition and cause: bad_records, offset_gone, topic_gone, other_log."
+        "Whether a partition of this member is stopped; readiness says why."
     );
-    describe_counter!(STOPS, "Times that a partition was stopped, by cause.");
+    describe_counter!(
+        STOPS,
+        "Times that a partition was stopped, by cause: bad_records, offset_gone, topic_gone, other_log."
+    );
     describe_gauge!(COMMITTED, "Committed offset, by partition.");
     describe_gauge!(
         LAG,
@@ -142,6 +146,9 @@ fn begin() {
         for result in results {
             counter!(name, "result" => result).increment(0);
         }
+    }
+    for cause in Cause::ALL {
+        counter!(STOPS, "cause" => cause.label()).increment(0);
     }
     for name in [FENCED, RETRIED, STATISTICS_LOADS_FAILED, REBALANCES, ERRORS] {
         counter!(name).increment(0);
@@ -259,11 +266,12 @@ pub(crate) fn ahead(partition: i32, records: u64) {
     gauge!(AHEAD, "partition" => partition.to_string()).set(records as f64);
 }
 
-pub(crate) fn stopped(partition: i32, cause: &'static str, stopped: bool) {
-    let gauge = gauge!(STOPPED, "partition" => partition.to_string(), "cause" => cause);
-    gauge.set(f64::from(u8::from(stopped)));
-    if stopped {
-        counter!(STOPS, "cause" => cause).increment(1);
+/// Whether a partition is stopped, and why.
+pub(crate) fn stopped(partition: i32, cause: Option<Cause>) {
+    let gauge = gauge!(STOPPED, "partition" => partition.to_string());
+    gauge.set(f64::from(u8::from(cause.is_some())));
+    if let Some(cause) = cause {
+        counter!(STOPS, "cause" => cause.label()).increment(1);
     }
 }
 

@@ -30,9 +30,11 @@ const MAX_OVERDUE: usize = 8;
 const DUPLICATE_KEY: i32 = 11000;
 /// The server's code for a document that a validator refuses.
 const VALIDATION_FAILED: i32 = 121;
-/// Other codes that speak of the document, not of the moment: bad value, key too long, document
-/// too large, and an `_id` the server does not take.
-const REFUSED: [i32; 5] = [2, 9, 53, 17280, 10334];
+/// Other codes that speak of the document, not of the moment, when they are said of one document
+/// and not of the whole command: its values and types (2, 9, 14, 22), its `_id` (53), a field's
+/// name (57), its size (10334), and what an index cannot take (16755, 17280). Any code that is not
+/// known is taken for the moment's: a good record must not leave.
+const REFUSED: [i32; 9] = [2, 9, 14, 22, 53, 57, 10_334, 16_755, 17_280];
 
 impl MongoStore {
     /// Writes with majority and journal: an acknowledged document survives a crash of the primary.

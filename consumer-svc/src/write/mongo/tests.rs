@@ -1,9 +1,12 @@
 //! What the server's answers mean, from answers as the server gives them.
 
+mod server;
+
 use std::sync::Arc;
 
 use bson::{Document, doc};
 
+use self::server::{Script, Server};
 use super::*;
 
 fn error(write_errors: Vec<Document>, write_concern: Option<Document>) -> Error {
@@ -99,6 +102,10 @@ fn an_error_without_a_cause_is_not_taken_for_success() {
 
 /// A document of the record at this offset, whose purchase is always the same.
 fn document(offset: i64) -> PurchaseDocument {
+    document_of(PurchaseId::from_bytes([7; 12]), offset)
+}
+
+fn document_of(id: PurchaseId, offset: i64) -> PurchaseDocument {
     let event = purchases::Event {
         username: purchases::Username::parse("john").unwrap(),
         user_id: purchases::UserId::parse("u1").unwrap(),
@@ -106,7 +113,7 @@ fn document(offset: i64) -> PurchaseDocument {
         price: purchases::Cents::new(99_999).unwrap(),
         timestamp: purchases::Timestamp::from_millis(0).unwrap(),
     };
-    let purchase = purchases::Purchase::new(PurchaseId::from_bytes([7; 12]), event);
+    let purchase = purchases::Purchase::new(id, event);
     let origin = crate::flow::Origin {
         topic: Arc::from("purchases"),
         partition: 2,
@@ -144,4 +151,126 @@ fn without_its_origin_a_known_record_is_written_again_and_not_guessed() {
     assert!(matches!(gone, WriteOutcome::Retry(_)), "{gone:?}");
     let unknown = outcome_of_known(&document(5), &Err(Failed::Unknown("late".into())));
     assert!(matches!(unknown, WriteOutcome::Retry(_)), "{unknown:?}");
+}
+
+async fn store_on(script: Script) -> (Server, MongoStore) {
+    let server = Server::start(script).await;
+    let limits = (Duration::from_secs(10), 1);
+    let store = MongoStore::new(&server.client, "shop", "purchases", limits);
+    (server, store)
+}
+
+/// Documents of different purchases, each of the record at its number.
+fn documents(count: u8) -> Vec<PurchaseDocument> {
+    let each = 0..count;
+    each.map(|number| document_of(PurchaseId::from_bytes([number; 12]), number.into()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_primary_that_steps_down_is_waited_for_with_the_same_ids() {
+    let codes = [
+        (10_107, "NotWritablePrimary"),
+        (189, "PrimarySteppedDown"),
+        (91, "ShutdownInProgress"),
+    ];
+    let refusals = codes.map(|(code, name)| {
+        doc! { "ok": 0, "code": code, "codeName": name, "errmsg": "not now" }
+    });
+    let (_server, store) = store_on(Script {
+        insert: refusals.into(),
+        ..Script::default()
+    })
+    .await;
+    let documents = documents(2);
+    for (code, _) in codes {
+        let outcomes = store.store(&documents).await;
+        let all = outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, WriteOutcome::Retry(_)));
+        assert!(all && outcomes.len() == 2, "{code}: {outcomes:?}");
+    }
+    assert_eq!(store.store(&documents).await, vec![WriteOutcome::Stored; 2]);
+}
+
+#[tokio::test]
+async fn documents_that_are_all_written_are_not_stored_without_the_write_concern() {
+    let concern = doc! { "code": 64, "codeName": "WriteConcernTimeout", "errmsg": "waiting for replication timed out" };
+    let (_server, store) = store_on(Script {
+        insert: [doc! { "ok": 1, "n": 2, "writeConcernError": concern }].into(),
+        ..Script::default()
+    })
+    .await;
+    let documents = documents(2);
+    for outcome in store.store(&documents).await {
+        let told = matches!(&outcome, WriteOutcome::Retry(why) if why.contains("write concern"));
+        assert!(told, "{outcome:?}");
+    }
+    assert_eq!(store.store(&documents).await, vec![WriteOutcome::Stored; 2]);
+}
+
+#[tokio::test]
+async fn of_a_batch_that_fails_in_part_each_document_has_its_own_outcome() {
+    let documents = documents(8);
+    let failed = |index: i32, code: i32| doc! { "index": index, "code": code, "errmsg": "no" };
+    let errors = vec![
+        failed(1, VALIDATION_FAILED),
+        failed(2, 112),
+        duplicate(3, "_id_"),
+        duplicate(4, "one_username"),
+        failed(5, 10_334),
+        duplicate(6, "_id_"),
+    ];
+    // Of the two that are known, one came in this very record and one in another.
+    let known = |document: &PurchaseDocument| Document::try_from(document.raw().as_ref()).unwrap();
+    let other = document_of(documents[6].id(), 600);
+    let batch = vec![known(&documents[3]), known(&other)];
+    let (_server, store) = store_on(Script {
+        insert: [doc! { "ok": 1, "n": 2, "writeErrors": errors }].into(),
+        find: [doc! { "ok": 1, "cursor": { "id": 0_i64, "ns": "shop.purchases", "firstBatch": batch } }].into(),
+    })
+    .await;
+    let outcomes = store.store(&documents).await;
+    let words = outcomes.iter().map(|outcome| match outcome {
+        WriteOutcome::Stored => "stored",
+        WriteOutcome::Redelivered(_) => "redelivered",
+        WriteOutcome::Repeated => "repeated",
+        WriteOutcome::Retry(_) => "retry",
+        WriteOutcome::Bad(_) => "bad",
+    });
+    assert_eq!(
+        words.collect::<Vec<_>>(),
+        [
+            "stored",
+            "bad",
+            "retry",
+            "redelivered",
+            "bad",
+            "bad",
+            "repeated",
+            "stored"
+        ],
+        "{outcomes:?}"
+    );
+}
+
+#[test]
+fn the_largest_purchase_is_far_from_what_a_server_takes() {
+    let long = "\u{10ffff}".repeat(100);
+    let event = purchases::Event {
+        username: purchases::Username::parse(&long).unwrap(),
+        user_id: purchases::UserId::parse(&long).unwrap(),
+        item_name: purchases::ItemName::parse(&long).unwrap(),
+        price: purchases::Cents::new(99_999).unwrap(),
+        timestamp: purchases::Timestamp::from_millis(0).unwrap(),
+    };
+    let purchase = purchases::Purchase::new(PurchaseId::from_bytes([7; 12]), event);
+    let origin = crate::flow::Origin {
+        topic: Arc::from("t".repeat(249)),
+        partition: i32::MAX,
+        offset: i64::MAX,
+    };
+    let document = PurchaseDocument::new(&crate::flow::Incoming { purchase, origin });
+    // Not 16 MiB: no record becomes a document that is too large for itself.
+    assert!(document.raw().as_bytes().len() < 4096);
 }
