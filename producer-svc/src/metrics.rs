@@ -14,47 +14,9 @@ use metrics::{
     gauge, histogram,
 };
 
-/// The routes by which requests are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// `/`
-    Index,
-    /// `/buy`
-    Buy,
-    /// `/getAllUserBuys/{user_id}` and `/purchases/{user_id}`
-    History,
-    /// `/items`
-    Items,
-    /// `/stats`
-    Stats,
-    /// `/stats/stream`
-    StatsStream,
-    /// `/health`
-    Health,
-    /// `/openapi.json`, `/docs` and what belongs to it
-    Docs,
-    /// Everything else
-    Unmatched,
-}
+mod route;
 
-impl Route {
-    const ALL: [(Self, &'static str); 9] = [
-        (Self::Index, "/"),
-        (Self::Buy, "/buy"),
-        (Self::History, "/purchases/{user_id}"),
-        (Self::Items, "/items"),
-        (Self::Stats, "/stats"),
-        (Self::StatsStream, "/stats/stream"),
-        (Self::Health, "/health"),
-        (Self::Docs, "/docs"),
-        (Self::Unmatched, "unmatched"),
-    ];
-
-    /// Its name in metrics and spans.
-    pub fn label(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
-}
+pub use route::Route;
 
 /// Statuses that are counted by their number; another one is counted as `other`.
 const STATUSES: [u16; 19] = [
