@@ -102,7 +102,7 @@ impl Builder {
         self
     }
 
-    /// Broker and database speak TLS and know a user: see [`Secured`](crate::Secured). The broker
+    /// Broker and database speak TLS and know a user: see [`Secured`]. The broker
     /// keeps a listener without, for witnesses; the database does not.
     #[cfg(feature = "secured")]
     #[must_use]
