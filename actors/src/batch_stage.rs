@@ -25,11 +25,15 @@ pub enum BatchMsg<T> {
     Flush,
     /// The batch is old enough.
     #[doc(hidden)]
-    Due,
+    Due(Own),
     /// A write is over.
     #[doc(hidden)]
-    Written,
+    Written(Own),
 }
+
+/// Only a stage sends such messages, to itself: nobody else can make one.
+#[derive(Debug)]
+pub struct Own(());
 
 /// Batches what it is given and writes at most `in_flight` batches at once. When it drains it writes
 /// everything first.
@@ -68,7 +72,7 @@ impl<T: Send + 'static, S: BatchSink<T>> BatchStage<T, S> {
             let sink = Arc::clone(&self.sink);
             cx.spawn(async move {
                 sink.write(batch).await;
-                BatchMsg::Written
+                BatchMsg::Written(Own(()))
             });
         }
     }
@@ -90,7 +94,7 @@ impl<T: Send + 'static, S: BatchSink<T>> BatchStage<T, S> {
         };
         if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let delay = deadline.saturating_duration_since(Instant::now());
-            self.timer = Some((deadline, cx.send_after(delay, BatchMsg::Due)));
+            self.timer = Some((deadline, cx.send_after(delay, BatchMsg::Due(Own(())))));
         }
     }
 }
@@ -107,8 +111,8 @@ impl<T: Send + 'static, S: BatchSink<T>> Stage for BatchStage<T, S> {
                 }
             }
             BatchMsg::Flush => self.ready.extend(self.batcher.flush()),
-            BatchMsg::Due => self.timer = None,
-            BatchMsg::Written => {}
+            BatchMsg::Due(_) => self.timer = None,
+            BatchMsg::Written(_) => {}
         }
         self.write_ready(cx);
         if self.can_write(cx) {

@@ -83,7 +83,9 @@ pub use epoch::Epoch;
 pub use event::{Event, Events, NoEvent};
 pub use exit::{Exit, Failure};
 pub use pace::Pace;
-pub use pipeline::{Failed, Fate, Flow, Passed, Pipeline, Pulled, Sink, Source, Step, Unusable};
+pub use pipeline::{
+    Closed, Failed, Fate, Flow, Passed, Pipeline, Pulled, Sink, Source, Step, Unusable,
+};
 pub use rate::Rate;
 pub use receipt::{Delivery, Origin, Outcome, Outlet, Position, Receipt, Settle, Settled};
 pub use reply::{Dropped, Reply};

@@ -7,7 +7,7 @@
 
 #![expect(clippy::disallowed_macros, reason = "this is the one place")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -143,6 +143,8 @@ impl NodeMetrics {
 #[derive(Default)]
 pub(crate) struct Publisher {
     nodes: HashMap<String, NodeMetrics>,
+    /// Names of the accounts that were told of and not dropped since.
+    accounts: HashSet<String>,
 }
 
 impl Publisher {
@@ -191,20 +193,22 @@ impl Publisher {
             }
             known.seen
         });
-        publish_credits();
+        publish_credits(&mut self.accounts);
         publish_settled();
     }
 }
 
-/// Accounts of one name are summed.
-fn publish_credits() {
-    let mut sums: HashMap<String, [usize; 4]> = HashMap::new();
+/// Accounts of one name are summed. When the last of a name is dropped its gauges fall to zero, once:
+/// after that the name may belong to another publisher.
+fn publish_credits(told: &mut HashSet<String>) {
+    let mut sums: HashMap<String, [usize; 4]> = told.drain().map(|name| (name, [0; 4])).collect();
     let alive: Vec<_> = lock(&CREDITS)
         .iter()
         .filter_map(WeakCredits::upgrade)
         .collect();
     for credits in alive {
         let (used, limit) = (credits.in_use(), credits.limit());
+        told.insert(credits.name().to_owned());
         let sum = sums.entry(credits.name().to_owned()).or_default();
         for (total, part) in sum
             .iter_mut()

@@ -13,15 +13,17 @@ mod flow;
 mod lane;
 mod ports;
 mod shelf;
+mod throttle;
 mod turns;
 mod work;
 mod write;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -29,14 +31,14 @@ use tokio::sync::watch;
 pub use flow::Flow;
 pub use ports::{Failed, Fate, Passed, Pulled, Sink, Source, Step, Unusable};
 
-use crate::rate::Bucket;
 use crate::sync::{Mutex, lock};
 use crate::{
     Addr, ChildSpec, Children, Credits, Delivery, Epoch, Outcome, Pulse, Rate, Restart, StartError,
     StopError, StopOutcome, Watch,
 };
-use book::Book;
+use book::{Book, Tally};
 use lane::Lane;
+use throttle::Throttle;
 use work::WorkMsg;
 
 /// A record on its way.
@@ -61,9 +63,11 @@ struct Shared<I, N: 'static> {
     credits: Credits,
     chunk: usize,
     paused: watch::Sender<bool>,
-    bucket: Mutex<Bucket>,
+    throttle: Throttle,
     quiet: Option<Duration>,
-    fenced: Arc<AtomicU64>,
+    tally: Arc<Tally>,
+    /// Lanes that were opened: whether the last incarnation ended with everything committed.
+    committed: Mutex<BTreeMap<u32, bool>>,
 }
 
 impl<I, N> Shared<I, N> {
@@ -88,6 +92,28 @@ fn route(key: u64, ways: usize) -> usize {
     // Keys are often small numbers in a row or multiples of something: mixed, they spread.
     let mixed = (key ^ (key >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     (mixed % ways.max(1) as u64) as usize
+}
+
+/// Says of records that come back undelivered why they fail.
+fn nobody_home<V, N: 'static>(work: &[Work<V, N>], name: &str) {
+    for work in work {
+        let seq = work.delivery.receipt.position().seq;
+        work.book
+            .because(seq, format!("nobody is at home at `{name}`"));
+    }
+}
+
+/// How a lane was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Everything it had sent on is settled and committed.
+    Committed,
+    /// It overran the deadline and was killed; what is behind its last commit is delivered again.
+    Overran,
+    /// It failed meanwhile, in a commit for example, or was waiting for a restart; likewise.
+    Failed,
+    /// It overran, was killed, and is still there because it blocks its thread: the pipeline gives up.
+    Stuck,
 }
 
 /// Handle to a pipeline; cheap to clone. Its stages run wherever the specification that came with it
@@ -146,12 +172,20 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
 
     /// Drains one lane, for example a partition that is revoked, and leaves the others alone: it is
     /// pulled from no more, what is under way is flushed, written, settled and committed. Returns
-    /// when the lane is gone; a new one may then be opened under its number.
+    /// when the lane is gone, and says whether it is committed; a new one may then be opened under
+    /// its number.
     ///
     /// # Errors
     /// [`StopError`].
-    pub async fn close(&self, lane: u32, deadline: Duration) -> Result<StopOutcome, StopError> {
-        self.lanes.stop(&lane.to_string(), deadline).await
+    pub async fn close(&self, lane: u32, deadline: Duration) -> Result<Closed, StopError> {
+        let outcome = self.lanes.stop(&lane.to_string(), deadline).await?;
+        let committed = lock(&self.shared.committed).remove(&lane);
+        Ok(match outcome {
+            _ if committed == Some(true) => Closed::Committed,
+            StopOutcome::Overran => Closed::Overran,
+            StopOutcome::Stuck => Closed::Stuck,
+            StopOutcome::Drained | StopOutcome::Ended => Closed::Failed,
+        })
     }
 
     /// The lanes that are open.
@@ -178,7 +212,7 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
         self.shared.flush();
     }
 
-    /// Changes the rate, or lifts it.
+    /// Changes the rate, or lifts it; at once, also for lanes that wait already.
     ///
     /// # Panics
     /// If the rate lets nothing pass.
@@ -186,7 +220,7 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
         if let Some(rate) = rate {
             rate.check();
         }
-        lock(&self.shared.bucket).set(rate, tokio::time::Instant::now().into_std());
+        self.shared.throttle.set(rate);
     }
 
     /// How many settlements came after their lane had gone on without them: of a lane that was
@@ -194,10 +228,20 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
     /// They changed nothing, and those records are delivered again. Summed over all pipelines of the
     /// process it is the metric `receipts_fenced_total`.
     pub fn fenced(&self) -> u64 {
-        self.shared.fenced.load(Ordering::Relaxed)
+        self.shared.tally.fenced.load(Ordering::Relaxed)
     }
 
-    /// The room there is for records under way; may be resized. What a lane that ended leaves under
+    /// Records sent on whose receipts nobody settled yet, and settlements of records that were settled
+    /// before, of which there are none.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn tally(&self) -> (u64, u64) {
+        let tally = &self.shared.tally;
+        let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        (read(&tally.open), read(&tally.twice))
+    }
+
+    /// The room there is for records under way; may be resized, also below what a lane waits for: it
+    /// then asks again, for less. What a lane that ended leaves under
     /// way does not count any more.
     pub fn credits(&self) -> &Credits {
         &self.shared.credits

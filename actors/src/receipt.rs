@@ -89,6 +89,53 @@ struct Shared<C: 'static> {
 /// Settlements for one outlet.
 type Call<C> = (Arc<Shared<C>>, Vec<Settled<C>>);
 
+/// Settlements by outlet. Handed over when dropped, so that those already made are not lost when
+/// whoever makes them panics half way.
+struct Calls<C: 'static> {
+    calls: Vec<Call<C>>,
+    /// Kept until their settlements are told: with the last of them the credit comes back.
+    others: Vec<Arc<Shared<C>>>,
+}
+
+impl<C: 'static> Default for Calls<C> {
+    fn default() -> Self {
+        Self {
+            calls: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+}
+
+impl<C: 'static> Calls<C> {
+    /// A new call gets `room` once.
+    fn add(&mut self, origin: Arc<Shared<C>>, settled: Settled<C>, room: &mut usize) {
+        // Nearly always the one before.
+        let known = self
+            .calls
+            .iter_mut()
+            .rev()
+            .find(|(known, _)| known.settles_with(&origin));
+        if let Some((known, call)) = known {
+            call.push(settled);
+            if !Arc::ptr_eq(known, &origin) {
+                self.others.push(origin);
+            }
+        } else {
+            let mut call = Vec::with_capacity(std::mem::take(room).max(1));
+            call.push(settled);
+            self.calls.push((origin, call));
+        }
+    }
+}
+
+impl<C: 'static> Drop for Calls<C> {
+    fn drop(&mut self) {
+        for (origin, call) in self.calls.drain(..) {
+            hand_over(&origin.outlet, call);
+        }
+    }
+}
+
 impl<C: 'static> Origin<C> {
     /// An origin. The permit is given back when the origin is dropped and its last receipt settled.
     pub fn new(outlet: Outlet<C>, permit: Option<Arc<Permit>>) -> Self {
@@ -142,13 +189,12 @@ impl<C: 'static> Receipt<C> {
         self.tell(outcome, note);
     }
 
-    /// Settles many with one call per outlet. The order within an outlet is kept.
+    /// Settles many with one call per outlet. The order within an outlet is kept. If `batch` panics
+    /// half way, what it gave so far is settled as it said.
     pub fn settle_all(batch: impl IntoIterator<Item = (Self, Outcome, Option<C>)>) {
         let batch = batch.into_iter();
         let mut room = batch.size_hint().0;
-        let mut calls: Vec<Call<C>> = Vec::new();
-        // Kept until their settlements are told: with the last of them the credit comes back.
-        let mut others = Vec::new();
+        let mut calls = Calls::default();
         for (mut receipt, outcome, note) in batch {
             let Some(origin) = receipt.origin.take() else {
                 continue;
@@ -158,24 +204,7 @@ impl<C: 'static> Receipt<C> {
                 outcome,
                 note,
             };
-            // Nearly always the one before.
-            let known = calls
-                .iter_mut()
-                .rev()
-                .find(|(known, _)| known.settles_with(&origin));
-            if let Some((known, call)) = known {
-                call.push(settled);
-                if !Arc::ptr_eq(known, &origin) {
-                    others.push(origin);
-                }
-            } else {
-                let mut call = Vec::with_capacity(std::mem::take(&mut room).max(1));
-                call.push(settled);
-                calls.push((origin, call));
-            }
-        }
-        for (origin, call) in calls {
-            hand_over(&origin.outlet, call);
+            calls.add(origin, settled, &mut room);
         }
     }
 

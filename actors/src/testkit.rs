@@ -16,7 +16,7 @@ pub use memory::{MemoryLane, MemorySink, MemorySource, Ran, run_pipeline};
 pub use probe::{Probe, ProbeStage};
 pub use settlements::Settlements;
 
-use crate::{Addr, Children};
+use crate::{Addr, Children, Pipeline};
 
 /// Kills the actor that lives at the address, as an outsider would: not through its supervisor.
 /// False if nobody lives there.
@@ -36,6 +36,16 @@ pub fn kill_supervisor(children: &Children) -> bool {
 /// Has a dynamic supervisor panic in its own work, as a defect in it would. False if it does not run.
 pub fn panic_supervisor(children: &Children) -> bool {
     children.panic_supervisor()
+}
+
+/// Records of a pipeline that were sent on and whose receipts nobody settled yet, and how often a
+/// record was settled that was settled before: always 0, if nothing is wrong with the pipeline.
+pub fn unsettled_and_twice<I, N>(pipeline: &Pipeline<I, N>) -> (u64, u64)
+where
+    I: Send + Sync + 'static,
+    N: Send + 'static,
+{
+    pipeline.tally()
 }
 
 /// Waits until a condition holds.

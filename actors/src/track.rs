@@ -34,6 +34,9 @@ pub enum TrackError {
         /// The least number that would have been taken.
         last: u64,
     },
+    /// The greatest number there is: no position comes after it.
+    #[error("sequence {0} has no position after it")]
+    OutOfRange(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +87,7 @@ impl Tracker {
     /// Takes a number into the lane. Numbers rise; gaps are allowed (deleted or filtered records).
     ///
     /// # Errors
-    /// [`TrackError::NotRising`].
+    /// [`TrackError::NotRising`], or [`TrackError::OutOfRange`] for `u64::MAX`.
     pub fn admit(&mut self, seq: u64) -> Result<(), TrackError> {
         if seq < self.open {
             return Err(TrackError::NotRising {
@@ -92,11 +95,11 @@ impl Tracker {
                 last: self.open,
             });
         }
+        self.open = seq.checked_add(1).ok_or(TrackError::OutOfRange(seq))?;
         self.entries.push_back(Entry {
             seq,
             settled: false,
         });
-        self.open = seq + 1;
         Ok(())
     }
 
@@ -184,6 +187,17 @@ mod tests {
         lane.settle(100, epoch).unwrap();
         assert_eq!((lane.next(), lane.pending(), lane.oldest()), (106, 0, None));
         assert_eq!(lane.ahead(), 0);
+    }
+
+    #[test]
+    fn a_number_without_a_position_after_it_is_refused_and_changes_nothing() {
+        let (mut lane, epoch) = lane();
+        let out_of_range = TrackError::OutOfRange(u64::MAX);
+        assert_eq!(lane.admit(u64::MAX), Err(out_of_range));
+        assert_eq!((lane.next(), lane.pending()), (100, 0));
+        lane.admit(u64::MAX - 1).unwrap();
+        lane.settle(u64::MAX - 1, epoch).unwrap();
+        assert_eq!(lane.next(), u64::MAX);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Future for Wait<'_> {
             }
             return Poll::Pending;
         };
-        let seen = match ledger.look(ticket, this.cost, cx.waker()) {
+        let seen = match ledger.look(ticket, cx.waker()) {
             Look::Pending => return Poll::Pending,
             Look::Granted(generation) => Ok(generation),
             Look::Refused(refused) => Err(refused),

@@ -86,6 +86,8 @@ pub(super) struct Ledger {
     waiting: BTreeMap<u64, Waiting>,
     /// Granted, and not yet fetched by the future that waits.
     granted: BTreeMap<u64, Cost>,
+    /// Taken out of the line by [`close`](Self::close) or a smaller limit, and not told yet.
+    sent_away: BTreeMap<u64, Refused>,
 }
 
 /// What a waiting request finds when it looks.
@@ -105,6 +107,7 @@ impl Ledger {
             next_ticket: 0,
             waiting: BTreeMap::new(),
             granted: BTreeMap::new(),
+            sent_away: BTreeMap::new(),
         }
     }
 
@@ -135,7 +138,7 @@ impl Ledger {
         ticket
     }
 
-    pub(super) fn look(&mut self, ticket: u64, cost: Cost, waker: &Waker) -> Look {
+    pub(super) fn look(&mut self, ticket: u64, waker: &Waker) -> Look {
         if self.granted.remove(&ticket).is_some() {
             return Look::Granted(self.generation);
         }
@@ -143,8 +146,7 @@ impl Ledger {
             waiting.waker.clone_from(waker);
             return Look::Pending;
         }
-        // Taken out of the line by `close` or by a smaller limit.
-        Look::Refused(self.refuse(cost).err().unwrap_or(Refused::Closed))
+        Look::Refused(self.sent_away.remove(&ticket).unwrap_or(Refused::Closed))
     }
 
     /// The request is given up, granted or not.
@@ -154,6 +156,7 @@ impl Ledger {
         } else if self.waiting.remove(&ticket).is_some() {
             self.grant()
         } else {
+            self.sent_away.remove(&ticket);
             Vec::new()
         }
     }
@@ -173,11 +176,16 @@ impl Ledger {
     /// A smaller limit takes hold as credits come back; who asks for more than the whole is sent away.
     pub(super) fn resize(&mut self, limit: Cost) -> Vec<Waker> {
         self.limit = limit;
-        let mut wakers: Vec<Waker> = self
+        let gone: Vec<_> = self
             .waiting
             .extract_if(.., |_, waiting| !waiting.cost.fits(limit))
-            .map(|(_, gone)| gone.waker)
             .collect();
+        let mut wakers = Vec::with_capacity(gone.len());
+        for (ticket, Waiting { cost: asked, waker }) in gone {
+            let too_large = Refused::TooLarge { asked, limit };
+            self.sent_away.insert(ticket, too_large);
+            wakers.push(waker);
+        }
         wakers.append(&mut self.grant());
         wakers
     }
@@ -195,10 +203,12 @@ impl Ledger {
 
     pub(super) fn close(&mut self) -> Vec<Waker> {
         self.closed = true;
-        std::mem::take(&mut self.waiting)
-            .into_values()
-            .map(|waiting| waiting.waker)
-            .collect()
+        let mut wakers = Vec::with_capacity(self.waiting.len());
+        for (ticket, Waiting { waker, .. }) in std::mem::take(&mut self.waiting) {
+            self.sent_away.insert(ticket, Refused::Closed);
+            wakers.push(waker);
+        }
+        wakers
     }
 
     fn refuse(&self, cost: Cost) -> Result<(), Refused> {

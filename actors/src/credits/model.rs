@@ -162,7 +162,8 @@ proptest! {
                         }
                         Poll::Ready(Err(refused)) => {
                             let known = model.refused.iter().position(|(known, _)| known == ticket);
-                            prop_assert!(known.is_some(), "refused without a reason: {:?}", refused);
+                            let known = known.map(|known| model.refused.remove(known).1);
+                            prop_assert_eq!(Some(refused), known, "the reason of the time it was sent away");
                             waits.remove(at);
                         }
                     }
@@ -172,6 +173,7 @@ proptest! {
                     drop(wait);
                     model.waiting.retain(|(known, _)| *known != ticket);
                     model.granted.retain(|(known, _)| *known != ticket);
+                    model.refused.retain(|(known, _)| *known != ticket);
                     model.grant();
                 },
                 Op::Return(n) => if let Some(at) = pick(&model.held, n) {

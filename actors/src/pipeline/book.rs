@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::Passed;
 use crate::sync::{Mutex, lock};
-use crate::{Epoch, Outcome, Permit, Pulse, Settle, Settled, Tracker, metrics};
+use crate::{Epoch, Outcome, Permit, Pulse, Settle, Settled, TrackError, Tracker, metrics};
 
 struct Pages<N> {
     tracker: Tracker,
@@ -20,9 +20,24 @@ struct Pages<N> {
     ahead: BTreeMap<u64, Settled<N>>,
     passed: Vec<Settled<N>>,
     failed: Option<u64>,
+    /// What went wrong with the first record of which that is known.
+    cause: Option<(u64, String)>,
+    /// Admitted and not settled, in whatever way.
+    open: u64,
     /// The credits of what is under way.
     permits: Vec<Weak<Permit>>,
     closed: bool,
+}
+
+/// Counts over all books of a pipeline.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Settlements that came too late.
+    pub(super) fenced: AtomicU64,
+    /// Records sent on whose receipt nobody settled yet, also such that a lane went on without.
+    pub(super) open: AtomicU64,
+    /// Settlements of records that were settled before. There are none: a receipt is settled once.
+    pub(super) twice: AtomicU64,
 }
 
 /// An outlet that tracks.
@@ -30,8 +45,7 @@ pub(super) struct Book<N> {
     pages: Mutex<Pages<N>>,
     news: Notify,
     pulse: Pulse,
-    /// Settlements that came too late, over all lanes.
-    fenced: Arc<AtomicU64>,
+    tally: Arc<Tally>,
     /// A record failed, or the lane is given up: what is still on its way is not to be written any
     /// more, or it would overtake what is delivered again.
     halted: AtomicBool,
@@ -41,11 +55,15 @@ pub(super) struct Book<N> {
 pub(super) struct Page<N> {
     pub(super) passed: Passed<N>,
     pub(super) pending: usize,
-    pub(super) failed: Option<u64>,
+    /// A record that failed, and why.
+    pub(super) failed: Option<(u64, String)>,
 }
 
+/// Said of a record whose receipt was dropped by somebody who had nothing to say about it.
+const DROPPED: &str = "its receipt was dropped: an actor ended that held it";
+
 impl<N: Send + 'static> Book<N> {
-    pub(super) fn new(epoch: Epoch, next: u64, pulse: Pulse, fenced: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(epoch: Epoch, next: u64, pulse: Pulse, tally: Arc<Tally>) -> Self {
         pulse.reset();
         let tracker = Tracker::new(epoch, next);
         let pages = Pages {
@@ -53,6 +71,8 @@ impl<N: Send + 'static> Book<N> {
             ahead: BTreeMap::new(),
             passed: Vec::new(),
             failed: None,
+            cause: None,
+            open: 0,
             permits: Vec::new(),
             closed: false,
         };
@@ -60,7 +80,7 @@ impl<N: Send + 'static> Book<N> {
             pages: Mutex::new(pages),
             news: Notify::new(),
             pulse,
-            fenced,
+            tally,
             halted: AtomicBool::new(false),
         }
     }
@@ -74,6 +94,8 @@ impl<N: Send + 'static> Book<N> {
         let mut pages = lock(&self.pages);
         for seq in seqs {
             pages.tracker.admit(seq)?;
+            pages.open += 1;
+            self.tally.open.fetch_add(1, Ordering::Relaxed);
             // The pulse of a closed book beats for another one.
             self.pulse.begin(u64::from(!pages.closed));
         }
@@ -103,15 +125,27 @@ impl<N: Send + 'static> Book<N> {
             next: pages.tracker.next(),
             settled,
         };
+        let failed = pages.failed.map(|seq| {
+            let cause = pages.cause.clone();
+            cause.unwrap_or_else(|| (seq, DROPPED.to_owned()))
+        });
         Page {
             passed,
             pending: pages.tracker.pending(),
-            failed: pages.failed,
+            failed,
         }
     }
 }
 
 impl<N> Book<N> {
+    /// Says why a record is going to be settled as failed.
+    pub(super) fn because(&self, seq: u64, cause: impl Into<String>) {
+        let mut pages = lock(&self.pages);
+        if pages.cause.as_ref().is_none_or(|(known, _)| seq < *known) {
+            pages.cause = Some((seq, cause.into()));
+        }
+    }
+
     fn halt(&self) {
         self.halted.store(true, Ordering::Release);
     }
@@ -143,23 +177,33 @@ impl<N> Book<N> {
 impl<N: Send + 'static> Settle<N> for Book<N> {
     fn settled(&self, batch: Vec<Settled<N>>) {
         let all = batch.len() as u64;
-        let mut late = 0;
+        let (mut late, mut twice) = (0, 0);
         let mut guard = lock(&self.pages);
         let pages = &mut *guard;
+        let known = pages.open.min(all);
+        pages.open -= known;
         if pages.closed {
             late = all;
+            twice = all - known;
         } else {
             for settled in batch {
                 let seq = settled.position.seq;
                 if settled.outcome == Outcome::Failed {
                     self.halt();
                     pages.failed = Some(pages.failed.map_or(seq, |first| first.min(seq)));
-                } else if pages.tracker.settle(seq, settled.position.epoch).is_ok() {
-                    pages.ahead.insert(seq, settled);
-                } else {
-                    late += 1;
+                    continue;
+                }
+                match pages.tracker.settle(seq, settled.position.epoch) {
+                    Ok(()) => {
+                        pages.ahead.insert(seq, settled);
+                    }
+                    Err(error) => {
+                        late += 1;
+                        twice += u64::from(!matches!(error, TrackError::Fenced { .. }));
+                    }
                 }
             }
+            twice = twice.max(all - known);
             self.pulse.done(all - late);
             let rest = pages.ahead.split_off(&pages.tracker.next());
             pages
@@ -167,9 +211,14 @@ impl<N: Send + 'static> Settle<N> for Book<N> {
                 .extend(std::mem::replace(&mut pages.ahead, rest).into_values());
         }
         drop(guard);
+        self.tally.open.fetch_sub(known, Ordering::Relaxed);
         if late > 0 {
-            self.fenced.fetch_add(late, Ordering::Relaxed);
+            self.tally.fenced.fetch_add(late, Ordering::Relaxed);
             metrics::fenced(late);
+        }
+        if twice > 0 {
+            self.tally.twice.fetch_add(twice, Ordering::Relaxed);
+            tracing::error!(twice, "records were settled that were settled already");
         }
         self.news.notify_one();
     }
@@ -195,14 +244,14 @@ mod tests {
 
     #[test]
     fn what_comes_after_the_close_or_under_another_epoch_is_counted_and_changes_nothing() {
-        let (epoch, fenced, pulse) = (Epoch::next(), Arc::<AtomicU64>::default(), Pulse::new());
-        let book = Book::new(epoch, 0, pulse.clone(), Arc::clone(&fenced));
+        let (epoch, tally, pulse) = (Epoch::next(), Arc::<Tally>::default(), Pulse::new());
+        let book = Book::new(epoch, 0, pulse.clone(), Arc::clone(&tally));
         let credits = Credits::new("t", Cost { count: 3, bytes: 3 });
         let permit = Arc::new(credits.try_take(Cost { count: 3, bytes: 3 }).unwrap());
         book.admit(0..3, &permit).unwrap();
         book.settled(settled(0, epoch));
         book.settled(settled(1, Epoch::next()));
-        assert_eq!(fenced.load(Ordering::Relaxed), 1);
+        assert_eq!(tally.fenced.load(Ordering::Relaxed), 1);
         assert_eq!((book.read().passed.next, pulse.pending()), (1, 2));
         book.close();
         assert_eq!(
@@ -211,10 +260,49 @@ mod tests {
             "taken back, although the permit is out there"
         );
         book.settled(settled(1, epoch));
-        assert_eq!(fenced.load(Ordering::Relaxed), 2);
+        assert_eq!(tally.fenced.load(Ordering::Relaxed), 2);
         assert_eq!((book.read().passed.next, pulse.pending()), (1, 2));
         let mine = credits.try_take(Cost { count: 2, bytes: 2 }).unwrap();
         drop(permit);
         assert_eq!(credits.in_use(), mine.cost(), "it does not come back twice");
+    }
+
+    #[test]
+    fn a_second_settlement_is_seen_before_and_after_the_close() {
+        let (epoch, tally) = (Epoch::next(), Arc::<Tally>::default());
+        let book = Book::new(epoch, 0, Pulse::new(), Arc::clone(&tally));
+        let credits = Credits::new("t", Cost { count: 3, bytes: 3 });
+        let permit = Arc::new(credits.try_take(Cost { count: 3, bytes: 3 }).unwrap());
+        book.admit(0..3, &permit).unwrap();
+        let seen = || [&tally.open, &tally.twice].map(|count| count.load(Ordering::Relaxed));
+        book.settled(settled(0, epoch));
+        assert_eq!(seen(), [2, 0]);
+        book.settled(settled(0, epoch));
+        assert_eq!(seen()[1], 1);
+        book.close();
+        book.settled(settled(1, epoch));
+        book.settled(settled(2, epoch));
+        assert_eq!(
+            seen(),
+            [0, 2],
+            "one settlement more than there were records"
+        );
+    }
+
+    #[test]
+    fn the_cause_of_the_first_record_with_one_is_told_and_silence_has_words_too() {
+        let book = Book::<()>::new(Epoch::next(), 0, Pulse::new(), Arc::default());
+        let failed = |seq| {
+            let mut batch = settled(seq, Epoch::next());
+            batch[0].outcome = Outcome::Failed;
+            batch
+        };
+        book.settled(failed(1));
+        assert_eq!(book.read().failed, Some((1, DROPPED.to_owned())));
+        book.because(4, "late");
+        book.because(2, "early");
+        book.because(3, "between");
+        book.settled(failed(2));
+        assert_eq!(book.read().failed, Some((2, "early".to_owned())));
     }
 }

@@ -1,29 +1,44 @@
 //! From a plan to its actors. In: a [`Flow`] and a sink. Out: a specification and a handle.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::decide::Judge;
 use super::ports::{Failed, Sink};
 use super::shelf::Shelf;
+use super::throttle::Throttle;
 use super::turns::Turns;
 use super::work::{WorkMsg, Worker};
 use super::write::Writer;
 use super::{Flow, Pipeline, Shared};
-use crate::rate::Bucket;
 use crate::sync::Mutex;
-use crate::{Addr, ChildSpec, Children, Credits, Outcome, Strategy, SupervisorSpec};
+use crate::{Addr, ChildSpec, Children, Credits, Intensity, Outcome, Strategy, SupervisorSpec};
 
 impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
+    /// What was asked for, or the default, wide enough that stalls one after the other are too many:
+    /// each takes a quiet time to be noticed, and a backoff before the next can begin.
+    fn effective_intensity(&self) -> Intensity {
+        self.intensity.unwrap_or_else(|| {
+            let Intensity { restarts, within } = Intensity::default();
+            let stall = |quiet: Duration| quiet.saturating_mul(2).saturating_add(self.backoff.max);
+            let stalls = self.quiet.map_or(Duration::ZERO, stall);
+            Intensity {
+                restarts,
+                within: within.max(stalls.saturating_mul(restarts + 1)),
+            }
+        })
+    }
+
     /// Builds the pipeline: the specification is started as a root or as a child of another
     /// supervisor, the handle opens and closes lanes once it runs.
     pub fn build<N: Send + 'static, K: Sink<O, N>>(
         self,
         sink: Arc<K>,
     ) -> (Pipeline<I, N>, SupervisorSpec) {
+        let intensity = self.effective_intensity();
+        let patience = self.quiet.map(patience);
         let judge = Judge {
             handler: self
                 .on_failed
@@ -44,7 +59,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             .map(Addr::new)
             .collect();
         let mut spec = SupervisorSpec::new(Strategy::OneForOne)
-            .intensity(self.intensity)
+            .intensity(intensity)
             .backoff(self.backoff);
         for (at, addr) in writers.iter().enumerate() {
             let (sink, judge) = (Arc::clone(&sink), judge.clone());
@@ -56,6 +71,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
                     per_key,
                     in_flight,
                     writing: 0,
+                    patience,
                     turns: Arc::clone(&turns),
                     sink: Arc::clone(&sink),
                     judge: judge.clone(),
@@ -76,7 +92,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         }
         let lanes = Children::new();
         let lanes_spec = SupervisorSpec::dynamic(&lanes)
-            .intensity(self.intensity)
+            .intensity(intensity)
             .backoff(self.backoff);
         let credits = Credits::new(self.name.clone(), self.credits);
         spec = spec.child(
@@ -84,8 +100,6 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
                 .vital()
                 .credits(&credits),
         );
-        let mut bucket = Bucket::default();
-        bucket.set(self.rate, Instant::now());
         let shared = Shared {
             credits,
             name: self.name,
@@ -93,9 +107,10 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             key: self.key,
             chunk: self.chunk,
             paused: watch::Sender::new(false),
-            bucket: Mutex::new(bucket),
+            throttle: Throttle::new(self.rate),
             quiet: self.quiet,
-            fenced: Arc::<AtomicU64>::default(),
+            tally: Arc::default(),
+            committed: Mutex::default(),
         };
         (
             Pipeline {
@@ -105,6 +120,12 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             spec,
         )
     }
+}
+
+/// How long a write may take before it is given up: less than it takes until a lane counts as stalled,
+/// so that lanes whose records wait behind it need not be restarted for it.
+fn patience(quiet: Duration) -> Duration {
+    quiet / 4 * 3
 }
 
 async fn log<I, O>(failed: Failed<I, O>) -> Outcome {

@@ -1,13 +1,21 @@
-//! Asking the failed handler. In: a record that cannot be used. Out: its outcome, whatever the handler
-//! does: answer, panic, or never answer.
+//! Asking the failed handler. In: a record that cannot be used. Out: its settlement, whatever the
+//! handler does: answer, panic, or never answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::HandlerFn;
+use super::book::Book;
 use super::ports::Failed;
-use crate::Outcome;
 use crate::guard::catch;
+use crate::{Outcome, Receipt};
+
+/// A record to be decided about, and where that is told.
+pub(super) struct Case<I, O, N: 'static> {
+    pub(super) failed: Failed<I, O>,
+    pub(super) receipt: Receipt<N>,
+    pub(super) book: Arc<Book<N>>,
+}
 
 /// The failed handler of a pipeline and the time it is given.
 pub(super) struct Judge<I, O> {
@@ -25,14 +33,37 @@ impl<I, O> Clone for Judge<I, O> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Judge<I, O> {
+    /// Settles the record as the handler decides.
+    pub(super) async fn settle<N: Send + 'static>(self, case: Case<I, O, N>) {
+        let Case {
+            failed,
+            receipt,
+            book,
+        } = case;
+        let (seq, mut cause) = (failed.position.seq, failed.cause.clone());
+        let outcome = match self.decide(failed).await {
+            Ok(outcome) => outcome,
+            Err(why) => {
+                cause.push_str("; the failed handler ");
+                cause.push_str(&why);
+                Outcome::Failed
+            }
+        };
+        if outcome == Outcome::Failed {
+            book.because(seq, cause);
+        }
+        receipt.settle(outcome, None);
+    }
+
     /// The handler runs in a task of its own, so that it is not dropped half way when it takes too
-    /// long: it then goes on, and its answer has no effect any more.
-    pub(super) async fn decide(self, failed: Failed<I, O>) -> Outcome {
+    /// long: it then goes on, and its answer has no effect any more. An error says what it did
+    /// instead of deciding.
+    async fn decide(self, failed: Failed<I, O>) -> Result<Outcome, String> {
         let position = failed.position;
         let Self { handler, within } = self;
         let answer = tokio::spawn(catch(async move { handler(failed).await }));
         let cause = match tokio::time::timeout(within, answer).await {
-            Ok(Ok(Ok(outcome))) => return outcome,
+            Ok(Ok(Ok(outcome))) => return Ok(outcome),
             Ok(Ok(Err(panic))) => format!("panicked: {panic}"),
             Ok(Err(gone)) => gone.to_string(),
             Err(_) => format!("did not answer within {within:?}"),
@@ -43,6 +74,6 @@ impl<I: Send + 'static, O: Send + 'static> Judge<I, O> {
             cause,
             "the failed handler decided nothing; the record is delivered again"
         );
-        Outcome::Failed
+        Err(cause)
     }
 }

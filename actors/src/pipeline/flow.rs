@@ -30,7 +30,7 @@ pub struct Flow<I, O> {
     pub(super) chunk: usize,
     pub(super) rate: Option<Rate>,
     pub(super) quiet: Option<Duration>,
-    pub(super) intensity: Intensity,
+    pub(super) intensity: Option<Intensity>,
     pub(super) backoff: Backoff,
 }
 
@@ -71,7 +71,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             chunk: 500,
             rate: None,
             quiet: None,
-            intensity: Intensity::default(),
+            intensity: None,
             backoff: Backoff::default(),
         }
     }
@@ -258,8 +258,21 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         self
     }
 
-    /// A lane with records under way of which none is settled for so long is restarted, and one whose
-    /// commit takes so long.
+    /// Looks after progress. Without it nothing notices a sink or a source that hangs.
+    ///
+    /// - A lane with records under way of which none is settled for so long is restarted, and one
+    ///   whose commit takes so long.
+    /// - A write that takes longer than three quarters of it is given up: its records fail, so their
+    ///   lanes begin again at their commits, and the next batch of the writer goes on. The write
+    ///   itself is not dropped. Should it come to its end after all, what it wrote was delivered
+    ///   again meanwhile: a sink under a watch has to bear an old record once more after a newer one
+    ///   of its key. Choose a time well above what a write may take, including its own timeouts.
+    ///
+    /// Each of these is a failure, and too many of them end the pipeline with their cause; but they
+    /// come slowly, at most one in a quiet time. The default [`intensity`](Self::intensity) counts
+    /// over a window that is wide enough for that: with a watch it is at least six times twice the
+    /// quiet time and the longest backoff. Whoever sets another one has to see to it, or stalls are
+    /// restarted for ever.
     ///
     /// # Panics
     /// If zero.
@@ -270,9 +283,10 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// How often a lane, or the workers and writers together, may be restarted before the pipeline
-    /// gives up.
+    /// gives up. 5 times in 30 s unless told otherwise, or in a longer time under a
+    /// [`watch`](Self::watch).
     pub fn intensity(mut self, intensity: Intensity) -> Self {
-        self.intensity = intensity;
+        self.intensity = Some(intensity);
         self
     }
 

@@ -13,10 +13,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::book::Book;
-use super::{Passed, Pulled, Shared, Source, Work, WorkMsg};
+use super::{Passed, Pulled, Shared, Source, Work, WorkMsg, nobody_home};
 use crate::guard::catch_now;
+use crate::sync::lock;
 use crate::{
-    Cost, Credits, Cx, Delivery, Epoch, Failure, Origin, Outlet, Permit, Position, Pulse, Stage,
+    Cost, Credits, Cx, Delivery, Epoch, Failure, Origin, Outlet, Permit, Position, Pulse, Refused,
+    Stage, Undelivered,
 };
 
 /// What the stage wants of the task. A closed channel means that the stage is gone.
@@ -47,6 +49,7 @@ impl<S: Source> Lane<S> {
         pulse: Pulse,
         shared: Arc<Shared<S::Item, S::Note>>,
     ) -> Self {
+        lock(&shared.committed).insert(number, false);
         Self {
             number,
             pulse,
@@ -66,8 +69,8 @@ impl<S: Source> Stage for Lane<S> {
             return Ok(());
         };
         let next = source.open(cx.epoch()).await?;
-        let (pulse, fenced) = (self.pulse.clone(), Arc::clone(&self.shared.fenced));
-        let book = Arc::new(Book::new(cx.epoch(), next, pulse, fenced));
+        let (pulse, tally) = (self.pulse.clone(), Arc::clone(&self.shared.tally));
+        let book = Arc::new(Book::new(cx.epoch(), next, pulse, tally));
         self.book = Some(Arc::clone(&book));
         let driver = Driver {
             number: self.number,
@@ -105,7 +108,7 @@ impl<S: Source> Drop for Lane<S> {
     }
 }
 
-type Grant = Pin<Box<dyn Future<Output = Result<Permit, Failure>> + Send>>;
+type Grant = Pin<Box<dyn Future<Output = Result<Permit, Refused>> + Send>>;
 
 struct Driver<S: Source> {
     number: u32,
@@ -134,11 +137,16 @@ impl<S: Source> Driver<S> {
             if !page.passed.settled.is_empty() {
                 self.commit(page.passed).await?;
             }
-            if let Some(seq) = page.failed {
-                return Err(format!("record {seq} of lane {} failed", self.number).into());
+            if let Some((seq, cause)) = page.failed {
+                return Err(format!("record {seq} of lane {} failed: {cause}", self.number).into());
             }
-            let ending = self.at_end && self.held.is_empty() || *self.wish.borrow() == Wish::Drain;
+            if *self.wish.borrow() == Wish::Drain {
+                self.let_go();
+                self.at_end = true;
+            }
+            let ending = self.at_end && self.held.is_empty();
             if ending && page.pending == 0 {
+                lock(&self.shared.committed).insert(self.number, true);
                 return Ok(());
             }
             if ending && !self.flushed {
@@ -152,19 +160,27 @@ impl<S: Source> Driver<S> {
         }
     }
 
-    /// A commit goes to its end, but if the lane is given up meanwhile, nothing else is kept for it:
-    /// neither its place in line for credit nor a credit that came in the meantime.
+    /// Nothing is sent on any more: neither a place in line for credit is kept, where others stand
+    /// behind it, nor a credit that came in the meantime, nor what they were for.
+    fn let_go(&mut self) {
+        self.grant = None;
+        self.held.clear();
+    }
+
+    /// A commit goes to its end. If the lane is drained or given up meanwhile, it lets go at once.
     async fn commit(&mut self, passed: Passed<S::Note>) -> Result<(), Failure> {
         self.book.commit_begins();
         let mut commit = pin!(self.source.commit(passed));
-        let given_up = async { while self.wish.changed().await.is_ok() {} };
-        let done = tokio::select! {
-            biased;
-            done = &mut commit => done,
-            () = given_up => {
-                self.grant = None;
-                self.held.clear();
-                commit.await
+        let mut has_owner = true;
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut commit => break done,
+                changed = self.wish.changed(), if has_owner => {
+                    has_owner = changed.is_ok();
+                    self.grant = None;
+                    self.held.clear();
+                }
             }
         };
         self.book.commit_is_done();
@@ -187,7 +203,15 @@ impl<S: Source> Driver<S> {
             // Its result is of no interest: the loop looks for itself.
             _ = self.wish.changed() => Ok(None),
             () = self.book.news() => Ok(None),
-            permit = granted => permit.map(Some),
+            granted = granted => match granted {
+                Ok(permit) => Ok(Some(permit)),
+                // The limit shrank below what is asked for: asked again, for less.
+                Err(Refused::TooLarge { .. }) => {
+                    self.grant = None;
+                    Ok(None)
+                }
+                Err(refused) => Err(refused.into()),
+            },
             _ = self.paused.changed() => Ok(None),
             pulled = self.source.pull(self.shared.chunk), if pulling => {
                 match pulled? {
@@ -250,9 +274,17 @@ impl<S: Source> Driver<S> {
                     });
                 }
                 Err(panic) => {
-                    let to = super::route(u64::from(self.number), routed.len());
+                    let key = u64::from(self.number);
+                    let to = super::route(key, routed.len());
                     let cause = format!("the key panicked: {panic}");
-                    self.send(to, WorkMsg::Unkeyed(Box::new(delivery), cause));
+                    let book = Arc::clone(&self.book);
+                    let work = Work {
+                        key,
+                        bytes,
+                        book,
+                        delivery,
+                    };
+                    self.send(to, WorkMsg::Unkeyed(Box::new(work), cause));
                 }
             }
         }
@@ -266,13 +298,13 @@ impl<S: Source> Driver<S> {
 
     fn send(&self, to: usize, msg: WorkMsg<S::Item, S::Note>) {
         let worker = &self.shared.workers[to];
-        if worker.send(msg).is_err() {
+        if let Err(Undelivered(msg)) = worker.send(msg) {
             // Dropped with its receipts, which fails the lane: it begins again at its commit.
-            tracing::debug!(
-                lane = self.number,
-                worker = worker.name(),
-                "no worker at home"
-            );
+            match msg {
+                WorkMsg::Push(work) => nobody_home(&work, worker.name()),
+                WorkMsg::Unkeyed(work, _) => nobody_home(&[*work], worker.name()),
+                WorkMsg::Flush | WorkMsg::Handled => {}
+            }
         }
     }
 }
@@ -289,12 +321,8 @@ async fn grant<I, N>(
     credits: Credits,
     cost: Cost,
     shared: Arc<Shared<I, N>>,
-) -> Result<Permit, Failure> {
+) -> Result<Permit, Refused> {
     let permit = credits.take(cost, Duration::MAX).await?;
-    let now = tokio::time::Instant::now().into_std();
-    let wait = crate::sync::lock(&shared.bucket).take(cost.count, now);
-    if !wait.is_zero() {
-        tokio::time::sleep(wait).await;
-    }
+    shared.throttle.pass(cost.count).await;
     Ok(permit)
 }

@@ -78,6 +78,10 @@ pub enum Fate<N> {
 pub trait Sink<O, N>: Send + Sync + 'static {
     /// Writes a batch and gives the fate of each record, in the order of the batch; a fate that is
     /// missing counts as failed. Runs in an owned task: it is never dropped half way.
+    ///
+    /// A panic fails the writer: besides the batch, every record that waits at that writer fails, of
+    /// whatever lane, and those lanes begin again at their commits. Give what can go wrong as a
+    /// [`Fate`] instead. A write that hangs is given up under [`Flow::watch`](crate::Flow::watch).
     fn write(&self, batch: &[O]) -> impl Future<Output = Vec<Fate<N>>> + Send;
 }
 

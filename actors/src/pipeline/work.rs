@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use super::decide::Judge;
+use super::book::Book;
+use super::decide::{Case, Judge};
 use super::ports::{Failed, Step, Unusable};
 use super::write::WriteMsg;
-use super::{Steps, Work, route};
+use super::{Steps, Work, nobody_home, route};
 use crate::guard::catch_now;
-use crate::{Addr, Cx, Delivery, Failure, Outcome, Receipt, Stage};
+use crate::{Addr, Cx, Delivery, Failure, Outcome, Receipt, Stage, Undelivered};
 
 /// What a worker takes.
 pub(super) enum WorkMsg<I, N: 'static> {
     Push(Vec<Work<I, N>>),
     /// A record whose key could not be found out, and why.
-    Unkeyed(Box<Delivery<I, N>>, String),
+    Unkeyed(Box<Work<I, N>>, String),
     Flush,
     /// A failed handler is done.
     Handled,
@@ -60,19 +61,22 @@ where
                 Ok(Step::Fail(failure)) => crate::exit::chain(failure.as_ref()),
                 Err(panic) => format!("panicked: {panic}"),
             };
-            self.unusable(Delivery { value, receipt }, cause, cx);
+            self.unusable(book, Delivery { value, receipt }, cause, cx);
         }
         Receipt::settle_all(skipped);
         for (writer, work) in self.writers.iter().zip(routed) {
-            if !work.is_empty() && writer.send(WriteMsg::Push(work)).is_err() {
+            if !work.is_empty()
+                && let Err(Undelivered(WriteMsg::Push(work))) = writer.send(WriteMsg::Push(work))
+            {
                 // Dropped with its receipts, which fails the lane: it begins again at its commit.
-                tracing::debug!(writer = writer.name(), "no writer at home");
+                nobody_home(&work, writer.name());
             }
         }
     }
 
     fn unusable(
         &self,
+        book: Arc<Book<N>>,
         Delivery { value, receipt }: Delivery<I, N>,
         cause: String,
         cx: &mut Cx<WorkMsg<I, N>>,
@@ -82,9 +86,13 @@ where
             record: Unusable::Raw(value),
             cause,
         };
-        let verdict = self.judge.clone().decide(failed);
+        let settled = self.judge.clone().settle(Case {
+            failed,
+            receipt,
+            book,
+        });
         cx.spawn(async move {
-            receipt.settle(verdict.await, None);
+            settled.await;
             WorkMsg::Handled
         });
     }
@@ -101,7 +109,10 @@ where
     async fn handle(&mut self, msg: Self::Msg, cx: &mut Cx<Self::Msg>) -> Result<(), Failure> {
         match msg {
             WorkMsg::Push(batch) => self.work(batch, cx),
-            WorkMsg::Unkeyed(delivery, cause) => self.unusable(*delivery, cause, cx),
+            WorkMsg::Unkeyed(work, cause) => {
+                let Work { book, delivery, .. } = *work;
+                self.unusable(book, delivery, cause, cx);
+            }
             WorkMsg::Flush => {
                 for writer in self.writers.iter() {
                     if writer.send(WriteMsg::Flush).is_err() {

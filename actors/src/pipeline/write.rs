@@ -1,29 +1,41 @@
 //! The writers. In: ready records. Out: batches to the sink, settlements to where the records came from.
+//!
+//! A write that takes longer than the writer's patience is given up: its records fail, which has them
+//! delivered again, and the next write of its slot begins. It is not dropped, as no side effect is; it
+//! runs on by itself, and nobody waits for it any more.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Work;
-use super::decide::Judge;
+use super::book::Book;
+use super::decide::{Case, Judge};
 use super::ports::{Failed, Fate, Sink, Unusable};
 use super::shelf::Shelf;
 use super::turns::Turns;
-use crate::{Cx, Delivery, Failure, Outcome, Receipt, Stage, Timer};
+use crate::guard::catch;
+use crate::{Cx, Failure, Outcome, Receipt, Stage, Timer};
 
 /// What a writer takes.
 pub(super) enum WriteMsg<I, O, N: 'static> {
     Push(Vec<Work<O, N>>),
     Flush,
     Due,
-    /// A batch of this slot is over, but for what the sink refused.
-    Written(u64, Vec<Refused<I, O, N>>),
+    /// A batch of this slot is over, but for what the sink refused; or the sink panicked on it.
+    Written(u64, Result<Vec<Case<I, O, N>>, String>),
     /// A failed handler is done.
     Handled,
 }
 
-/// To be decided about by the failed handler.
-type Refused<I, O, N> = (Failed<I, O>, Receipt<N>);
+/// What became of a batch when it has no fates.
+enum NoFates {
+    Panicked(String),
+    /// After so long.
+    GivenUp(Duration),
+}
 
 pub(super) struct Writer<I, O, N: 'static, K> {
     pub(super) shelf: Shelf<Work<O, N>>,
@@ -32,6 +44,8 @@ pub(super) struct Writer<I, O, N: 'static, K> {
     /// How many batches may be written at once, and how many are.
     pub(super) in_flight: usize,
     pub(super) writing: usize,
+    /// How long a write may take.
+    pub(super) patience: Option<Duration>,
     pub(super) turns: Arc<Turns>,
     pub(super) sink: Arc<K>,
     pub(super) judge: Judge<I, O>,
@@ -50,20 +64,31 @@ where
             && let Some((slot, batch)) = self.shelf.take()
         {
             let (sink, turns) = (Arc::clone(&self.sink), Arc::clone(&self.turns));
+            let patience = self.patience;
             self.writing += 1;
             cx.spawn(async move {
                 let _turn = turns.take(slot).await;
-                WriteMsg::Written(slot, write(batch, sink.as_ref()).await)
+                WriteMsg::Written(slot, write(batch, sink, patience).await)
             });
         }
     }
 
-    fn decide(&self, (failed, receipt): Refused<I, O, N>, cx: &mut Cx<WriteMsg<I, O, N>>) {
-        let verdict = self.judge.clone().decide(failed);
+    fn decide(&self, case: Case<I, O, N>, cx: &mut Cx<WriteMsg<I, O, N>>) {
+        let settled = self.judge.clone().settle(case);
         cx.spawn(async move {
-            receipt.settle(verdict.await, None);
+            settled.await;
             WriteMsg::Handled
         });
+    }
+
+    /// What a panic of the sink takes along is told of it: everything on the shelf fails.
+    fn fall(&mut self, panic: String) -> ! {
+        for work in self.shelf.empty() {
+            let seq = work.delivery.receipt.position().seq;
+            work.book
+                .because(seq, format!("its writer panicked: {panic}"));
+        }
+        resume_unwind(Box::new(panic))
     }
 
     fn watch_deadline(&mut self, cx: &mut Cx<WriteMsg<I, O, N>>) {
@@ -77,50 +102,119 @@ where
     }
 }
 
-/// Writes a batch and settles every record of it that the sink did not refuse.
-async fn write<I, O, N: Send + 'static>(
+/// What stays here of a record while its value is with the sink.
+type Slip<N> = (Receipt<N>, Arc<Book<N>>);
+
+/// Writes a batch and settles every record of it that the sink did not refuse. An error is the text
+/// of a panic.
+async fn write<I, O, N, K>(
     batch: Vec<Work<O, N>>,
-    sink: &impl Sink<O, N>,
-) -> Vec<Refused<I, O, N>> {
-    let (values, receipts): (Vec<O>, Vec<Receipt<N>>) = batch
+    sink: Arc<K>,
+    patience: Option<Duration>,
+) -> Result<Vec<Case<I, O, N>>, String>
+where
+    O: Send + Sync + 'static,
+    N: Send + 'static,
+    K: Sink<O, N>,
+{
+    let (values, slips): (Vec<O>, Vec<Slip<N>>) = batch
         .into_iter()
         .filter(|work| !work.book.is_halted())
-        .map(
-            |Work {
-                 delivery: Delivery { value, receipt },
-                 ..
-             }| (value, receipt),
-        )
+        .map(|Work { book, delivery, .. }| (delivery.value, (delivery.receipt, book)))
         .unzip();
     let mut refused = Vec::new();
     if values.is_empty() {
-        return refused;
+        return Ok(refused);
     }
-    let mut fates = sink.write(&values).await.into_iter();
-    let mut settled = Vec::with_capacity(receipts.len());
-    for (value, receipt) in values.into_iter().zip(receipts) {
+    let (values, fates) = match hand_in(values, sink, patience).await {
+        Ok(done) => done,
+        Err(NoFates::Panicked(panic)) => {
+            fail(slips, &format!("the sink panicked: {panic}"));
+            return Err(panic);
+        }
+        Err(NoFates::GivenUp(limit)) => {
+            tracing::error!(
+                ?limit,
+                records = slips.len(),
+                "a write takes too long and is given up"
+            );
+            fail(
+                slips,
+                &format!("the sink did not write it within {limit:?}"),
+            );
+            return Ok(refused);
+        }
+    };
+    let mut fates = fates.into_iter();
+    let mut settled = Vec::with_capacity(slips.len());
+    for (value, (receipt, book)) in values.into_iter().zip(slips) {
+        let position = receipt.position();
         settled.push(match fates.next() {
             Some(Fate::Stored(note)) => (receipt, Outcome::Stored, note),
             Some(Fate::Refused(failure)) => {
-                let cause = crate::exit::chain(failure.as_ref());
                 let failed = Failed {
-                    position: receipt.position(),
+                    position,
                     record: Unusable::Ready(value),
-                    cause,
+                    cause: crate::exit::chain(failure.as_ref()),
                 };
-                refused.push((failed, receipt));
+                refused.push(Case {
+                    failed,
+                    receipt,
+                    book,
+                });
                 continue;
             }
             Some(Fate::Failed(failure)) => {
-                let position = receipt.position();
-                tracing::warn!(lane = position.lane, seq = position.seq, %failure, "not written");
+                let cause = crate::exit::chain(failure.as_ref());
+                tracing::warn!(
+                    lane = position.lane,
+                    seq = position.seq,
+                    cause,
+                    "not written"
+                );
+                book.because(position.seq, format!("not written: {cause}"));
                 (receipt, Outcome::Failed, None)
             }
-            None => (receipt, Outcome::Failed, None),
+            None => {
+                book.because(position.seq, "the sink gave no fate for it");
+                (receipt, Outcome::Failed, None)
+            }
         });
     }
     Receipt::settle_all(settled);
-    refused
+    Ok(refused)
+}
+
+/// Gives a batch to the sink; under a limit in a task of its own, so that it can be left alone there.
+async fn hand_in<O, N, K>(
+    values: Vec<O>,
+    sink: Arc<K>,
+    patience: Option<Duration>,
+) -> Result<(Vec<O>, Vec<Fate<N>>), NoFates>
+where
+    O: Send + Sync + 'static,
+    N: Send + 'static,
+    K: Sink<O, N>,
+{
+    let write = async move {
+        let fates = catch(sink.write(&values)).await;
+        fates.map(|fates| (values, fates))
+    };
+    let done = match patience {
+        None => write.await,
+        Some(limit) => match tokio::time::timeout(limit, tokio::spawn(write)).await {
+            Ok(done) => done.unwrap_or_else(|gone| Err(gone.to_string())),
+            Err(_) => return Err(NoFates::GivenUp(limit)),
+        },
+    };
+    done.map_err(NoFates::Panicked)
+}
+
+fn fail<N>(slips: Vec<Slip<N>>, cause: &str) {
+    Receipt::settle_all(slips.into_iter().map(|(receipt, book)| {
+        book.because(receipt.position().seq, cause);
+        (receipt, Outcome::Failed, None)
+    }));
 }
 
 impl<I, O, N, K> Stage for Writer<I, O, N, K>
@@ -143,11 +237,12 @@ where
             }
             WriteMsg::Flush => self.shelf.close_all(),
             WriteMsg::Due => self.timer = None,
-            WriteMsg::Written(slot, refused) => {
+            WriteMsg::Written(_, Err(panic)) => self.fall(panic),
+            WriteMsg::Written(slot, Ok(refused)) => {
                 self.writing -= 1;
                 self.shelf.written(slot);
-                for refused in refused {
-                    self.decide(refused, cx);
+                for case in refused {
+                    self.decide(case, cx);
                 }
             }
             WriteMsg::Handled => {}

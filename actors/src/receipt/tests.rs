@@ -75,3 +75,20 @@ fn the_credit_comes_back_with_the_last_receipt_that_shares_it() {
     drop(second);
     assert_eq!(credits.in_use().count, 0);
 }
+
+#[test]
+fn what_was_settled_before_the_batch_panicked_is_told_and_the_rest_failed() {
+    let log = Arc::new(Log::default());
+    let receipts: Vec<_> = (1..=4).map(|seq| receipt(seq, &log, None)).collect();
+    let panic = catch_now(|| {
+        Receipt::settle_all(receipts.into_iter().map(|receipt| {
+            assert!(receipt.position().seq < 3, "planned panic");
+            (receipt, Outcome::Stored, None)
+        }));
+    });
+    assert!(panic.unwrap_err().contains("planned panic"));
+    let mut all: Vec<_> = log.outcomes().into_iter().flatten().collect();
+    all.sort_by_key(|(seq, _)| *seq);
+    let (stored, failed) = (Outcome::Stored, Outcome::Failed);
+    assert_eq!(all, [(1, stored), (2, stored), (3, failed), (4, failed)]);
+}

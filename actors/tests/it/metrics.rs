@@ -103,7 +103,7 @@ async fn actors_and_credits_are_measured() {
             bytes: 100,
         },
     );
-    let _held = credits
+    let held = credits
         .try_take(Cost {
             count: 3,
             bytes: 30,
@@ -138,4 +138,13 @@ async fn actors_and_credits_are_measured() {
     assert_eq!(get("credits_limit{credits=measured,unit=records}"), 10.0);
     assert!(book.get("receipts_settled_total{outcome=failed}").is_some());
     assert!(book.get("receipts_fenced_total{}").is_some());
+    drop(held);
+    drop(credits);
+    system.handle().publish_metrics();
+    for unit in ["records", "bytes"] {
+        for gauge in ["credits_in_use", "credits_limit"] {
+            let gone = get(&format!("{gauge}{{credits=measured,unit={unit}}}"));
+            assert_eq!(gone, 0.0, "an account that is gone has nothing to give");
+        }
+    }
 }

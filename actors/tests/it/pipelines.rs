@@ -1,10 +1,13 @@
 //! Pipelines: order, batches, failures, rate, pause, and lanes that come and go.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, MemoryLane, MemorySink, run_pipeline, until};
-use actors::{BatchLimits, Cost, Flow, Outcome, Pipeline, Step, System, Unusable};
+use actors::{
+    BatchLimits, Cost, Event, Flow, Intensity, Outcome, Pipeline, Step, System, Unusable,
+};
 
 use crate::support::{Notes, SECOND};
 
@@ -218,5 +221,66 @@ async fn a_source_may_fail_anywhere() {
             .await;
             assert_eq!(ran.lanes[0].committed(), 50, "{callback} {fault:?}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_or_panics_again_and_again_ends_the_pipeline_with_its_own_words() {
+    for (fault, cause) in [
+        (
+            Fault::Error,
+            "record 0 of lane 0 failed: not written: planned error",
+        ),
+        (Fault::Panic, "panicked: planned panic"),
+    ] {
+        let faults = Faults::new().always(Callback::Named("write"), fault);
+        let sink = MemorySink::new().faults(&faults);
+        let flow = numbers("p").intensity(Intensity {
+            restarts: 3,
+            within: 3600 * SECOND,
+        });
+        let (system, pipeline) = running(flow, &sink).await;
+        let kept = lane(0..5).endless();
+        pipeline.open(0, move |_| kept.source()).await.unwrap();
+        let exit = system.ended().await.to_string();
+        assert!(exit.ends_with(cause), "{exit}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_panicking_writer_takes_along_is_told_of_it() {
+    let faults = Faults::new().at(Callback::Named("write"), 1, Fault::Panic);
+    let sink = MemorySink::new().slow(SECOND).faults(&faults);
+    let (system, pipeline) = running(numbers("p"), &sink).await;
+    let mut events = system.handle().events();
+    let lanes = [lane(0..10).endless(), lane(100..105).endless()];
+    for (number, lane) in (0..).zip(&lanes) {
+        let lane = lane.clone();
+        pipeline.open(number, move |_| lane.source()).await.unwrap();
+        tokio::time::sleep(SMALL.age * 2).await;
+    }
+    until("both are committed", || {
+        (lanes[0].committed(), lanes[1].committed()) == (10, 5)
+    })
+    .await;
+    // The first failure of each: a lane may well be back before the writer is, and fail again.
+    let mut causes = BTreeMap::new();
+    while let Ok(event) = events.try_recv() {
+        if let Event::Failed { path, exit } = event {
+            causes.entry(path).or_insert(exit.to_string());
+        }
+    }
+    for (path, expected) in [
+        ("t/write-0", "panicked: planned panic"),
+        (
+            "t/lanes/0",
+            "failed: record 0 of lane 0 failed: the sink panicked: planned panic",
+        ),
+        (
+            "t/lanes/1",
+            "failed: record 0 of lane 1 failed: its writer panicked: planned panic",
+        ),
+    ] {
+        assert_eq!(causes[path], expected);
     }
 }

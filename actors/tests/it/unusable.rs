@@ -144,7 +144,11 @@ async fn what_a_handler_says_after_its_time_is_counted_and_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_never_decides_ends_the_pipeline_with_the_cause() {
-    for fault in [Fault::Error, Fault::Panic, Fault::Hang] {
+    for (fault, why) in [
+        (Fault::Error, ""),
+        (Fault::Panic, "; the failed handler panicked: planned panic"),
+        (Fault::Hang, "; the failed handler did not answer within 1s"),
+    ] {
         let (faults, notes) = (Faults::new().always(DECIDE, fault), Notes::default());
         let flow = handled(numbers("p"), &faults, &notes)
             .decide_within(SECOND)
@@ -157,10 +161,9 @@ async fn a_handler_that_never_decides_ends_the_pipeline_with_the_cause() {
         let opened = kept.clone();
         pipeline.open(0, move |_| opened.source()).await.unwrap();
         let exit = system.ended().await.to_string();
-        assert!(
-            exit.ends_with("0: failed: record 0 of lane 0 failed"),
-            "{exit}"
-        );
+        let cause =
+            format!("0: failed: record 0 of lane 0 failed: invalid digit found in string{why}");
+        assert!(exit.ends_with(&cause), "{exit}");
         assert_eq!(kept.committed(), 0);
         assert_eq!(notes.all().len(), 4, "once, and three restarts");
         assert_eq!(pipeline.credits().in_use(), Cost::default());

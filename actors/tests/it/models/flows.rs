@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, MemoryLane, MemorySink, until_within};
 use actors::{
-    BatchLimits, Cost, Flow, Intensity, Outcome, Pipeline, Settled, Step, StopOutcome,
-    SupervisorSpec, System, Unusable,
+    BatchLimits, Closed, Cost, Flow, Intensity, Outcome, Pipeline, Settled, Step, SupervisorSpec,
+    System, Unusable,
 };
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Random;
@@ -175,7 +175,7 @@ impl World {
                 }
                 Turn::Close(lane, seconds) => {
                     let closed = pipeline.close(lane as u32, SECOND * seconds as u32).await;
-                    assert_ne!(closed, Ok(StopOutcome::Stuck));
+                    assert_ne!(closed, Ok(Closed::Stuck));
                     assert!(!pipeline.lanes().contains(&(lane as u32)));
                 }
                 Turn::Open(lane) => self.open(pipeline, lane).await,

@@ -1,0 +1,70 @@
+//! The rate of a pipeline, over all its lanes. In: chunks that want to pass. Out: the moment they may.
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::Rate;
+use crate::rate::Bucket;
+use crate::sync::{Mutex, lock};
+
+pub(super) struct Throttle {
+    bucket: Mutex<Bucket>,
+    /// Who sleeps has to look again.
+    changed: Notify,
+}
+
+/// In line; dropped, the line is left.
+struct Place<'a> {
+    throttle: &'a Throttle,
+    ticket: Option<u64>,
+}
+
+impl Throttle {
+    pub(super) fn new(rate: Option<Rate>) -> Self {
+        let mut bucket = Bucket::default();
+        // A bucket begins full, so it does not matter which clock this is.
+        bucket.set(rate, std::time::Instant::now());
+        Self {
+            bucket: Mutex::new(bucket),
+            changed: Notify::new(),
+        }
+    }
+
+    pub(super) fn set(&self, rate: Option<Rate>) {
+        lock(&self.bucket).set(rate, Instant::now().into_std());
+        self.changed.notify_waiters();
+    }
+
+    /// Waits as long as the rate wants, also if it changes meanwhile.
+    pub(super) async fn pass(&self, count: usize) {
+        let now = || Instant::now().into_std();
+        let Some(ticket) = lock(&self.bucket).enter(count, now()) else {
+            return;
+        };
+        let mut place = Place {
+            throttle: self,
+            ticket: Some(ticket),
+        };
+        loop {
+            let changed = self.changed.notified();
+            let wait = lock(&self.bucket).look(ticket, now());
+            let Some(wait) = wait else {
+                place.ticket = None;
+                return;
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = changed => {}
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            lock(&self.throttle.bucket).leave(ticket);
+            self.throttle.changed.notify_waiters();
+        }
+    }
+}
