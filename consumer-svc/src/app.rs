@@ -2,6 +2,7 @@
 //!
 //! In: configuration. Out: a running supervision tree, its addresses, and an orderly end.
 
+mod errand;
 mod ingest;
 
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use crate::stats::{self, Stats};
 use crate::tally::mongo::MongoTallies;
 use crate::write::mongo::MongoStore;
 
+use self::errand::errand;
 use self::ingest::Ingest;
 
 /// Pause between attempts to create the indexes while the database is away.
@@ -55,8 +57,6 @@ pub struct App {
     held: Held,
     /// Ends with the app: it must answer while the app drains.
     _admin: AbortOnDropHandle<()>,
-    /// Looks at the dependencies; of no use once the app has ended.
-    _watches: Vec<AbortOnDropHandle<()>>,
 }
 
 /// Builds the service and runs it until it is told to end.
@@ -161,20 +161,25 @@ impl App {
         let query = query(http, api, front, config.drain_timeout)
             .credits(&queries)
             .credits(&streams);
-        let watches = vec![
-            spawn(watch_mongodb(health.clone(), history, mongodb)),
-            spawn(watch_kafka(
-                health,
-                ingest.slot(),
-                observer,
-                config.kafka.topic.clone(),
-                ingest.held(),
-                kafka,
-            )),
-            spawn(ensure_indexes(store, indexes)),
-        ];
+        let watch_mongodb = {
+            let health = health.clone();
+            move || watch_mongodb(health.clone(), history.clone(), mongodb.clone())
+        };
+        let watch_kafka = {
+            let (slot, held, topic) = (ingest.slot(), ingest.held(), config.kafka.topic.clone());
+            move || {
+                let (slot, observer) = (slot.clone(), Arc::clone(&observer));
+                let (held, latch) = (held.clone(), kafka.clone());
+                watch_kafka(health.clone(), slot, observer, topic.clone(), held, latch)
+            }
+        };
+        let ensure_indexes = move || ensure_indexes(store.clone(), indexes.clone());
         let held = ingest.held();
+        // The first to start are the last to drain: dependencies are looked at until the end.
         let root = SupervisorSpec::new(Strategy::OneForOne)
+            .child(errand("watch_mongodb", watch_mongodb))
+            .child(errand("watch_kafka", watch_kafka))
+            .child(errand("indexes", ensure_indexes))
             .child(query)
             .child(stats)
             .child(ingest.child());
@@ -199,7 +204,6 @@ impl App {
             held,
             _admin: serving,
             process,
-            _watches: watches,
         })
     }
 
@@ -258,10 +262,6 @@ fn gave_up(exit: &Exit) -> Failure {
         Code::Software,
         format!("the supervision tree gave up: {exit}"),
     )
-}
-
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(task))
 }
 
 fn query(door: Door, api: Arc<Api<MongoHistory>>, front: FrontRules, drain: Duration) -> ChildSpec {

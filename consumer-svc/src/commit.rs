@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{Addr, Cx, Epoch, Failure, Settle, Settled, Stage, Timer};
+use actors::{Addr, Backoff, Cx, Epoch, Failure, Settle, Settled, Stage, Timer};
 use futures_util::future::join_all;
 use tracing::{debug, warn};
 
@@ -50,7 +50,8 @@ impl Settle<Note> for CommitOutlet {
 pub struct Commit<C, T> {
     committer: Arc<C>,
     tallies: Arc<T>,
-    interval: Duration,
+    /// From one tick to the next: the interval, and longer while saving or committing fails.
+    pace: Backoff,
     ledger: Ledger,
     /// Partitions whose statistics are being loaded.
     openings: BTreeMap<i32, Pending>,
@@ -78,7 +79,11 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         Self {
             committer,
             tallies,
-            interval,
+            pace: Backoff {
+                min: interval,
+                max: interval * 16,
+                ..Backoff::default()
+            },
             ledger: Ledger::default(),
             openings: BTreeMap::new(),
             readers: HashMap::new(),
@@ -95,7 +100,8 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
     /// Arms the next tick: soon while a release waits, backed off while saving or committing fails.
     fn arm(&mut self, cx: &mut Cx<CommitMsg>) {
         let pause = if self.releases.is_empty() {
-            self.interval * 2u32.pow(self.refused.max(self.unsaved).min(4))
+            // No chance is needed: one member commits for a partition.
+            self.pace.delay(self.refused.max(self.unsaved), 0.0)
         } else {
             RELEASE_PACE
         };

@@ -80,7 +80,7 @@ fn pause(latch: &Latch) -> Duration {
     if latch.is_met() { EVERY } else { FIRST }
 }
 
-/// Looks at the database until the returned handle's task is aborted.
+/// Looks at the database for as long as it is polled.
 pub async fn watch_mongodb(health: Health, history: MongoHistory, latch: Latch) {
     loop {
         let seen = history.ping().await.map_err(|error| error.to_string());

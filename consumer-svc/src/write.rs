@@ -8,9 +8,9 @@
 
 pub mod mongo;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use actors::{Addr, BatchSink, Outcome, Receipt};
+use actors::{Addr, Backoff, BatchSink, Outcome, Receipt};
 use tracing::{debug, info, warn};
 
 use crate::document::PurchaseDocument;
@@ -45,34 +45,26 @@ pub trait PurchaseStore: Send + Sync + 'static {
     ) -> impl Future<Output = Vec<WriteOutcome>> + Send;
 }
 
-/// Backoff between attempts on the same records.
-#[derive(Clone, Copy, Debug)]
-pub struct RetryPace {
-    /// First pause.
-    pub min: Duration,
-    /// Longest pause.
-    pub max: Duration,
-}
-
 /// Writes batches until every record of them is settled.
 pub struct BatchWriter<S> {
     store: S,
     dead_letter: Addr<DeadLetterMsg>,
     lanes: Lanes,
-    pace: RetryPace,
+    backoff: Backoff,
 }
 
 /// What a refused document counts for in a batch of letters. A purchase is never much larger.
 const LETTER_BYTES: usize = 1024;
 
 impl<S: PurchaseStore> BatchWriter<S> {
-    /// Writes to `store`; what it refuses for good goes to `dead_letter`.
-    pub fn new(store: S, dead_letter: Addr<DeadLetterMsg>, lanes: Lanes, pace: RetryPace) -> Self {
+    /// Writes to `store`, and again after a pause of `backoff` what it does not take now; what it
+    /// refuses for good goes to `dead_letter`.
+    pub fn new(store: S, dead_letter: Addr<DeadLetterMsg>, lanes: Lanes, backoff: Backoff) -> Self {
         Self {
             store,
             dead_letter,
             lanes,
-            pace,
+            backoff,
         }
     }
 
@@ -109,7 +101,7 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
             .map(|delivery| PurchaseDocument::new(&delivery.value))
             .collect();
         let mut pending = batch;
-        let mut attempt = 0;
+        let (mut attempt, mut pauses) = (0, self.backoff.pace());
         loop {
             let outcomes = self.store.store(&documents).await;
             let mut settled = Vec::with_capacity(pending.len());
@@ -145,7 +137,7 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
             // Any partition may wait for its turn behind this batch: none of them is stuck.
             self.lanes.beat();
             metrics::write_retried(later.len());
-            let pause = jittered(self.pace, attempt);
+            let pause = pauses.next().unwrap_or(self.backoff.max);
             // The first refusal and then every tenth: an outage is told, not chanted.
             if attempt % 10 == 1 {
                 warn!(records = later.len(), attempt, ?pause, %cause, "write failed, will be retried with the same ids");
@@ -169,20 +161,6 @@ fn stored(
     let Delivered { value, receipt } = delivery;
     let sale = created_at.map(|at| Sale::of(&value.purchase, at));
     (receipt, Outcome::Stored, sale)
-}
-
-/// Doubles from `min` to `max`, between half and all of it, so that writers do not return to a
-/// recovering database in step.
-fn jittered(pace: RetryPace, attempt: u32) -> Duration {
-    let full = pace
-        .min
-        .saturating_mul(1 << attempt.min(16).saturating_sub(1))
-        .min(pace.max);
-    let nanos = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default()
-        .subsec_nanos();
-    full.mul_f64(0.5 + f64::from(nanos % 1024) / 2048.0)
 }
 
 #[cfg(test)]

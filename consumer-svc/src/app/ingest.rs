@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{
-    Addr, BatchLimits, BatchStage, ChildSpec, Children, Cost, Credits, Intensity, Outlet, Restart,
-    Shutdown, Strategy, SupervisorSpec, Watch,
+    Addr, Backoff, BatchLimits, BatchStage, ChildSpec, Children, Cost, Credits, Intensity, Outlet,
+    Restart, Shutdown, Strategy, SupervisorSpec, Watch,
 };
 use host::exit::{Code, Failure};
 
@@ -22,14 +22,19 @@ use crate::lane::{Lanes, Report};
 use crate::read::kafka::KafkaPartition;
 use crate::read::{PartitionReader, ReadLimits, ReaderArgs};
 use crate::tally::mongo::MongoTallies;
+use crate::write::BatchWriter;
 use crate::write::mongo::MongoStore;
-use crate::write::{BatchWriter, RetryPace};
 
-/// Backoff while the database does not take a batch.
-const WRITE_RETRY: RetryPace = RetryPace {
-    min: Duration::from_millis(100),
-    max: Duration::from_secs(5),
-};
+/// Backoff while the database does not take a batch, scattered so that writers do not return to a
+/// recovering database in step.
+fn write_retry() -> Backoff {
+    Backoff {
+        min: Duration::from_millis(100),
+        max: Duration::from_secs(5),
+        jitter: 0.5,
+        ..Backoff::default()
+    }
+}
 /// Pause between attempts on one dead letter.
 const LETTER_RETRY: Duration = Duration::from_secs(1);
 /// Letters are few; they go out at once, and this many batches of them at a time.
@@ -155,7 +160,7 @@ fn write(flow: &FlowConfig, addrs: &Addrs, store: MongoStore, held: &Held) -> Ch
         store,
         addrs.dead_letter.clone(),
         held.lanes.clone(),
-        WRITE_RETRY,
+        write_retry(),
     ));
     let limits = BatchLimits {
         count: flow.batch_records,

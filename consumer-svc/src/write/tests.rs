@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actors::{Delivery, Epoch, Position, Settle, Settled};
 use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username};
@@ -78,12 +79,13 @@ async fn written_to_books(answers: Vec<Vec<WriteOutcome>>, count: u64) -> (Arc<B
         calls: Mutex::default(),
     });
     let books = Arc::new(Books::default());
-    let pace = RetryPace {
-        min: Duration::from_millis(100),
-        max: Duration::from_secs(5),
-    };
     let lanes = crate::lane::tests::patient();
-    let writer = BatchWriter::new(Arc::clone(&script), Addr::new("dead letters"), lanes, pace);
+    let writer = BatchWriter::new(
+        Arc::clone(&script),
+        Addr::new("dead letters"),
+        lanes,
+        Backoff::default(),
+    );
     writer
         .write((0..count).map(|offset| delivery(offset, &books)).collect())
         .await;
@@ -165,22 +167,6 @@ async fn a_refused_record_without_a_dead_letter_stage_is_failed_and_not_stored()
     assert_eq!(settled, vec![(1, Outcome::Stored), (0, Outcome::Failed)]);
 }
 
-#[test]
-fn the_pause_doubles_up_to_its_maximum_and_is_never_more() {
-    let pace = RetryPace {
-        min: Duration::from_millis(100),
-        max: Duration::from_secs(5),
-    };
-    for attempt in 1..40 {
-        let full = Duration::from_millis(100 * 2u64.pow(attempt.min(7) - 1)).min(pace.max);
-        let pause = jittered(pace, attempt);
-        assert!(
-            pause <= full && pause >= full / 2,
-            "attempt {attempt}: {pause:?} of {full:?}"
-        );
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn refusals_in_a_row_stop_their_partition_and_what_is_behind_is_not_given_up() {
     let bad = || WriteOutcome::Bad("no".into());
@@ -196,11 +182,7 @@ async fn refusals_in_a_row_stop_their_partition_and_what_is_behind_is_not_given_
     let stage = actors::ChildSpec::stage("dead", &dead_letter, move |_| sink.clone());
     let root = actors::SupervisorSpec::new(actors::Strategy::OneForOne).child(stage);
     let system = actors::System::start("test", root).await.unwrap();
-    let pace = RetryPace {
-        min: Duration::from_millis(100),
-        max: Duration::from_secs(5),
-    };
-    BatchWriter::new(Arc::clone(&script), dead_letter, lanes, pace)
+    BatchWriter::new(Arc::clone(&script), dead_letter, lanes, Backoff::default())
         .write((0..5).map(|offset| delivery(offset, &books)).collect())
         .await;
     system.drain(Duration::from_secs(5)).await;
