@@ -7,8 +7,30 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::answer::Accepted;
 use crate::documents::Stored;
-use crate::load::{Attempt, Outcome};
+use crate::load::{Attempt, Order, Outcome};
 use crate::topic::Record;
+
+/// Answers that say that nothing was stored.
+const NOTHING_STORED: [&str; 2] = ["/problems/kafka-unavailable", "/problems/overloaded"];
+/// An answer that says that nobody knows.
+const UNKNOWN: &str = "/problems/outcome-unknown";
+
+/// Orders without a 201, by what their answers claim.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals<'a> {
+    /// Nothing was stored.
+    pub not_stored: Vec<&'a Order>,
+    /// Nobody knows whether something was.
+    pub unknown: Vec<&'a Order>,
+}
+
+impl Refusals<'_> {
+    /// All of them, to be sent again.
+    pub fn orders(&self) -> Vec<Order> {
+        let each = self.not_stored.iter().chain(&self.unknown);
+        each.map(|order| Order::clone(order)).collect()
+    }
+}
 
 /// The 201s among the attempts.
 pub fn accepted(attempts: &[Attempt]) -> Vec<&Accepted> {
@@ -40,7 +62,7 @@ pub fn answers_are_in_the_topic(accepted: &[&Accepted], records: &[Record]) {
     let mut by_id: HashMap<&str, Vec<&Record>> = HashMap::new();
     for record in records {
         by_id
-            .entry(record.header("purchase-id").unwrap_or_default())
+            .entry(id(record).unwrap_or_default())
             .or_default()
             .push(record);
     }
@@ -62,6 +84,55 @@ pub fn answers_are_in_the_topic(accepted: &[&Accepted], records: &[Record]) {
         }
     });
     none("201s that are not true of the topic", false_answers);
+}
+
+/// Every attempt at an order with a key was answered: with a 201 of its purchase, or with a 503 that
+/// may be retried; and what says that nothing was stored is not in the topic.
+pub fn refusals_are_honest<'a>(attempts: &'a [Attempt], records: &[Record]) -> Refusals<'a> {
+    let in_topic: HashSet<&str> = records.iter().filter_map(id).collect();
+    let mut refusals = Refusals::default();
+    for Attempt { order, outcome } in attempts {
+        match outcome {
+            Outcome::Accepted(answer) => assert_eq!(answer.purchase_id, order.promised_id()),
+            Outcome::Refused(refused) => {
+                assert_eq!(refused.status, 503, "{refused:?}");
+                let problem = "application/problem+json";
+                assert_eq!(refused.media_type, problem, "{refused:?}");
+                let may_return = refused.retryable && refused.retry_after.is_some();
+                assert!(may_return, "{refused:?}");
+                let says_why = refused.has_request_id && !refused.detail.is_empty();
+                assert!(says_why, "{refused:?}");
+                if NOTHING_STORED.contains(&refused.kind.as_str()) {
+                    let there = in_topic.contains(order.promised_id().as_str());
+                    let lie = "in the topic, and the answer says that nothing was stored";
+                    assert!(!there, "{lie}: {order:?}");
+                    refusals.not_stored.push(order);
+                } else {
+                    assert_eq!(refused.kind, UNKNOWN, "{refused:?}");
+                    refusals.unknown.push(order);
+                }
+            }
+            Outcome::Unanswered { .. } => panic!("no answer to {order:?}: {outcome:?}"),
+        }
+    }
+    refusals
+}
+
+/// No purchase is in the topic twice. Holds where every order was sent once.
+pub fn no_purchase_is_repeated(records: &[Record]) {
+    let mut seen = HashSet::new();
+    let again = records.iter().filter(|record| !seen.insert(id(record)));
+    none("records of a purchase that is in the topic already", again);
+}
+
+/// The topic holds these purchases, all of them, and no other.
+pub fn records_are(expected: &HashSet<String>, records: &[Record]) {
+    let seen: HashSet<&str> = records.iter().filter_map(id).collect();
+    let missing = expected.iter().filter(|id| !seen.contains(id.as_str()));
+    none("purchases that are not in the topic", missing);
+    let strange = |record: &&Record| !id(record).is_some_and(|id| expected.contains(id));
+    let strangers = records.iter().filter(strange);
+    none("records of purchases that nobody made", strangers);
 }
 
 /// The documents are exactly these purchases, each once, under its id.
@@ -125,6 +196,10 @@ pub fn commits_are_covered(committed: &BTreeMap<i32, Option<i64>>, documents: &[
         "records before a committed offset that are not stored",
         lost,
     );
+}
+
+fn id(record: &Record) -> Option<&str> {
+    record.header("purchase-id")
 }
 
 /// Panics if there is any, with the first few and their number.

@@ -19,6 +19,7 @@ const LONG_SESSION: Duration = Duration::from_secs(6);
 
 static SHARED: OnceCell<Stack> = OnceCell::const_new();
 static SECURED: OnceCell<Stack> = OnceCell::const_new();
+static CLUSTER: OnceCell<Stack> = OnceCell::const_new();
 
 /// A stack, shared or not.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ pub enum Ground {
     Shared(&'static Stack),
     /// Everybody's who wants TLS and users; never one that was given by address.
     Secured(&'static Stack),
+    /// Three brokers, and proxies before everything: one proof after the other faults it, and finds
+    /// it whole; never one that was given by address.
+    Cluster(&'static Stack),
     /// To be killed and frozen at will; never one that was given by address.
     Own(Box<Stack>),
 }
@@ -56,13 +60,26 @@ impl Ground {
         Self::Secured(SECURED.get_or_init(start).await)
     }
 
+    /// Three brokers whose topics are replicated on all, behind proxies, as is the database. Whatever
+    /// the proof before did to it is mended.
+    ///
+    /// # Panics
+    /// If it cannot be started, or is not to be mended.
+    pub async fn cluster() -> Self {
+        let start = || start_shared("cluster", Stack::builder().own().brokers(3).proxied(true));
+        let stack = CLUSTER.get_or_init(start).await;
+        let mended = stack.mend().await;
+        mended.unwrap_or_else(|error| panic!("the cluster stays broken: {error}"));
+        Self::Cluster(stack)
+    }
+
     /// The database for a witness.
     pub fn database_uri(&self) -> String {
         match self {
             Self::Secured(stack) => {
                 stack.secured_mongodb_uri(Some((Secured::USER, Secured::PASSWORD)))
             }
-            Self::Shared(_) | Self::Own(_) => self.mongodb_uri(),
+            Self::Shared(_) | Self::Cluster(_) | Self::Own(_) => self.mongodb_uri(),
         }
     }
 
@@ -90,7 +107,7 @@ impl Deref for Ground {
 
     fn deref(&self) -> &Stack {
         match self {
-            Self::Shared(stack) | Self::Secured(stack) => stack,
+            Self::Shared(stack) | Self::Secured(stack) | Self::Cluster(stack) => stack,
             Self::Own(stack) => stack,
         }
     }

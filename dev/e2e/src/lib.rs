@@ -18,6 +18,7 @@ pub mod records;
 pub mod service;
 pub mod shop;
 pub mod topic;
+pub mod trial;
 mod wait;
 
 pub use wait::{until, until_text};

@@ -22,8 +22,11 @@ use self::customer::{Pace, Shared, buy_until_done};
 use crate::answer::{Accepted, Refused};
 use crate::http::Unanswered;
 
+/// How long one round of retries may take.
+const RETRIES: Duration = Duration::from_secs(60);
+
 /// A wish to buy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Order {
     /// Buyer, for people.
     pub username: String,
@@ -144,6 +147,37 @@ impl Load {
     pub fn resend(&self, orders: Vec<Order>) -> Running {
         Running::start(self, orders)
     }
+
+    /// Does what refusals ask for: sends these orders again and again, until each has its 201. Tells
+    /// the attempts that had one.
+    ///
+    /// # Panics
+    /// If ten times are not enough, or an answer is no invitation to try again.
+    pub async fn until_accepted(&self, mut orders: Vec<Order>) -> Vec<Attempt> {
+        let freely = Self {
+            allowed: usize::MAX,
+            ..self.clone()
+        };
+        let mut accepted = Vec::new();
+        for _ in 0..10 {
+            let sent = freely.resend(std::mem::take(&mut orders));
+            for attempt in sent.finish(RETRIES).await {
+                match &attempt.outcome {
+                    Outcome::Accepted(answer) => {
+                        assert_eq!(answer.purchase_id, attempt.order.promised_id());
+                        accepted.push(attempt);
+                    }
+                    Outcome::Refused(refused) if refused.retryable => orders.push(attempt.order),
+                    other => panic!("a retry of {:?}: {other:?}", attempt.order),
+                }
+            }
+            if orders.is_empty() {
+                return accepted;
+            }
+        }
+        let left = orders.len();
+        panic!("{left} orders are still refused after ten retries");
+    }
 }
 
 /// Load under way. Dropping it stops it.
@@ -182,6 +216,11 @@ impl Running {
         self.allowed.send_replace(orders);
     }
 
+    /// Orders that were begun so far: at most this many were sent.
+    pub fn begun(&self) -> usize {
+        self.shared.next.load(Ordering::Relaxed)
+    }
+
     /// 201s so far.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::Relaxed)
@@ -190,6 +229,17 @@ impl Running {
     /// Other answers so far.
     pub fn refused(&self) -> usize {
         self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// Lets nobody begin another order, and tells what became of those that were sent.
+    ///
+    /// # Panics
+    /// If those under way take longer than this.
+    pub async fn stop(mut self, within: Duration) -> Vec<Attempt> {
+        self.allow(0);
+        // Who waits to be allowed learns that nobody will.
+        self.allowed = watch::channel(0).0;
+        self.finish(within).await
     }
 
     /// Waits for every customer and tells what became of every order that was sent.

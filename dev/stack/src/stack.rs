@@ -3,13 +3,14 @@
 
 mod builder;
 mod greet;
+mod leadership;
+mod mending;
 
 pub use builder::Builder;
 
 use std::path::Path;
 use std::time::Duration;
 
-use crate::broker;
 use crate::error::StackError;
 use crate::layout::Layout;
 use crate::part::Part;
@@ -236,51 +237,6 @@ impl Stack {
             }
         }
         outcome
-    }
-
-    /// The address of each partition's leader, behind any proxy, in the order of partitions.
-    pub(crate) async fn leaders(&self, topic: &str) -> Result<Vec<(i32, String)>, String> {
-        let mut last = "no broker is running".to_owned();
-        for address in self.live_brokers() {
-            let metadata = match kafka::metadata(&address, &[topic]).await {
-                Ok(metadata) => metadata,
-                Err(error) => {
-                    last = format!("{address}: {error}");
-                    continue;
-                }
-            };
-            let Some(found) = metadata
-                .topics
-                .into_iter()
-                .find(|found| found.name == topic && found.error == 0)
-            else {
-                return Err("no such topic".to_owned());
-            };
-            let mut leaders = Vec::new();
-            for (partition, leader) in found.leaders {
-                let told = metadata
-                    .brokers
-                    .iter()
-                    .find(|(id, _)| *id == leader)
-                    .map(|(_, address)| address.clone());
-                let ours = self
-                    .brokers
-                    .iter()
-                    .enumerate()
-                    .find(|(index, _)| broker::node_id(*index) == leader);
-                let address = match ours {
-                    Some((_, part)) if part.is_ours() => Some(part.address().to_owned()),
-                    _ => told,
-                };
-                leaders.push((
-                    partition,
-                    address.ok_or(format!("partition {partition} has no leader"))?,
-                ));
-            }
-            leaders.sort();
-            return Ok(leaders);
-        }
-        Err(last)
     }
 
     /// Waits until every broker that runs sees a leader for every partition.

@@ -4,6 +4,7 @@
 //! kills or freezes one has its own. Run by `cargo xtask test`, which builds the services first.
 
 mod bad_input;
+mod broker_faults;
 mod broker_killed;
 mod browser;
 mod catalog;
@@ -13,15 +14,18 @@ mod dead_letters;
 mod described;
 mod foreign_client;
 mod idle_connections;
+mod leaders_moved;
 mod observed;
 mod overload;
 mod poison;
 mod producer_drain;
 mod producer_killed;
 mod rebalance;
+mod replicas_missing;
 mod retries;
 mod secured;
 mod statistics;
 mod stopped;
+mod topic_faults;
 mod traced;
 mod twenty_thousand;

@@ -7,7 +7,7 @@ use super::parts::{count, insert, started};
 use crate::layout::{self, Layout};
 use crate::process::Spawn;
 use crate::wire::kafka;
-use crate::{Given, Notice, Progress, Stack, StackError};
+use crate::{Fault, Given, Notice, Progress, Stack, StackError};
 
 #[tokio::test]
 async fn a_kept_directory_keeps_data_and_ports_and_fresh_begins_anew() {
@@ -163,11 +163,23 @@ async fn three_nodes_behind_proxies_outlive_the_loss_of_one() {
         });
         written.await.expect("a new leader that takes the record");
     }
-    stack.broker(1).restart().await.unwrap();
+    stack.broker_proxy(0).set(Fault::Refuse);
+    stack.broker(2).freeze().unwrap();
+    stack.mend().await.unwrap();
+    assert_eq!(stack.broker_proxy(0).fault(), Fault::None);
     let ends = stack.end_offsets("replicated").await.unwrap();
     assert!(
         ends.len() == 3 && ends.iter().all(|end| *end > 0),
         "{ends:?}"
     );
+    // Others lead what it led, until it is asked to again.
+    let elected = crate::wait_until(Duration::from_secs(60), async || {
+        let elected = stack.elect_preferred("replicated").await;
+        elected.is_ok_and(|all| all).then_some(())
+    });
+    elected.await.expect("every partition is led as it was");
+    let mut leading = stack.leading("replicated").await.unwrap();
+    leading.sort_unstable();
+    assert_eq!(leading, [Some(0), Some(1), Some(2)]);
     stack.stop().await.unwrap();
 }

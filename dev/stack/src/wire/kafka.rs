@@ -1,4 +1,4 @@
-//! Kafka's protocol: metadata, topics, end offsets (and, for this crate's tests, one record).
+//! Kafka's protocol: metadata, topics, end offsets, elections (and, for this crate's tests, one record).
 //! In: an address and names; out: parsed answers. Versions are the newest without compact
 //! encodings, which Kafka 4 still speaks.
 
@@ -15,6 +15,10 @@ use super::exchange;
 const METADATA: (i16, i16) = (3, 4);
 const CREATE_TOPICS: (i16, i16) = (19, 4);
 const LIST_OFFSETS: (i16, i16) = (2, 1);
+const ELECT_LEADERS: (i16, i16) = (43, 1);
+
+/// The error code of a partition that is led by whom it should be.
+pub(crate) const ELECTION_NOT_NEEDED: i16 = 84;
 
 /// The error code of a topic that exists already.
 pub(crate) const TOPIC_EXISTS: i16 = 36;
@@ -136,6 +140,38 @@ pub(crate) async fn end_offset(leader: &str, topic: &str, partition: i32) -> Res
         Some((0, offset)) => Ok(offset),
         Some((error, _)) => Err(format!("error code {error}")),
         None => Err("an answer without the partition".to_owned()),
+    }
+}
+
+/// Asks for each partition to be led by the first of its replicas again; the answer is each
+/// partition with the error code of its election.
+pub(crate) async fn elect_preferred(
+    address: &str,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<Vec<(i32, i16)>, String> {
+    let mut body = Writer::default();
+    body.i8(0);
+    body.array(&[topic], |body, topic| {
+        body.string(topic);
+        body.array(partitions, Writer::i32);
+    });
+    body.i32(10_000);
+    let answer = request(address, ELECT_LEADERS, body).await?;
+    let mut read = Reader::new(&answer);
+    read.i32()?;
+    let error = read.i16()?;
+    let topics = read.array(|read| {
+        read.string()?;
+        read.array(|read| {
+            let elected = (read.i32()?, read.i16()?);
+            read.string()?;
+            Ok(elected)
+        })
+    })?;
+    match error {
+        0 => Ok(topics.into_iter().flatten().collect()),
+        error => Err(format!("error code {error}")),
     }
 }
 

@@ -1,0 +1,84 @@
+//! A broker that is not dead, but cut off, frozen or slow: every answer is true, those who can be
+//! served are, and nobody has to be restarted.
+
+use std::time::Duration;
+
+use devstack::Fault;
+use e2e::ground::Ground;
+use e2e::service::{Plan, Service};
+use e2e::shop::Shop;
+use e2e::trial::Trial;
+use e2e::until_text;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A broker that leads one of the partitions; the witnesses ask the first one first.
+const FAULTED: usize = 1;
+
+/// Gives up soon, so that outcomes are unknown while the fault lasts.
+fn impatient(shop: &Shop) -> Plan {
+    shop.producer().env("KAFKA_DELIVERY_TIMEOUT", "2s")
+}
+
+async fn nobody_was_restarted(producer: &Service) {
+    let restarts = producer.metric("actors_restarts_total", &[]).await;
+    assert_eq!(restarts, 0.0, "restarts: {}", producer.tree().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_cut_off_costs_its_own_partition_only() {
+    let shop = Shop::on(Ground::cluster().await).await;
+    let trial = Trial::begin(&shop, &impatient(&shop), 500).await;
+    // The other brokers still see it, so that it goes on leading what nobody can write to.
+    shop.ground.broker_proxy(FAULTED).set(Fault::Blackhole);
+    trial.refuses(50).await;
+    trial.sells(300).await;
+    trial.refuses(50).await;
+    shop.ground.broker_proxy(FAULTED).set(Fault::None);
+    trial.sells(500).await;
+    nobody_was_restarted(&trial.producer).await;
+    let told = trial.ends_well().await;
+    assert!(told.unknown > 0, "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_broker_is_replaced_as_leader_and_changes_nothing_when_it_goes_on() {
+    let shop = Shop::on(Ground::cluster().await).await;
+    let trial = Trial::begin(&shop, &impatient(&shop), 500).await;
+    let broker = shop.ground.broker(FAULTED);
+    broker.freeze().expect("the broker is ours");
+    until_text("others lead", PATIENCE, async || {
+        let leading = shop.ground.leading(&shop.witness.topic).await;
+        match leading.map_err(|error| error.to_string())? {
+            leading if leading.contains(&Some(FAULTED)) => Err(format!("{leading:?}")),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    trial.sells(500).await;
+    // It believes to lead still, and finds in its sockets what was sent to it.
+    broker.thaw().expect("the broker is ours");
+    trial.sells(500).await;
+    nobody_was_restarted(&trial.producer).await;
+    trial.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_brokers_are_waited_for_and_too_slow_ones_make_outcomes_unknown() {
+    let shop = Shop::on(Ground::cluster().await).await;
+    let trial = Trial::begin(&shop, &impatient(&shop), 200).await;
+    let all = |fault| {
+        let brokers = 0..shop.ground.brokers();
+        brokers.for_each(|index| shop.ground.broker_proxy(index).set(fault));
+    };
+    all(Fault::Latency(Duration::from_millis(150)));
+    trial.sells(300).await;
+    assert_eq!(trial.running().refused(), 0, "they answered in time");
+    // There and back takes longer than a purchase is waited for: it is stored, and nobody knows.
+    all(Fault::Latency(Duration::from_secs(1)));
+    trial.refuses(150).await;
+    all(Fault::None);
+    trial.sells(300).await;
+    nobody_was_restarted(&trial.producer).await;
+    let told = trial.ends_well().await;
+    assert!(told.unknown > 0, "{told:?}");
+}
