@@ -28,6 +28,33 @@ pub struct Stored {
     pub offset: i64,
 }
 
+impl Stored {
+    /// Reads a document field by field.
+    ///
+    /// # Errors
+    /// The first field that is not as the contract names it.
+    pub fn read(document: &Document) -> Result<Self, bson::error::Error> {
+        let origin = document.get_document("origin")?;
+        let text = |name| document.get_str(name).map(str::to_owned);
+        let when = document.get_datetime("timestamp")?.timestamp_millis();
+        let timestamp = purchases::Timestamp::from_millis(when).map(|when| when.to_string());
+        Ok(Self {
+            id: document.get_object_id("_id")?.to_hex(),
+            event: Event {
+                username: text("username")?,
+                user_id: text("user_id")?,
+                item_name: text("item_name")?,
+                price: document.get_f64("price")?,
+                timestamp: timestamp.unwrap_or_else(|| format!("{when} is no time")),
+            },
+            created_at: document.get_datetime("created_at")?.timestamp_millis(),
+            topic: origin.get_str("topic")?.to_owned(),
+            partition: origin.get_i32("partition")?,
+            offset: origin.get_i64("offset")?,
+        })
+    }
+}
+
 /// The collection of one shop.
 #[derive(Clone, Debug)]
 pub struct Documents {
@@ -105,29 +132,8 @@ impl Documents {
         found
             .iter()
             .map(|document| {
-                stored(document).unwrap_or_else(|error| panic!("{error} in {document}"))
+                Stored::read(document).unwrap_or_else(|error| panic!("{error} in {document}"))
             })
             .collect()
     }
-}
-
-fn stored(document: &Document) -> Result<Stored, bson::error::Error> {
-    let origin = document.get_document("origin")?;
-    let text = |name| document.get_str(name).map(str::to_owned);
-    let when = document.get_datetime("timestamp")?.timestamp_millis();
-    let timestamp = purchases::Timestamp::from_millis(when).map(|when| when.to_string());
-    Ok(Stored {
-        id: document.get_object_id("_id")?.to_hex(),
-        event: Event {
-            username: text("username")?,
-            user_id: text("user_id")?,
-            item_name: text("item_name")?,
-            price: document.get_f64("price")?,
-            timestamp: timestamp.unwrap_or_else(|| format!("{when} is no time")),
-        },
-        created_at: document.get_datetime("created_at")?.timestamp_millis(),
-        topic: origin.get_str("topic")?.to_owned(),
-        partition: origin.get_i32("partition")?,
-        offset: origin.get_i64("offset")?,
-    })
 }

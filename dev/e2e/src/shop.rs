@@ -116,8 +116,7 @@ impl Shop {
 
     /// How to start another replica of the producer, on other ports.
     pub fn second_producer(&self) -> Plan {
-        self.producer
-            .at(Plan::new("second-producer", "producer-svc", &self.logs))
+        self.another_producer("second-producer")
     }
 
     /// How to start the consumer.
@@ -127,8 +126,19 @@ impl Shop {
 
     /// How to start another consumer of the same group, on other ports.
     pub fn second_consumer(&self) -> Plan {
+        self.another_consumer("second-consumer")
+    }
+
+    /// How to start one more consumer of the same group, under this name and on ports of its own.
+    pub fn another_consumer(&self, name: &str) -> Plan {
         self.consumer
-            .at(Plan::new("second-consumer", "consumer-svc", &self.logs))
+            .at(Plan::new(name, "consumer-svc", &self.logs))
+    }
+
+    /// How to start one more replica of the producer, likewise.
+    pub fn another_producer(&self, name: &str) -> Plan {
+        self.producer
+            .at(Plan::new(name, "producer-svc", &self.logs))
     }
 
     /// A command of the consumer's binary, with the consumer's variables.

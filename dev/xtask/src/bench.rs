@@ -1,14 +1,8 @@
 //! `bench`: builds everything optimized and runs the measurements. In: which; out: the bench
 //! program's figures. It must not measure anything itself.
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
-
-use devstack::install::Given;
-
 use crate::exit::Failure;
-use crate::install;
-use crate::place;
+use crate::optimized::become_program;
 
 /// Measure the services beside their peers, in one run
 ///
@@ -27,28 +21,5 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let root = place::root();
-    // It always starts a broker and database of its own, whatever the environment gives.
-    install::for_up(&Given::default())?;
-    let packages = ["producer-svc", "consumer-svc", "bench"];
-    let mut build = place::cargo(&root);
-    build.args(["build", "--release", "--bins"]);
-    build.args(packages.iter().flat_map(|package| ["--package", package]));
-    let built = build.status().map_err(Failure::doing("starting cargo"))?;
-    if !built.success() {
-        return Err(Failure::software(
-            "the benchmark could not be built; see above",
-        ));
-    }
-    let binaries = place::binaries(&root, "release");
-    let program = binaries.join("bench");
-    // Signals and the exit code are its own from here on.
-    let error = Command::new(&program)
-        .args(&args.what)
-        .env("BENCH_BIN_DIR", &binaries)
-        .current_dir(&root)
-        .exec();
-    Err(Failure::doing(format!("starting {}", program.display()))(
-        error,
-    ))
+    become_program("bench", "BENCH_BIN_DIR", &args.what)
 }

@@ -1,5 +1,5 @@
-//! The command runner: `cargo xtask up | down | test | bench | fuzz | lint`. In: the command line; out:
-//! an exit code. Each command stands in a file of its own name; nothing is decided here.
+//! The command runner: `cargo xtask up | down | test | torture | bench | fuzz | lint`.
+//! In: the command line; out: an exit code. Each command stands in a file of its own name; nothing is decided here.
 
 mod bench;
 mod down;
@@ -7,11 +7,13 @@ mod exit;
 mod fuzz;
 mod install;
 mod lint;
+mod optimized;
 mod place;
 mod run_lock;
 mod say;
 mod test;
 mod tidy;
+mod torture;
 mod up;
 
 use std::process::ExitCode;
@@ -47,6 +49,7 @@ enum Command {
     /// nothing is left running.
     Down,
     Test(test::Args),
+    Torture(torture::Args),
     Bench(bench::Args),
     Fuzz(fuzz::Args),
     /// Run the static checks: format, clippy, docs, dependencies, house rules
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Down => down::run(),
         Command::Test(args) => test::run(&args),
+        Command::Torture(args) => torture::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Lint => lint(),

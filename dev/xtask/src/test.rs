@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Run only these suites [default: all]
     #[arg(long, value_enum, value_name = "SUITE")]
     only: Vec<Suite>,
+    /// What the short campaign does to the system: a number, or `random` [default: always the same]
+    #[arg(long, value_name = "SEED", value_parser = seed)]
+    torture_seed: Option<String>,
     /// What follows `--` is passed to each Rust test program
     #[arg(last = true, value_name = "ARGS")]
     rest: Vec<String>,
@@ -133,6 +136,9 @@ fn commands(
             let mut test = with_tools(place::cargo(root), tools);
             test.args(["test", "--package", "e2e", "--no-fail-fast"]);
             test.env("E2E_BIN_DIR", place::binaries(root, "debug"));
+            if let Some(seed) = &args.torture_seed {
+                test.env("TORTURE_SEED", seed);
+            }
             // Each of them wants the whole machine.
             vec![build, filtered(test, args, &["--test-threads=1"])]
         }
@@ -155,6 +161,15 @@ fn commands(
             vec![with_tools(test, tools)]
         }
     })
+}
+
+/// Read again by the campaign; here, so that a mistake is told before everything is built.
+fn seed(text: &str) -> Result<String, String> {
+    if text == "random" || text.parse::<u64>().is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("is neither a number nor `random`".to_owned())
+    }
 }
 
 fn filtered(mut test: Command, args: &Args, own: &[&str]) -> Command {

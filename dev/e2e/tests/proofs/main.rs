@@ -27,5 +27,6 @@ mod secured;
 mod statistics;
 mod stopped;
 mod topic_faults;
+mod torture;
 mod traced;
 mod twenty_thousand;

@@ -1,0 +1,248 @@
+//! One campaign from beginning to end. In: a seed and how much. Out: a report, or a panic with
+//! everything that was wrong and the command that does the same again.
+//!
+//! Faults come while customers buy. Then everything is healed, every order gets its answer, the
+//! backlog is drained, and all is counted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use e2e::until_text;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+
+use crate::customers::{Customers, Seen};
+use crate::field::Field;
+use crate::ledger::{self, Wrongs};
+use crate::plan::{Act, Plan, Shape};
+use crate::recount;
+use crate::statistics::{Recount, reaches};
+use crate::watch::Watch;
+
+/// Connections, shared by all producers.
+const CONNECTIONS: usize = 96;
+/// How long every order may take to its answer once all is healed.
+const ANSWERS: Duration = Duration::from_secs(90);
+/// How long the rest of the backlog may take, beside what its size needs.
+const SETTLING: Duration = Duration::from_secs(90);
+/// Records that even a debug build on a busy machine drains in a second.
+const SLOWEST: u64 = 500;
+/// Partitions of a shop's topic.
+const PARTITIONS: i32 = 3;
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    /// Decides what happens when, and to whom.
+    pub seed: u64,
+    /// Orders.
+    pub purchases: usize,
+    /// How many of them a second, at most.
+    pub per_second: u32,
+    /// Faults and orders end at the latest after this.
+    pub at_most: Duration,
+    /// How many there are of everything.
+    pub shape: Shape,
+    /// The command that does the same again.
+    pub again: String,
+}
+
+/// What a campaign went through.
+#[derive(Clone, Debug)]
+pub struct Report {
+    faults: BTreeMap<String, usize>,
+    faulted: Duration,
+    seen: Seen,
+    silences: usize,
+    orders: usize,
+    unknown: usize,
+    records: usize,
+    documents: usize,
+    looks: (usize, usize, usize),
+}
+
+/// Says how to do it again if the campaign does not end well, however it ends.
+struct Again(String);
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("\nthe same again: {}\n", self.0);
+        }
+    }
+}
+
+impl Campaign {
+    /// Runs it, and tells `say` what happens.
+    ///
+    /// # Panics
+    /// If anything was wrong.
+    pub async fn run(self, say: fn(&str)) -> Report {
+        let _again = Again(self.again.clone());
+        say(&format!("seed {}: {}", self.seed, self.again));
+        let field = Field::open(self.shape).await;
+        let shop = &field.shop;
+        let collection = recount::collection(&shop.ground.direct_mongodb_uri(), &shop.name).await;
+        let (stop, stopped) = watch::channel(false);
+        let looking = Watch::new(&shop.witness, PARTITIONS, collection.clone());
+        let looking = tokio::spawn(looking.run(stopped));
+        let customers = Customers::start(
+            field.doors(),
+            &shop.name,
+            CONNECTIONS,
+            self.purchases,
+            self.per_second,
+        );
+
+        let begun = Instant::now();
+        let performed = self.hurt(&field, &customers, say).await;
+        let faulted = begun.elapsed();
+        let seen = customers.seen();
+        say(&format!(
+            "everything is healed after {:.0} s and {} purchases",
+            faulted.as_secs_f64(),
+            seen.accepted
+        ));
+        field.look();
+        let (book, seen) = customers.finish(ANSWERS).await;
+        field.is_ready().await;
+        let ends = shop.witness.ends().await;
+        let all: i64 = ends.values().sum();
+        shop.settles(SETTLING + Duration::from_secs(all.unsigned_abs() / SLOWEST))
+            .await;
+        stop.send_replace(true);
+        let watch = looking.await.unwrap_or_else(|error| panic!("{error}"));
+        say("everything is settled; counting");
+
+        let mut sums = Recount::default();
+        let records = recount::records(&shop.witness, ends.clone()).await;
+        let documents =
+            recount::documents(&collection, &shop.witness.topic, |stored| sums.add(stored)).await;
+        let (orders, odd) = book.close();
+        let mut wrongs = std::mem::take(&mut *field.wrongs());
+        wrongs.extend(odd);
+        wrongs.extend(watch.wrongs);
+        wrongs.extend(ledger::check(&orders, &records, &documents));
+        wrongs.extend(statistics(&field, &sums, &ends).await);
+        let letters = shop.ground.end_offsets(&shop.dead_letters()).await;
+        let letters: i64 = letters
+            .unwrap_or_else(|error| panic!("{error}"))
+            .iter()
+            .sum();
+        if letters > 0 {
+            wrongs.add("topics with dead letters", || format!("{letters} letters"));
+        }
+        let report = Report {
+            faults: performed,
+            faulted,
+            seen,
+            silences: seen.silences,
+            orders: orders.iter().filter(|order| order.sent).count(),
+            unknown: orders.iter().map(|order| order.unknown as usize).sum(),
+            records: records.len(),
+            documents: documents.len(),
+            looks: (watch.looks, watch.unanswered, watch.records),
+        };
+        assert!(wrongs.is_empty(), "{report}\n\nWRONG:\n{wrongs}");
+        report
+    }
+
+    /// Performs the plan until all orders are taken or the time is over, and waits until every act
+    /// is healed. Tells how often each fault came.
+    async fn hurt(
+        &self,
+        field: &Field,
+        customers: &Customers,
+        say: fn(&str),
+    ) -> BTreeMap<String, usize> {
+        let begun = tokio::time::Instant::now();
+        let over = async {
+            tokio::select! {
+                () = customers.all_taken() => {}
+                () = tokio::time::sleep(self.at_most) => {}
+            }
+        };
+        let mut over = std::pin::pin!(over);
+        let (mut acts, mut performed) = (FuturesUnordered::new(), BTreeMap::new());
+        for act in Plan::new(self.seed, self.shape) {
+            let due = tokio::time::sleep_until(begun + Duration::from_millis(act.at));
+            let mut due = std::pin::pin!(due);
+            let goes_on = loop {
+                tokio::select! {
+                    () = &mut over => break false,
+                    () = &mut due => break true,
+                    Some(()) = acts.next() => {}
+                }
+            };
+            if !goes_on {
+                break;
+            }
+            field.look();
+            say(&format!("{act}  {:>8} bought", customers.seen().accepted));
+            *performed.entry(kind(&act)).or_default() += 1;
+            acts.push(field.perform(act));
+        }
+        while let Some(()) = acts.next().await {}
+        performed
+    }
+}
+
+/// Who and what, without numbers.
+fn kind(act: &Act) -> String {
+    let target: String = act
+        .target
+        .to_string()
+        .chars()
+        .filter(|one| !one.is_ascii_digit())
+        .collect();
+    format!("{} {}", target.trim().replace(" '", "'"), act.fault)
+}
+
+/// What each consumer shows once it has seen everything, against the recount.
+async fn statistics(field: &Field, sums: &Recount, ends: &BTreeMap<i32, i64>) -> Wrongs {
+    let shown = until_text(
+        "every consumer's statistics reach to the end",
+        SETTLING,
+        async || {
+            let mut shown = Vec::new();
+            for answer in field.ask_consumers("/stats").await {
+                if answer.status != 200 || !reaches(&answer.json(), ends) {
+                    return Err(format!("{}: {}", answer.status, answer.text()));
+                }
+                shown.push(answer.json());
+            }
+            Ok(shown)
+        },
+    );
+    let mut wrongs = Wrongs::default();
+    for stats in shown.await {
+        wrongs.extend(sums.compare(&stats));
+    }
+    wrongs
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: usize = self.faults.values().sum();
+        writeln!(f, "{faults} faults in {:.0} s:", self.faulted.as_secs_f64())?;
+        for (kind, count) in &self.faults {
+            writeln!(f, "  {count:>4} × {kind}")?;
+        }
+        let Seen { refused, .. } = self.seen;
+        let (looks, unanswered, looked_for) = self.looks;
+        writeln!(
+            f,
+            "{} orders; on the way to their 201s {refused} refusals, {} requests without an answer, \
+             {} attempts of unknown outcome",
+            self.orders, self.silences, self.unknown
+        )?;
+        writeln!(
+            f,
+            "{} records, {} documents; commits looked at {looks} times ({unanswered} times in vain), \
+             {looked_for} records behind them looked for",
+            self.records, self.documents
+        )
+    }
+}
