@@ -15,15 +15,15 @@ use crate::{Failure, load, proc_stat};
 use contestant::{Contestant, Kind, Running};
 use figures::{Figures, Round};
 
+/// Few, many, and more than anybody should have.
+const CONNECTIONS: [usize; 3] = [64, 256, 1024];
+
 /// How `POST /buy` is measured.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
     /// Connections, each with one request at a time
-    #[arg(long, value_delimiter = ',', default_values_t = [64, 256])]
+    #[arg(long, value_delimiter = ',', default_values_t = CONNECTIONS)]
     connections: Vec<usize>,
-    /// Also 1,024 connections
-    #[arg(long)]
-    all: bool,
     /// Rounds; in each, every contestant has its turn
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -50,8 +50,7 @@ pub(crate) struct Args {
 impl Default for Args {
     fn default() -> Self {
         Self {
-            connections: vec![64, 256],
-            all: false,
+            connections: CONNECTIONS.to_vec(),
             rounds: 3,
             seconds: 5.0,
             warm_up: 1.5,
@@ -66,9 +65,6 @@ impl Default for Args {
 /// Measures, prints the table, and judges.
 pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
     let mut connections = args.connections.clone();
-    if args.all {
-        connections.push(1024);
-    }
     connections.sort_unstable();
     connections.dedup();
     let mut contestants = vec![Contestant::new(Kind::Noop)];

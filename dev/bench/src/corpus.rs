@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, RawDocumentBuf, doc, rawdoc};
-use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username};
+use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username, wire};
 
 use crate::Failure;
 
@@ -77,9 +77,62 @@ pub(crate) fn document(number: u32, records: u32) -> Result<RawDocumentBuf, Fail
     })
 }
 
-/// The topic that holds a backlog of this size.
-pub(crate) fn topic(records: u32) -> String {
+/// The topic that holds the events of a backlog of this size.
+fn topic(records: u32) -> String {
     format!("drain-{records}")
+}
+
+/// What a record's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    /// The event, as producer-svc writes it.
+    Event,
+    /// The finished document as JSON, for those who only store.
+    Document,
+}
+
+/// Records that wait to be drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Backlog {
+    /// What they are.
+    pub(crate) form: Form,
+    /// How many there are.
+    pub(crate) records: u32,
+}
+
+impl Backlog {
+    /// The topic they are in.
+    pub(crate) fn topic(self) -> String {
+        match self.form {
+            Form::Event => topic(self.records),
+            Form::Document => format!("{}-documents", topic(self.records)),
+        }
+    }
+
+    /// The value of a purchase's record.
+    pub(crate) fn value(self, number: u32, purchase: &Purchase) -> Vec<u8> {
+        match self.form {
+            Form::Event => wire::encode_value(purchase),
+            Form::Document => finished(number, self.records, purchase).into_bytes(),
+        }
+    }
+}
+
+/// [`document`] in MongoDB's JSON, in the types that it has.
+fn finished(number: u32, records: u32, purchase: &Purchase) -> String {
+    format!(
+        r#"{{"_id":{{"$oid":"{}"}},"username":"{}","user_id":"{}","item_name":"{}","price":{},"timestamp":{{"$date":{}}},"created_at":{{"$date":{}}},"origin":{{"topic":"{}","partition":{},"offset":{{"$numberLong":"{}"}}}}}}"#,
+        purchase.id(),
+        purchase.username().as_str(),
+        purchase.user_id().as_str(),
+        purchase.item_name().as_str(),
+        purchase.price(),
+        purchase.timestamp().as_millis(),
+        DateTime::now().timestamp_millis(),
+        topic(records),
+        number % 3,
+        number / 3,
+    )
 }
 
 /// Numbers of the purchases that show the beginning of a backlog being stored.

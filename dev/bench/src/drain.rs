@@ -15,6 +15,7 @@ use std::time::Duration;
 use mongodb::options::IndexOptions;
 use mongodb::{Client, IndexModel};
 
+use crate::connect::{Connect, Model};
 use crate::peers::insert;
 use crate::python::Python;
 use crate::site::{Setting, Site, say};
@@ -48,6 +49,12 @@ pub(crate) struct Args {
     /// Records that the original one-insert-a-message consumer stores in a turn
     #[arg(long, default_value_t = 10_000)]
     original_records: u32,
+    /// Leave out Kafka Connect with MongoDB's sink
+    #[arg(long)]
+    no_connect: bool,
+    /// Records that Kafka Connect stores in a turn with its default write model
+    #[arg(long, default_value_t = 40_000)]
+    connect_replace_records: u32,
     /// A variable for consumer-svc, to try another configuration than its own; may be given again
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<Setting>,
@@ -65,6 +72,8 @@ impl Default for Args {
             no_python: false,
             tuned_records: 200_000,
             original_records: 10_000,
+            no_connect: false,
+            connect_replace_records: 40_000,
             settings: Vec::new(),
             strict: false,
         }
@@ -78,9 +87,9 @@ pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
         .iter()
         .map(|&bare| Contestant::new(Kind::Bare(bare), args.records))
         .collect();
+    let of_all = |records: u32| records.min(args.records);
     if !args.no_python {
         let python = Python::ready(site).await?;
-        let of_all = |records: u32| records.min(args.records);
         contestants.push(Contestant::new(
             Kind::Original(python.clone()),
             of_all(args.original_records),
@@ -90,21 +99,34 @@ pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
             of_all(args.tuned_records),
         ));
     }
+    if !args.no_connect {
+        let connect = Connect::ready(site).await?;
+        contestants.push(Contestant::new(
+            Kind::Connect(connect.clone(), Model::Replace),
+            of_all(args.connect_replace_records),
+        ));
+        contestants.push(Contestant::new(
+            Kind::Connect(connect, Model::Insert),
+            args.records,
+        ));
+    }
     contestants.push(Contestant::new(
         Kind::Ours(args.settings.clone()),
         args.records,
     ));
 
-    let backlogs: BTreeSet<u32> = contestants.iter().map(Contestant::records).collect();
-    for records in backlogs {
-        say(&format!("drain: writing a backlog of {records} records"));
+    let backlogs: BTreeSet<_> = contestants.iter().map(Contestant::backlog).collect();
+    for backlog in backlogs {
+        let topic = backlog.topic();
+        say(&format!(
+            "drain: writing a backlog of {} records to {topic}",
+            backlog.records
+        ));
+        site.stack().create_topic(&topic, 3).await?;
         site.stack()
-            .create_topic(&corpus::topic(records), 3)
+            .create_topic(&format!("{topic}.dlq"), 1)
             .await?;
-        site.stack()
-            .create_topic(&format!("{}.dlq", corpus::topic(records)), 1)
-            .await?;
-        prefill::write(site.stack().bootstrap_servers(), records).await?;
+        prefill::write(site.stack().bootstrap_servers(), backlog).await?;
     }
     let client = Client::with_uri_str(site.stack().mongodb_uri()).await?;
     let mut rounds = vec![Vec::new(); contestants.len()];
@@ -150,7 +172,7 @@ async fn turn(
         .build();
     collection.create_index(index).await?;
     let records = contestant.records();
-    let process = contestant.spawn(site, name).start()?;
+    let process = contestant.spawn(site, name)?.start()?;
     let watch = Watch {
         collection: &collection,
         process: &process,

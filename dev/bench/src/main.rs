@@ -6,6 +6,7 @@
 //! It must not change the services, and what it calls a target stands in `verdict.rs` and nowhere else.
 
 mod buy;
+mod connect;
 mod corpus;
 mod drain;
 mod latency;
@@ -55,7 +56,7 @@ struct Cli {
 enum Command {
     /// POST /buy: ours beside a no-op, plain warp + rdkafka, and the original Python service
     Buy(buy::Args),
-    /// A backlog into the database: ours beside bare inserts and Python consumers
+    /// A backlog into the database: ours beside bare inserts, Python consumers and Kafka Connect
     Drain(drain::Args),
     /// From bought to shown in the history, at several rates
     Latency(latency::Args),

@@ -8,7 +8,9 @@ use std::time::Duration;
 use devstack::free_port;
 use devstack::process::Spawn;
 
-use crate::corpus;
+use crate::Failure;
+use crate::connect::{Connect, Model};
+use crate::corpus::{Backlog, Form};
 use crate::peers::loopback;
 use crate::python::Python;
 use crate::site::{Setting, Site};
@@ -61,6 +63,8 @@ pub(super) enum Kind {
     Original(Python),
     /// Batches, in Python.
     Tuned(Python),
+    /// Kafka Connect with MongoDB's sink.
+    Connect(Connect, Model),
     /// consumer-svc, with these variables beside its own defaults.
     Ours(Vec<Setting>),
 }
@@ -72,6 +76,8 @@ impl Contestant {
             Kind::Bare(bare) => bare.to_string(),
             Kind::Original(_) => "Python, one insert a message".to_owned(),
             Kind::Tuned(_) => "Python, tuned".to_owned(),
+            Kind::Connect(_, Model::Replace) => "Kafka Connect, default write model".to_owned(),
+            Kind::Connect(_, Model::Insert) => "Kafka Connect, insert-only".to_owned(),
             Kind::Ours(_) => "**ours**".to_owned(),
         };
         Self {
@@ -93,12 +99,24 @@ impl Contestant {
         self.records
     }
 
+    /// What it reads.
+    pub(super) fn backlog(&self) -> Backlog {
+        let form = match self.kind {
+            Kind::Connect(..) => Form::Document,
+            _ => Form::Event,
+        };
+        Backlog {
+            form,
+            records: self.records,
+        }
+    }
+
     /// How long its turn may take: a tenth of the speed that was ever seen of its kind is no speed.
     pub(super) fn patience(&self) -> Duration {
-        let least_a_second = if matches!(self.kind, Kind::Original(_)) {
-            30
-        } else {
-            2_000
+        let least_a_second = match self.kind {
+            Kind::Original(_) => 30,
+            Kind::Connect(_, Model::Replace) => 100,
+            _ => 2_000,
         };
         Duration::from_secs(u64::from(self.records / least_a_second) + 30)
     }
@@ -114,10 +132,10 @@ impl Contestant {
     }
 
     /// How to start it on this database, which also names its group.
-    pub(super) fn spawn(&self, site: &Site, database: &str) -> Spawn {
-        let topic = corpus::topic(self.records);
+    pub(super) fn spawn(&self, site: &Site, database: &str) -> Result<Spawn, Failure> {
+        let topic = self.backlog().topic();
         let python = |python: &Python, program: &str| python.spawn(site, program, &[program]);
-        match &self.kind {
+        let spawn = match &self.kind {
             Kind::Bare(Bare { batch, writers }) => site
                 .myself("insert")
                 .args([
@@ -137,15 +155,17 @@ impl Contestant {
                 ]),
             Kind::Original(peer) => python(peer, "consumer_original.py"),
             Kind::Tuned(peer) => python(peer, "consumer_tuned.py"),
+            Kind::Connect(connect, model) => connect.spawn(site, *model, &topic, database)?,
             Kind::Ours(settings) => site
                 .service("consumer-svc", settings)
                 .env("HTTP_ADDR", loopback(free_port()).to_string())
                 .env("ADMIN_ADDR", loopback(free_port()).to_string()),
-        }
-        .env("KAFKA_TOPIC", &topic)
-        .env("KAFKA_DLQ_TOPIC", format!("{topic}.dlq"))
-        .env("KAFKA_GROUP_ID", database)
-        .env("MONGODB_DATABASE", database)
+        };
+        Ok(spawn
+            .env("KAFKA_TOPIC", &topic)
+            .env("KAFKA_DLQ_TOPIC", format!("{topic}.dlq"))
+            .env("KAFKA_GROUP_ID", database)
+            .env("MONGODB_DATABASE", database))
     }
 }
 

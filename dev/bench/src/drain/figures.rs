@@ -2,6 +2,7 @@
 
 use super::contestant::{Contestant, Kind};
 use super::watch::Seen;
+use crate::connect::Model;
 use crate::sample::Sample;
 use crate::table::Table;
 use crate::verdict::{Must, Verdicts};
@@ -110,6 +111,7 @@ impl<'a> Figures<'a> {
             " ×",
             tuned,
         );
+        self.beside_connect(&mut verdicts);
         let ours = self.place(|kind| matches!(kind, Kind::Ours(_)));
         let peak =
             ours.and_then(|at| Sample::of(self.rounds[at].iter().map(|round| round.peak_mb)));
@@ -126,6 +128,31 @@ impl<'a> Figures<'a> {
         verdicts
     }
 
+    /// Speed, CPU and memory beside Kafka Connect's sink at its fastest.
+    fn beside_connect(&self, verdicts: &mut Verdicts) {
+        let fastest = |kind: &Kind| matches!(kind, Kind::Connect(_, Model::Insert));
+        let name = "Kafka Connect, insert-only";
+        verdicts.judge(
+            format!("drained docs/s ÷ {name}"),
+            Must::AtLeast(1.0),
+            " ×",
+            self.ratio(fastest),
+        );
+        let of = |pick| self.ratio_of(fastest, pick);
+        verdicts.judge(
+            format!("CPU a document ÷ {name}"),
+            Must::AtMost(1.0 / 4.0),
+            " ×",
+            of(|round| round.service_us),
+        );
+        verdicts.judge(
+            format!("peak memory ÷ {name}"),
+            Must::AtMost(1.0 / 6.0),
+            " ×",
+            of(|round| round.peak_mb),
+        );
+    }
+
     /// The bare writer that is fastest by its median.
     fn best_bare(&self) -> Option<usize> {
         let bare = self
@@ -139,11 +166,14 @@ impl<'a> Figures<'a> {
     }
 
     fn ratio(&self, peer: impl Fn(&Kind) -> bool) -> Option<Sample> {
-        let (ours, peer) = (
-            self.place(|kind| matches!(kind, Kind::Ours(_)))?,
-            self.place(peer)?,
-        );
-        Sample::ratio(&self.rates(ours), &self.rates(peer))
+        self.ratio_of(peer, |round| round.rate)
+    }
+
+    /// Ours by the peer's, round by round.
+    fn ratio_of(&self, peer: impl Fn(&Kind) -> bool, pick: fn(&Round) -> f64) -> Option<Sample> {
+        let ours = self.place(|kind| matches!(kind, Kind::Ours(_)))?;
+        let of = |at: usize| -> Vec<f64> { self.rounds[at].iter().map(pick).collect() };
+        Sample::ratio(&of(ours), &of(self.place(peer)?))
     }
 
     fn rates(&self, at: usize) -> Vec<f64> {

@@ -1,4 +1,4 @@
-//! Writes the backlog as producer-svc would: key, value and headers. In: how many; out: that many
+//! Writes a backlog as producer-svc would: key, value and headers. In: which; out: that many
 //! records in the topic, all confirmed.
 
 use std::time::Duration;
@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
+use crate::corpus::Backlog;
 use crate::{Failure, corpus};
 
 /// How long the last records may take.
@@ -17,11 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FULL: Duration = Duration::from_millis(2);
 
 /// Writes them. The client blocks, so not on the runtime's threads.
-pub(super) async fn write(bootstrap_servers: String, records: u32) -> Result<(), Failure> {
-    tokio::task::spawn_blocking(move || blocking(&bootstrap_servers, records)).await?
+pub(super) async fn write(bootstrap_servers: String, backlog: Backlog) -> Result<(), Failure> {
+    tokio::task::spawn_blocking(move || blocking(&bootstrap_servers, backlog)).await?
 }
 
-fn blocking(bootstrap_servers: &str, records: u32) -> Result<(), Failure> {
+fn blocking(bootstrap_servers: &str, backlog: Backlog) -> Result<(), Failure> {
     let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
         .set("bootstrap.servers", bootstrap_servers)
         .set("partitioner", "murmur2_random")
@@ -29,10 +30,10 @@ fn blocking(bootstrap_servers: &str, records: u32) -> Result<(), Failure> {
         .set("acks", "all")
         .set("linger.ms", "20")
         .create()?;
-    let topic = corpus::topic(records);
-    for number in 0..records {
-        let purchase = corpus::purchase(number, records)?;
-        let (id, value) = (purchase.id().to_hex(), wire::encode_value(&purchase));
+    let topic = backlog.topic();
+    for number in 0..backlog.records {
+        let purchase = corpus::purchase(number, backlog.records)?;
+        let (id, value) = (purchase.id().to_hex(), backlog.value(number, &purchase));
         let trace = format!("00-{number:032x}-{number:016x}-00");
         let mut record = BaseRecord::to(&topic)
             .key(purchase.user_id().as_str())
