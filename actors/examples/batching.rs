@@ -87,6 +87,13 @@ async fn main() -> Result<(), Failure> {
     while !pipeline.lanes().is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    println!("{}", system.drain(Duration::from_secs(5)).await.exit);
+    let report = system.drain(Duration::from_secs(5)).await;
+    println!("{}", report.exit);
+    assert!(report.is_clean());
     Ok(())
+}
+
+#[test]
+fn it_runs() {
+    main().expect("what it asserts holds");
 }

@@ -51,5 +51,11 @@ async fn main() -> Result<(), Failure> {
         );
     }
     println!("{} after {:?}", report.exit, report.took);
+    assert_eq!(report.laggards.len(), 1, "the one with an hour of work");
     Ok(())
+}
+
+#[test]
+fn it_runs() {
+    main().expect("what it asserts holds");
 }

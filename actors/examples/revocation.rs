@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actors::{Epoch, Failure, Fate, Flow, Passed, Pulled, Sink, Source, Step, System};
+use actors::{Closed, Epoch, Failure, Fate, Flow, Passed, Pulled, Sink, Source, Step, System};
 
 /// A partition that never ends; the commit is kept outside, as a broker does.
 struct Partition {
@@ -72,6 +72,7 @@ async fn main() -> Result<(), Failure> {
     tokio::time::sleep(Duration::from_millis(100)).await;
 
     let outcome = pipeline.close(0, Duration::from_secs(1)).await?;
+    assert_eq!(outcome, Closed::Committed);
     let at = committed[0].load(Ordering::SeqCst);
     println!(
         "revoked partition 0: {outcome:?}, everything before {at} is stored; left: {:?}",
@@ -81,10 +82,16 @@ async fn main() -> Result<(), Failure> {
     pipeline.open(0, source(0)).await?;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let report = system.drain(Duration::from_secs(5)).await;
+    assert!(report.is_clean());
     println!(
         "{}, committed {:?}",
         report.exit,
         committed.map(|position| position.load(Ordering::SeqCst))
     );
     Ok(())
+}
+
+#[test]
+fn it_runs() {
+    main().expect("what it asserts holds");
 }

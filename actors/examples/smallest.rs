@@ -57,5 +57,11 @@ async fn main() -> Result<(), Failure> {
 
     let report = system.drain(Duration::from_secs(5)).await;
     println!("{} after {:?}", report.exit, report.took);
+    assert!(report.is_clean());
     Ok(())
+}
+
+#[test]
+fn it_runs() {
+    main().expect("what it asserts holds");
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, MessagingErr};
 use thiserror::Error;
 
 use crate::bell::Bell;
+use crate::home::Home;
 use crate::reply::Reply;
 use crate::stage_actor::StageMsg;
 
@@ -88,7 +88,7 @@ impl Depth {
 
 struct Cell<M> {
     name: String,
-    live: ArcSwapOption<Incarnation<M>>,
+    live: Home<Incarnation<M>>,
 }
 
 /// Stable address of an actor that takes messages of type `M`; cheap to clone.
@@ -116,7 +116,7 @@ impl<M: Send + 'static> Addr<M> {
         Self {
             cell: Arc::new(Cell {
                 name: name.into(),
-                live: ArcSwapOption::empty(),
+                live: Home::default(),
             }),
         }
     }
@@ -130,7 +130,7 @@ impl<M: Send + 'static> Addr<M> {
     /// # Errors
     /// [`Undelivered`] with the message, if nobody takes messages here.
     pub fn send(&self, msg: M) -> Result<(), Undelivered<M>> {
-        let live = self.cell.live.load();
+        let live = self.cell.live.who();
         let Some(live) = live.as_ref() else {
             return Err(Undelivered(msg));
         };
@@ -166,7 +166,7 @@ impl<M: Send + 'static> Addr<M> {
     pub fn depth(&self) -> usize {
         self.cell
             .live
-            .load()
+            .who()
             .as_ref()
             .map_or(0, |live| live.depth.get())
     }
@@ -178,23 +178,17 @@ impl<M: Send + 'static> Addr<M> {
 
     /// Moves an actor in. Refused while another one lives here.
     pub(crate) fn move_in(&self, who: &Arc<Incarnation<M>>) -> bool {
-        let before = self
-            .cell
-            .live
-            .compare_and_swap(&None::<Arc<Incarnation<M>>>, Some(Arc::clone(who)));
-        before.is_none()
+        self.cell.live.move_in(who)
     }
 
     /// Moves an actor out, if it still lives here.
     pub(crate) fn move_out(&self, who: &Arc<Incarnation<M>>) {
-        self.cell
-            .live
-            .compare_and_swap(&Some(Arc::clone(who)), None);
+        self.cell.live.move_out(who);
     }
 
     /// Who lives here.
     #[cfg(feature = "testkit")]
     pub(crate) fn live(&self) -> Option<Arc<Incarnation<M>>> {
-        self.cell.live.load_full()
+        self.cell.live.who().clone()
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use ractor::ActorRef;
 use thiserror::Error;
 
+use crate::home::Home;
 use crate::reply::Reply;
 use crate::supervisor::SupMsg;
 use crate::sync::{Mutex, lock};
@@ -38,8 +38,9 @@ pub enum StartError {
     /// The supervisor is not running: not started, or being restarted.
     #[error("the supervisor is not running")]
     NotRunning,
-    /// The supervisor is draining or was drained: nothing starts there any more.
-    #[error("the supervisor was drained; nothing starts there any more")]
+    /// The dynamic supervisor, or the pipeline, is draining or was drained: nothing starts there any
+    /// more, and it is not started again itself. A new one is built with new handles.
+    #[error("it was drained; nothing starts there any more")]
     Drained,
 }
 
@@ -70,7 +71,7 @@ pub enum StopOutcome {
 
 #[derive(Default)]
 struct Shared {
-    supervisor: ArcSwapOption<ActorRef<SupMsg>>,
+    supervisor: Home<ActorRef<SupMsg>>,
     /// By the number their supervisor gave them, which is the order of their start.
     ids: Mutex<BTreeMap<u64, Arc<str>>>,
     drained: AtomicBool,
@@ -106,7 +107,7 @@ pub struct Children {
 }
 
 impl Children {
-    /// A handle for one dynamic supervisor, before it runs.
+    /// A handle for one dynamic supervisor, before it runs. Restarts do not end it, a drain does.
     pub fn new() -> Self {
         Self::default()
     }
@@ -153,7 +154,7 @@ impl Children {
     }
 
     fn not_running(&self) -> StartError {
-        if self.shared.drained.load(Ordering::Acquire) {
+        if self.is_drained() {
             StartError::Drained
         } else {
             StartError::NotRunning
@@ -161,13 +162,13 @@ impl Children {
     }
 
     fn tell(&self, msg: SupMsg) -> Option<()> {
-        let supervisor = self.shared.supervisor.load();
+        let supervisor = self.shared.supervisor.who();
         supervisor.as_ref()?.cast(msg).ok()
     }
 
     #[cfg(feature = "testkit")]
     pub(crate) fn kill_supervisor(&self) -> bool {
-        let supervisor = self.shared.supervisor.load();
+        let supervisor = self.shared.supervisor.who();
         supervisor
             .as_ref()
             .map(|supervisor| supervisor.kill())
@@ -181,23 +182,21 @@ impl Children {
 
     /// A supervisor takes the handle. Refused while another one has it.
     pub(crate) fn take(&self, supervisor: &Arc<ActorRef<SupMsg>>) -> bool {
-        let none = &None::<Arc<ActorRef<SupMsg>>>;
-        self.shared
-            .supervisor
-            .compare_and_swap(none, Some(Arc::clone(supervisor)))
-            .is_none()
+        self.shared.supervisor.move_in(supervisor)
     }
 
     pub(crate) fn release(&self, supervisor: &Arc<ActorRef<SupMsg>>) {
-        self.shared
-            .supervisor
-            .compare_and_swap(&Some(Arc::clone(supervisor)), None);
+        self.shared.supervisor.move_out(supervisor);
         lock(&self.shared.ids).clear();
     }
 
-    /// The supervisor was asked to drain, or runs again.
-    pub(crate) fn set_drained(&self, drained: bool) {
-        self.shared.drained.store(drained, Ordering::Release);
+    /// The supervisor was asked to drain, for good.
+    pub(crate) fn set_drained(&self) {
+        self.shared.drained.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.shared.drained.load(Ordering::Acquire)
     }
 
     pub(crate) fn came(&self, key: u64, id: &Arc<str>) {

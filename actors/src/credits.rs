@@ -1,8 +1,9 @@
 //! Bounded flow. In: requests for room (records and bytes). Out: permits that give it back when dropped.
 //!
 //! Mailboxes are unbounded, so the work is bounded instead: a sender takes a credit of its receiver
-//! and the credit comes back when the work is settled, not when it is received. Control messages
-//! need none.
+//! and the credit comes back when the work is settled, not when it is received, or when its receiver
+//! died and nobody is going to settle it ([`ChildSpec::reclaims`](crate::ChildSpec::reclaims)). Control
+//! messages need none.
 
 mod gate;
 mod ledger;
@@ -15,7 +16,7 @@ pub use ledger::{Cost, Refused};
 
 use crate::metrics;
 use crate::sync;
-use gate::Gate;
+use gate::{Gate, Share};
 
 /// An account of credits, shared by cloning.
 ///
@@ -93,11 +94,12 @@ impl Credits {
 
     /// Counts everything taken so far as returned: for a receiver that was replaced while work of its
     /// predecessor still hangs somewhere. Permits from before come back without effect.
-    pub fn reclaim(&self) {
+    pub(crate) fn reclaim(&self) {
         self.inner.gate.reclaim();
     }
 
-    /// Gives nothing any more; who waits is refused. Permits out there stay good and harmless.
+    /// Gives nothing any more, for good; who waits is refused, so that nobody waits for a receiver
+    /// that will not come back. Permits out there stay good and harmless.
     pub fn close(&self) {
         self.inner.gate.close();
     }
@@ -129,9 +131,7 @@ impl Credits {
     fn permit(&self, cost: Cost, generation: ledger::Generation) -> Permit {
         Permit {
             account: Arc::clone(&self.inner),
-            cost,
-            generation,
-            reclaimed: sync::AtomicBool::new(false),
+            share: Share::new(cost, generation),
         }
     }
 }
@@ -160,38 +160,28 @@ impl WeakCredits {
 #[must_use = "a dropped permit is a returned credit"]
 pub struct Permit {
     account: Arc<Inner>,
-    cost: Cost,
-    generation: ledger::Generation,
-    /// Given back already, although somebody still holds it.
-    reclaimed: sync::AtomicBool,
+    share: Share,
 }
 
 impl Permit {
     /// Splits a part off, to be returned on its own. `None` if the part is larger than the permit.
     pub fn split(&mut self, part: Cost) -> Option<Self> {
-        if *self.reclaimed.get_mut() {
-            return None;
-        }
-        self.cost = self.cost.minus(part)?;
+        let share = self.share.split(part)?;
         Some(Self {
             account: Arc::clone(&self.account),
-            cost: part,
-            generation: self.generation,
-            reclaimed: sync::AtomicBool::new(false),
+            share,
         })
     }
 
     /// Gives it back now, for somebody who is gone and whose work still holds it. Its drop then
     /// gives back nothing.
     pub(crate) fn reclaim(&self) {
-        if !self.reclaimed.swap(true, sync::Ordering::AcqRel) {
-            self.account.gate.give_back(self.cost, self.generation);
-        }
+        self.share.give_back(&self.account.gate);
     }
 
     /// What it stands for.
     pub fn cost(&self) -> Cost {
-        self.cost
+        self.share.cost()
     }
 }
 
@@ -205,7 +195,7 @@ impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
             .field("of", &self.account.name)
-            .field("cost", &self.cost)
+            .field("cost", &self.cost())
             .finish()
     }
 }

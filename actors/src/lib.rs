@@ -53,6 +53,7 @@ mod epoch;
 mod event;
 mod exit;
 mod guard;
+mod home;
 mod lifeline;
 mod metrics;
 mod pace;

@@ -6,20 +6,21 @@
 //! so no child outlives it.
 
 mod control;
+mod word;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use ractor::{ActorCell, ActorRef};
 use tokio::sync::mpsc;
 
 use crate::supervisor::SupMsg;
-use crate::sync::{self, Mutex, lock};
+use crate::sync::{self, Mutex};
 use crate::system::Shared;
 use crate::tree::Node;
 use crate::{Epoch, Exit, Laggard};
 use control::Reachable;
+use word::Word;
 
 /// What a child tells.
 #[derive(Debug)]
@@ -51,8 +52,7 @@ pub(crate) struct Notice {
     key: u64,
     epoch: Epoch,
     control: Arc<Control>,
-    exit: Mutex<Option<Exit>>,
-    told: AtomicBool,
+    word: Word<Exit>,
 }
 
 impl Notice {
@@ -63,14 +63,13 @@ impl Notice {
             key,
             epoch,
             control,
-            exit: Mutex::default(),
-            told: AtomicBool::new(false),
+            word: Word::default(),
         })
     }
 
     /// Notes how it ended. The first note stands: what follows from an end is not its cause.
     pub(crate) fn record(&self, exit: Exit) {
-        lock(&self.exit).get_or_insert(exit);
+        self.word.note(exit);
     }
 
     pub(crate) fn started(&self) {
@@ -79,14 +78,14 @@ impl Notice {
 
     /// Tells of the end although something of it is still there: a child that would not die.
     pub(crate) fn abandon(&self) {
-        if !self.told.swap(true, Ordering::AcqRel) {
-            let exit = lock(&self.exit).take().unwrap_or_else(|| {
-                if self.control.is_killed() {
-                    Exit::Killed
-                } else {
-                    Exit::KilledByOthers
-                }
-            });
+        let unsaid = || {
+            if self.control.is_killed() {
+                Exit::Killed
+            } else {
+                Exit::KilledByOthers
+            }
+        };
+        if let Some(exit) = self.word.say(unsaid) {
             self.tell(News::Gone(exit));
         }
     }

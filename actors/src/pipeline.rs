@@ -13,6 +13,8 @@ mod flow;
 mod lane;
 mod ports;
 mod shelf;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod turns;
 mod work;
@@ -33,8 +35,8 @@ pub use ports::{Failed, Fate, Passed, Pulled, Sink, Source, Step, Unusable};
 
 use crate::sync::{Mutex, lock};
 use crate::{
-    Addr, ChildSpec, Children, Credits, Delivery, Epoch, Outcome, Pulse, Rate, Restart, StartError,
-    StopError, StopOutcome, Watch,
+    Addr, ChildSpec, Children, Credits, Delivery, Epoch, Outcome, Pulse, Rate, Restart, Shutdown,
+    StartError, StopError, StopOutcome, Watch,
 };
 use book::{Book, Tally};
 use lane::Lane;
@@ -65,9 +67,23 @@ struct Shared<I, N: 'static> {
     paused: watch::Sender<bool>,
     throttle: Throttle,
     quiet: Option<Duration>,
+    open_within: Option<Duration>,
+    shutdown: Shutdown,
+    #[cfg(feature = "testkit")]
+    kills: Mutex<Kills>,
     tally: Arc<Tally>,
     /// Lanes that were opened: whether the last incarnation ended with everything committed.
     committed: Mutex<BTreeMap<u32, bool>>,
+}
+
+/// How to kill a part of a pipeline, by its id; false if it is not there.
+#[cfg(feature = "testkit")]
+type Kills = BTreeMap<String, Box<dyn Fn() -> bool + Send + Sync>>;
+
+#[cfg(feature = "testkit")]
+fn kill<M: Send + 'static>(addr: &Addr<M>) -> Box<dyn Fn() -> bool + Send + Sync> {
+    let addr = addr.clone();
+    Box::new(move || crate::testkit::kill(&addr))
 }
 
 impl<I, N> Shared<I, N> {
@@ -162,10 +178,16 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
         let addr = Addr::new(format!("{}/{lane}", shared.name));
         let watch = shared.quiet.map(|quiet| Watch::only(&pulse, quiet));
         let stage = move |epoch| Lane::new(lane, make(epoch), pulse.clone(), Arc::clone(&shared));
-        let mut child =
-            ChildSpec::stage(lane.to_string(), &addr, stage).restart(Restart::Transient);
+        #[cfg(feature = "testkit")]
+        lock(&self.shared.kills).insert(format!("lanes/{lane}"), kill(&addr));
+        let mut child = ChildSpec::stage(lane.to_string(), &addr, stage)
+            .restart(Restart::Transient)
+            .shutdown(self.shared.shutdown);
         if let Some(watch) = watch {
             child = child.watch(watch);
+        }
+        if let Some(limit) = self.shared.open_within {
+            child = child.start_within(limit);
         }
         self.lanes.start(child).await
     }
@@ -231,6 +253,11 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
         self.shared.tally.fenced.load(Ordering::Relaxed)
     }
 
+    #[cfg(feature = "testkit")]
+    pub(crate) fn kill_part(&self, id: &str) -> bool {
+        lock(&self.shared.kills).get(id).is_some_and(|kill| kill())
+    }
+
     /// Records sent on whose receipts nobody settled yet, and settlements of records that were settled
     /// before, of which there are none.
     #[cfg(feature = "testkit")]
@@ -241,8 +268,7 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
     }
 
     /// The room there is for records under way; may be resized, also below what a lane waits for: it
-    /// then asks again, for less. What a lane that ended leaves under
-    /// way does not count any more.
+    /// then asks again, for less. What a lane that ended leaves under way does not count any more.
     pub fn credits(&self) -> &Credits {
         &self.shared.credits
     }

@@ -54,7 +54,7 @@ pub enum Shutdown {
 
 /// The drain a stage is given when nothing is said. The deadline of [`System::drain`](crate::System::drain)
 /// is usually shorter, and then rules.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 type Birth = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -78,6 +78,8 @@ pub struct ChildSpec {
     vital: bool,
     pub(crate) watch: Option<Watch>,
     pub(crate) credits: Vec<Credits>,
+    /// Those of them that are taken back with an incarnation.
+    pub(crate) reclaims: Vec<Credits>,
 }
 
 impl ChildSpec {
@@ -117,6 +119,7 @@ impl ChildSpec {
             vital: false,
             watch: None,
             credits: Vec::new(),
+            reclaims: Vec::new(),
         }
     }
 
@@ -133,6 +136,7 @@ impl ChildSpec {
             vital: false,
             watch: None,
             credits: Vec::new(),
+            reclaims: Vec::new(),
         }
     }
 
@@ -175,11 +179,22 @@ impl ChildSpec {
     /// It is for looking at alone; taking and giving back is between senders and permits. A permit
     /// that travels with a message, or in its receipt, is dropped with it: when this child dies, what
     /// is in its mailbox and in its value gives its credits back before its successor starts, and what
-    /// its owned tasks hold when they end. What somebody else keeps is not touched; only
-    /// [`Credits::reclaim`] takes credits from who holds them, and from all at once.
+    /// its owned tasks hold when they end. What somebody else keeps is not touched; see
+    /// [`reclaims`](Self::reclaims).
     pub fn credits(mut self, credits: &Credits) -> Self {
         self.credits.push(credits.clone());
         self
+    }
+
+    /// As [`credits`](Self::credits), and the account is this child's alone: whenever an incarnation is
+    /// gone, everything that is taken counts as returned, so that an owned task of it that hangs, or
+    /// somebody who keeps its receipts, starves nobody of its successor's room.
+    ///
+    /// A permit from before then comes back without effect. Until it does, there may be that much
+    /// more under way than the account says: also what a sender has taken and not sent yet.
+    pub fn reclaims(mut self, credits: &Credits) -> Self {
+        self.reclaims.push(credits.clone());
+        self.credits(credits)
     }
 
     /// Its id, unique among its siblings.

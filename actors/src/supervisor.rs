@@ -73,7 +73,8 @@ struct State {
     alarm: Option<(Instant, AbortHandle)>,
     /// How often watched children are looked at, and by whom.
     looking: Option<(Duration, AbortHandle)>,
-    laggards: Laggards,
+    /// Of the drain that was ordered. Who overruns a stop of its own is told to who asked for it.
+    laggards: Option<Laggards>,
     #[cfg(feature = "testkit")]
     faults: Option<crate::testkit::Faults>,
     /// Last, so that the end is told after every guard is dropped.
@@ -90,7 +91,6 @@ pub(crate) async fn spawn(spec: Arc<SupervisorSpec>, launch: Launch) {
 impl State {
     fn new(myself: ActorRef<SupMsg>, spec: &SupervisorSpec, launch: Launch) -> Self {
         let machine = Machine::new(spec.rules(), crate::pace::chance);
-        let laggards = Laggards::default();
         launch.node.clear();
         let mut state = Self {
             myself,
@@ -100,7 +100,7 @@ impl State {
             handle: None,
             alarm: None,
             looking: None,
-            laggards,
+            laggards: None,
             #[cfg(feature = "testkit")]
             faults: spec.faults.clone(),
             launch,
@@ -157,10 +157,10 @@ impl State {
             }
             SupMsg::Look => self.look(now),
             SupMsg::Stop(order) => {
-                self.laggards = order.laggards;
-                // After a restart it takes children again.
+                self.laggards = Some(order.laggards);
+                // After a restart it takes children again, after a drain nobody does.
                 if let (Some((children, _)), false) = (&self.handle, order.own) {
-                    children.set_drained(true);
+                    children.set_drained();
                 }
                 self.launch.node.enter(crate::tree::State::Draining);
                 let acts = self.machine.stop(order.until, order.own, now);
@@ -260,12 +260,17 @@ impl Actor for SupervisorActor {
         let mut state = State::new(myself.clone(), &spec, launch);
         if let Some(children) = &spec.dynamic {
             let me = Arc::new(myself.clone());
-            if !children.take(&me) {
-                let text = "its `Children` handle belongs to another running supervisor".to_owned();
-                state.launch.notice.record(Exit::StartFailed(text.clone()));
-                return Err(text.into());
+            let flaw = if children.is_drained() {
+                Some(StartError::Drained.to_string())
+            } else if children.take(&me) {
+                None
+            } else {
+                Some("its `Children` handle belongs to another running supervisor".to_owned())
+            };
+            if let Some(flaw) = flaw {
+                state.launch.notice.record(Exit::StartFailed(flaw.clone()));
+                return Err(flaw.into());
             }
-            children.set_drained(false);
             state.handle = Some((children.clone(), me));
         }
         state

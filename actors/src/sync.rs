@@ -4,7 +4,7 @@
 //! so a poisoned one still holds a sound value.
 
 pub(crate) use std::sync::Mutex;
-pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{MutexGuard, PoisonError};
 
 /// Locks, whatever happened to earlier holders.

@@ -38,6 +38,16 @@ pub fn panic_supervisor(children: &Children) -> bool {
     children.panic_supervisor()
 }
 
+/// Kills a part of a pipeline as an outsider would: `work-0`, `write-1`, or `lanes/7`. False if it is
+/// not there.
+pub fn kill_part<I, N>(pipeline: &Pipeline<I, N>, id: &str) -> bool
+where
+    I: Send + Sync + 'static,
+    N: Send + 'static,
+{
+    pipeline.kill_part(id)
+}
+
 /// Records of a pipeline that were sent on and whose receipts nobody settled yet, and how often a
 /// record was settled that was settled before: always 0, if nothing is wrong with the pipeline.
 pub fn unsettled_and_twice<I, N>(pipeline: &Pipeline<I, N>) -> (u64, u64)

@@ -199,10 +199,29 @@ impl Node {
         }
     }
 
+    /// It is gone, and with it everything under it, also what nobody was left to take note of.
     pub(crate) fn ended(&self, exit: &Exit) {
-        let mut life = lock(&self.life);
-        life.last_exit = Some(exit.clone());
-        life.enter(State::Down);
+        {
+            let mut life = lock(&self.life);
+            life.last_exit = Some(exit.clone());
+            life.enter(State::Down);
+        }
+        for child in self.children() {
+            child.ended_with_its_supervisor();
+        }
+    }
+
+    fn ended_with_its_supervisor(&self) {
+        {
+            let mut life = lock(&self.life);
+            // One that was killed and is still there blocks its thread, and may be there for long.
+            if !matches!(life.state, State::Down | State::Killed) {
+                life.enter(State::Ended);
+            }
+        }
+        for child in self.children() {
+            child.ended_with_its_supervisor();
+        }
     }
 
     pub(crate) fn restarts(&self) -> u64 {

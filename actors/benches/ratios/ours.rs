@@ -1,4 +1,5 @@
-//! The hops with everything: supervised stages, a credit and a receipt for every message.
+//! The hops with everything: supervised stages, and a receipt for every message; a credit for every
+//! message too, or for every batch.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,9 +15,6 @@ use crate::BATCH;
 
 /// Room enough that nobody waits for nothing, small enough that memory stays flat.
 pub(crate) const ROOM: usize = 10_000;
-
-/// What a source would poll at once.
-const POLLED: usize = 100;
 
 pub(crate) struct Done {
     left: AtomicU64,
@@ -104,29 +102,20 @@ pub(crate) async fn single(messages: u64) -> Duration {
     let epoch = Epoch::next();
     let began = Instant::now();
     tokio::spawn(async move {
-        // Credits are drawn for as many messages as a source would poll at once; each message is
-        // sent, and settled, on its own.
-        for chunk in 0..messages / POLLED as u64 {
-            let cost = Cost {
-                count: POLLED,
-                bytes: POLLED * 8,
-            };
+        let cost = Cost { count: 1, bytes: 8 };
+        for seq in 0..messages {
             let permit = credits.take(cost, Duration::MAX).await.unwrap();
-            let origin = Origin::new(Arc::clone(&outlet), Some(Arc::new(permit)));
-            for seq in chunk * POLLED as u64..(chunk + 1) * POLLED as u64 {
-                let receipt = origin.receipt(Position {
-                    lane: 0,
-                    epoch,
-                    seq,
-                });
-                first
-                    .send(Delivery {
-                        value: seq,
-                        receipt,
-                    })
-                    .unwrap();
+            let position = Position {
+                lane: 0,
+                epoch,
+                seq,
+            };
+            let receipt = Receipt::new(position, Arc::clone(&outlet), Some(Arc::new(permit)));
+            let value = seq;
+            first.send(Delivery { value, receipt }).unwrap();
+            if seq % BATCH as u64 == BATCH as u64 - 1 {
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
         }
     });
     finished.await.unwrap();

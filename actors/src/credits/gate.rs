@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::ledger::{Cost, Generation, Ledger, Look, Refused};
-use super::sync::{Mutex, lock};
+use super::sync::{AtomicBool, Mutex, Ordering, lock};
 
 pub(super) struct Gate {
     ledger: Mutex<Ledger>,
@@ -61,6 +61,43 @@ impl Gate {
         let wakers = change(&mut lock(&self.ledger));
         for waker in wakers {
             waker.wake();
+        }
+    }
+}
+
+/// What was taken. It comes back once, whoever gives it back.
+pub(super) struct Share {
+    cost: Cost,
+    generation: Generation,
+    /// Given back already, although somebody still holds it.
+    is_back: AtomicBool,
+}
+
+impl Share {
+    pub(super) fn new(cost: Cost, generation: Generation) -> Self {
+        Self {
+            cost,
+            generation,
+            is_back: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// A part of it, to be given back on its own. `None` if there is not as much.
+    pub(super) fn split(&mut self, part: Cost) -> Option<Self> {
+        if self.is_back.load(Ordering::Acquire) {
+            return None;
+        }
+        self.cost = self.cost.minus(part)?;
+        Some(Self::new(part, self.generation))
+    }
+
+    pub(super) fn give_back(&self, gate: &Gate) {
+        if !self.is_back.swap(true, Ordering::AcqRel) {
+            gate.give_back(self.cost, self.generation);
         }
     }
 }

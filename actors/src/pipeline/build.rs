@@ -14,7 +14,9 @@ use super::work::{WorkMsg, Worker};
 use super::write::Writer;
 use super::{Flow, Pipeline, Shared};
 use crate::sync::Mutex;
-use crate::{Addr, ChildSpec, Children, Credits, Intensity, Outcome, Strategy, SupervisorSpec};
+use crate::{
+    Addr, ChildSpec, Children, Credits, Intensity, Outcome, Shutdown, Strategy, SupervisorSpec,
+};
 
 impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     /// What was asked for, or the default, wide enough that stalls one after the other are too many:
@@ -23,7 +25,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         self.intensity.unwrap_or_else(|| {
             let Intensity { restarts, within } = Intensity::default();
             let stall = |quiet: Duration| quiet.saturating_mul(2).saturating_add(self.backoff.max);
-            let stalls = self.quiet.map_or(Duration::ZERO, stall);
+            // None is less than any time.
+            let stalls = self.quiet.max(self.write_within);
+            let stalls = stalls.map_or(Duration::ZERO, stall);
             Intensity {
                 restarts,
                 within: within.max(stalls.saturating_mul(restarts + 1)),
@@ -32,13 +36,20 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// Builds the pipeline: the specification is started as a root or as a child of another
-    /// supervisor, the handle opens and closes lanes once it runs.
+    /// supervisor, the handle opens and closes lanes once it runs. It lives once: after a drain,
+    /// starting it is [`StartError::Drained`](crate::StartError::Drained).
+    ///
+    /// Lanes are opened from outside, and nobody knows how to open them again: a pipeline that gave up
+    /// and is restarted by the supervisor above it comes back without any, and
+    /// [`Pipeline::lanes`] says so. Mark it [`vital`](ChildSpec::vital) there, so that its end is its
+    /// supervisor's, or open the lanes anew.
     pub fn build<N: Send + 'static, K: Sink<O, N>>(
         self,
         sink: Arc<K>,
     ) -> (Pipeline<I, N>, SupervisorSpec) {
         let intensity = self.effective_intensity();
-        let patience = self.quiet.map(patience);
+        let write_within = self.write_within.or(self.quiet.map(before_a_stall));
+        let shutdown = Shutdown::Drain(self.patience);
         let judge = Judge {
             handler: self
                 .on_failed
@@ -65,31 +76,31 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             let (sink, judge) = (Arc::clone(&sink), judge.clone());
             let turns = Arc::<Turns>::default();
             let (limits, per_key, in_flight) = (self.batches, self.per_key, self.in_flight);
-            spec = spec.child(ChildSpec::stage(format!("write-{at}"), addr, move |_| {
-                Writer {
-                    shelf: Shelf::new(limits),
-                    per_key,
-                    in_flight,
-                    writing: 0,
-                    patience,
-                    turns: Arc::clone(&turns),
-                    sink: Arc::clone(&sink),
-                    judge: judge.clone(),
-                    timer: None,
-                }
-            }));
+            let writer = ChildSpec::stage(format!("write-{at}"), addr, move |_| Writer {
+                shelf: Shelf::new(limits),
+                per_key,
+                in_flight,
+                writing: 0,
+                patience: write_within,
+                turns: Arc::clone(&turns),
+                sink: Arc::clone(&sink),
+                judge: judge.clone(),
+                timer: None,
+            });
+            spec = spec.child(writer.shutdown(shutdown));
         }
         for (at, addr) in workers.iter().enumerate() {
             let (steps, judge, writers) =
                 (Arc::clone(&self.steps), judge.clone(), Arc::clone(&writers));
-            spec = spec.child(ChildSpec::stage(format!("work-{at}"), addr, move |_| {
-                Worker {
-                    steps: Arc::clone(&steps),
-                    judge: judge.clone(),
-                    writers: Arc::clone(&writers),
-                }
-            }));
+            let worker = ChildSpec::stage(format!("work-{at}"), addr, move |_| Worker {
+                steps: Arc::clone(&steps),
+                judge: judge.clone(),
+                writers: Arc::clone(&writers),
+            });
+            spec = spec.child(worker.shutdown(shutdown));
         }
+        #[cfg(feature = "testkit")]
+        let kills = kills(&workers, &writers);
         let lanes = Children::new();
         let lanes_spec = SupervisorSpec::dynamic(&lanes)
             .intensity(intensity)
@@ -109,6 +120,10 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             paused: watch::Sender::new(false),
             throttle: Throttle::new(self.rate),
             quiet: self.quiet,
+            open_within: self.open_within,
+            shutdown,
+            #[cfg(feature = "testkit")]
+            kills: Mutex::new(kills),
             tally: Arc::default(),
             committed: Mutex::default(),
         };
@@ -122,10 +137,22 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 }
 
-/// How long a write may take before it is given up: less than it takes until a lane counts as stalled,
+/// How long a write may take before it is given up when only a watch is set: less than it takes until a lane counts as stalled,
 /// so that lanes whose records wait behind it need not be restarted for it.
-fn patience(quiet: Duration) -> Duration {
+fn before_a_stall(quiet: Duration) -> Duration {
     quiet / 4 * 3
+}
+
+/// How to kill each worker and writer, by its id.
+#[cfg(feature = "testkit")]
+fn kills<W: Send + 'static, V: Send + 'static>(
+    workers: &[Addr<W>],
+    writers: &[Addr<V>],
+) -> super::Kills {
+    let by_number = |kind: &'static str| (0..).map(move |at: usize| format!("{kind}-{at}"));
+    let workers = by_number("work").zip(workers.iter().map(super::kill));
+    let writers = by_number("write").zip(writers.iter().map(super::kill));
+    workers.chain(writers).collect()
 }
 
 async fn log<I, O>(failed: Failed<I, O>) -> Outcome {

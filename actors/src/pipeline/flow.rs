@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::ports::{Failed, Step};
 use super::{HandlerFn, Key, Steps};
 use crate::batch::Batcher;
+use crate::spec::PATIENCE;
 use crate::{Backoff, BatchLimits, Cost, Credits, Intensity, Outcome, Rate, Watch};
 
 /// A plan: what is done to records, how many at once, and in what batches.
@@ -30,6 +31,9 @@ pub struct Flow<I, O> {
     pub(super) chunk: usize,
     pub(super) rate: Option<Rate>,
     pub(super) quiet: Option<Duration>,
+    pub(super) write_within: Option<Duration>,
+    pub(super) open_within: Option<Duration>,
+    pub(super) patience: Duration,
     pub(super) intensity: Option<Intensity>,
     pub(super) backoff: Backoff,
 }
@@ -71,6 +75,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             chunk: 500,
             rate: None,
             quiet: None,
+            write_within: None,
+            open_within: None,
+            patience: PATIENCE,
             intensity: None,
             backoff: Backoff::default(),
         }
@@ -108,6 +115,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             chunk: self.chunk,
             rate: self.rate,
             quiet: self.quiet,
+            write_within: self.write_within,
+            open_within: self.open_within,
+            patience: self.patience,
             intensity: self.intensity,
             backoff: self.backoff,
         }
@@ -165,7 +175,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// How long the failed handler may take for a record; 30 s unless told otherwise. One that takes
-    /// longer runs on to its end, and its answer has no effect.
+    /// longer runs on to its end, and its answer has no effect. A handler that never answers fails its
+    /// lane once in that time, which is too often only for a longer window of
+    /// [`intensity`](Self::intensity), such as a [`watch`](Self::watch) brings along.
     ///
     /// # Panics
     /// If zero.
@@ -262,11 +274,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     ///
     /// - A lane with records under way of which none is settled for so long is restarted, and one
     ///   whose commit takes so long.
-    /// - A write that takes longer than three quarters of it is given up: its records fail, so their
-    ///   lanes begin again at their commits, and the next batch of the writer goes on. The write
-    ///   itself is not dropped. Should it come to its end after all, what it wrote was delivered
-    ///   again meanwhile: a sink under a watch has to bear an old record once more after a newer one
-    ///   of its key. Choose a time well above what a write may take, including its own timeouts.
+    /// - A write that takes longer than three quarters of it is given up, unless
+    ///   [`write_within`](Self::write_within) says another time.
     ///
     /// Each of these is a failure, and too many of them end the pipeline with their cause; but they
     /// come slowly, at most one in a quiet time. The default [`intensity`](Self::intensity) counts
@@ -279,6 +288,49 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     pub fn watch(mut self, quiet: Duration) -> Self {
         Watch::check(quiet);
         self.quiet = Some(quiet);
+        self
+    }
+
+    /// How long a write may take; without it, three quarters of the [`watch`](Self::watch), and for
+    /// ever where there is none.
+    ///
+    /// One that takes longer is given up: its records fail, so their lanes begin again at their
+    /// commits, and the next batch of the writer goes on. The write itself is not dropped. Should it
+    /// come to its end after all, what it wrote was delivered again meanwhile: the sink has to bear an
+    /// old record once more after a newer one of its key. Choose a time well above what a write may
+    /// take, including its own timeouts, and below the watch, which otherwise restarts the lanes whose
+    /// records wait behind it.
+    ///
+    /// # Panics
+    /// If zero.
+    pub fn write_within(mut self, limit: Duration) -> Self {
+        assert!(
+            !limit.is_zero(),
+            "a sink that is given no time writes nothing"
+        );
+        self.write_within = Some(limit);
+        self
+    }
+
+    /// How long a lane's [`Source::open`](crate::Source::open) may take; one that takes longer is a
+    /// failed start. Without it, it may take for ever, and nothing notices.
+    ///
+    /// # Panics
+    /// If zero.
+    pub fn open_within(mut self, limit: Duration) -> Self {
+        assert!(
+            !limit.is_zero(),
+            "a source that is given no time never opens"
+        );
+        self.open_within = Some(limit);
+        self
+    }
+
+    /// How long each lane, worker and writer may take to drain before it is killed; 30 s unless told
+    /// otherwise. The deadline of [`System::drain`](crate::System::drain) is shared by all and rules
+    /// where it is shorter; [`Pipeline::close`](crate::Pipeline::close) has a deadline of its own.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 

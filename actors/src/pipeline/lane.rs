@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::book::Book;
 use super::{Passed, Pulled, Shared, Source, Work, WorkMsg, nobody_home};
@@ -20,6 +21,9 @@ use crate::{
     Cost, Credits, Cx, Delivery, Epoch, Failure, Origin, Outlet, Permit, Position, Pulse, Refused,
     Stage, Undelivered,
 };
+
+/// How long a source that had nothing to give is left alone: it should have waited itself.
+const EMPTY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What the stage wants of the task. A closed channel means that the stage is gone.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,6 +86,7 @@ impl<S: Source> Stage for Lane<S> {
             shared: Arc::clone(&self.shared),
             held: VecDeque::new(),
             grant: None,
+            empty_until: None,
             at_end: false,
             flushed: false,
         };
@@ -122,6 +127,8 @@ struct Driver<S: Source> {
     held: VecDeque<Pulled<S::Item>>,
     /// Waits for the credit of the first so many held. Kept, so as not to lose its place in line.
     grant: Option<(usize, Grant)>,
+    /// It gave an empty list.
+    empty_until: Option<Instant>,
     at_end: bool,
     flushed: bool,
 }
@@ -213,8 +220,11 @@ impl<S: Source> Driver<S> {
                 Err(refused) => Err(refused.into()),
             },
             _ = self.paused.changed() => Ok(None),
-            pulled = self.source.pull(self.shared.chunk), if pulling => {
-                match pulled? {
+            pulled = pull(&mut self.source, self.shared.chunk, self.empty_until), if pulling => {
+                let pulled = pulled?;
+                let empty = pulled.as_ref().is_some_and(Vec::is_empty);
+                self.empty_until = empty.then(|| Instant::now() + EMPTY_PAUSE);
+                match pulled {
                     Some(pulled) => self.held.extend(pulled),
                     None => self.at_end = true,
                 }
@@ -314,6 +324,18 @@ impl<S: Source> Drop for Driver<S> {
         // Whoever drives the lane next delivers again what is still on its way.
         self.book.close();
     }
+}
+
+/// What the source gives, not before a pause is over.
+async fn pull<S: Source>(
+    source: &mut S,
+    most: usize,
+    not_before: Option<Instant>,
+) -> Result<Option<Vec<Pulled<S::Item>>>, Failure> {
+    if let Some(at) = not_before {
+        tokio::time::sleep_until(at).await;
+    }
+    source.pull(most).await
 }
 
 /// A credit, and then the time the rate wants.

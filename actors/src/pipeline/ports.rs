@@ -33,10 +33,12 @@ pub trait Source: Send + 'static {
     /// What a stored record contributes when the prefix passes it.
     type Note: Send + 'static;
 
-    /// Called first: where the lane goes on, that is, the least number it will give.
+    /// Called first: where the lane goes on, that is, the least number it will give. It may take as
+    /// long as [`Flow::open_within`](crate::Flow::open_within) says, which is for ever if it says nothing.
     fn open(&mut self, epoch: Epoch) -> impl Future<Output = Result<u64, Failure>> + Send;
 
-    /// Gives up to `most` records, or waits until there are some; `None` is the end of the lane.
+    /// Gives up to `most` records, or waits until there are some; `None` is the end of the lane. It
+    /// should wait and not give an empty list: after one it is asked again in 10 ms.
     ///
     /// Must be cancel-safe: the future is dropped whenever something else has to be done first, and
     /// no record may be lost by that.

@@ -2,6 +2,8 @@
 //!
 //! A writer that fails leaves its owned writes running. Its successor knows nothing of them, so the
 //! turns are kept outside of both.
+//!
+//! The locks come from `crate::sync`, so that the model checker can compile this very file.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,11 +17,11 @@ pub(super) struct Turns {
     lines: Mutex<HashMap<u64, Arc<Line<()>>>>,
 }
 
-/// Held while writing.
+/// A place in the line of a slot; held while writing.
 pub(super) struct Turn {
     turns: Arc<Turns>,
     slot: u64,
-    /// Present until dropped.
+    /// Present until dropped, and once its turn has come.
     place: Option<OwnedMutexGuard<()>>,
 }
 
@@ -27,11 +29,19 @@ impl Turns {
     /// Waits until every write of the slot that asked before is over.
     pub(super) async fn take(self: &Arc<Self>, slot: u64) -> Turn {
         let line = Arc::clone(lock(&self.lines).entry(slot).or_default());
-        Turn {
+        // Made first: who is dropped while it waits leaves no line behind either.
+        let mut turn = Turn {
             turns: Arc::clone(self),
             slot,
-            place: Some(line.lock_owned().await),
-        }
+            place: None,
+        };
+        turn.place = Some(line.lock_owned().await);
+        turn
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.lines).is_empty()
     }
 }
 

@@ -115,6 +115,9 @@ impl SupervisorSpec {
         if let Some(flaw) = self.backoff.flaw() {
             return Err(invalid(flaw));
         }
+        if self.dynamic.as_ref().is_some_and(Children::is_drained) {
+            return Err(StartError::Drained);
+        }
         if self.dynamic.is_some() && !self.children.is_empty() {
             return Err(invalid(
                 "a dynamic supervisor takes its children at run time only",

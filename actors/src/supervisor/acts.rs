@@ -54,7 +54,7 @@ impl State {
         let order = DrainOrder {
             until,
             own,
-            laggards: Arc::clone(&self.laggards),
+            laggards: self.laggards.clone().unwrap_or_default(),
         };
         self.enter(key, tree::State::Draining);
         if let Some(guard) = self.guard(key) {
@@ -84,7 +84,14 @@ impl State {
         self.launch.shared.emit(|| Event::Overran {
             path: laggard.path.clone(),
         });
-        lock(&self.laggards).push(laggard);
+        self.note(laggard);
+    }
+
+    /// Only while somebody is going to read it: a list of all single stops would grow for ever.
+    fn note(&self, laggard: Laggard) {
+        if let Some(laggards) = &self.laggards {
+            lock(laggards).push(laggard);
+        }
     }
 
     pub(super) fn stuck(&mut self, key: Key) {
@@ -98,10 +105,10 @@ impl State {
             in_flight: child.node.in_flight(),
         };
         tracing::error!(actor = %laggard.path, "still there after a kill: it blocks its thread");
-        lock(&self.laggards).push(laggard);
         for reply in std::mem::take(&mut child.stops) {
             answer(reply, Ok(StopOutcome::Stuck));
         }
+        self.note(laggard);
     }
 
     pub(super) fn wait(&mut self, key: Key, delay: Duration) {
@@ -187,6 +194,9 @@ impl State {
         };
         child.guard = None;
         child.node.ended(exit);
+        for credits in &child.spec.reclaims {
+            credits.reclaim();
+        }
         child.exit = Some(exit.clone());
         let path = &child.node.path;
         if exit.is_failure() {

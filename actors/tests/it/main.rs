@@ -5,6 +5,7 @@ mod batching;
 mod children;
 mod draining;
 mod lanes;
+mod limits;
 mod metrics;
 mod misuse;
 mod models;

@@ -4,7 +4,7 @@ use std::panic::{UnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::testkit::{MemoryLane, MemorySink, Settlements, until};
+use actors::testkit::{MemorySink, Settlements};
 use actors::{
     Addr, Backoff, BatchLimits, BatchSink, BatchStage, ChildSpec, Children, Cost, Credits,
     Delivery, Flow, Pipeline, Rate, Refused, StartError, Step, StopError, Strategy, SupervisorSpec,
@@ -177,18 +177,31 @@ async fn a_drained_pipeline_opens_no_lane_and_one_that_never_ran_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_pipeline_may_be_started_again_as_a_whole() {
-    let sink = MemorySink::new();
-    let (pipeline, spec) = numbers("p").build::<(), _>(Arc::new(sink.clone()));
-    let kept: MemoryLane<String> = lane(0..3);
-    for round in 1..=2 {
-        let system = System::start("t", spec.clone()).await.unwrap();
-        let source = kept.clone();
-        pipeline.open(0, move |_| source.source()).await.unwrap();
-        until("the lane came to its end", || pipeline.lanes().is_empty()).await;
-        assert!(system.drain(SECOND).await.is_clean(), "round {round}");
+async fn what_was_drained_is_not_started_again_before_anything_else_is() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let under = |spec: &SupervisorSpec| {
+        eager(Strategy::OneForOne)
+            .child(Doer::child("a", &a, &notes))
+            .child(ChildSpec::supervisor("in", spec.clone()))
+    };
+    let (pipeline, pipeline_spec) = numbers("p").build::<(), _>(Arc::new(MemorySink::new()));
+    let children = Children::new();
+    for spec in [pipeline_spec, SupervisorSpec::dynamic(&children)] {
+        let system = System::start("t", under(&spec)).await.unwrap();
+        assert!(system.drain(SECOND).await.is_clean());
+        notes.take();
+        assert_eq!(refused(spec.clone()).await, StartError::Drained);
+        assert_eq!(refused(under(&spec)).await, StartError::Drained);
+        let others = Children::new();
+        let _system = System::start("t", SupervisorSpec::dynamic(&others))
+            .await
+            .unwrap();
+        let late = others.start(ChildSpec::supervisor("in", spec)).await;
+        assert_eq!(late, Err(StartError::Drained));
+        assert!(notes.all().is_empty() && others.ids().is_empty());
     }
-    assert_eq!(sink.written(), [0, 1, 2]);
+    let lane = pipeline.open(0, |_| lane(0..1).source()).await;
+    assert_eq!(lane, Err(StartError::Drained));
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,6 +281,8 @@ fn zero_concurrency_and_zero_time_are_refused_by_name() {
     assert!(panics(|| flow().writers(0)).contains("zero writers"));
     assert!(panics(|| flow().chunk(0)).contains("zero records at once"));
     assert!(panics(|| flow().decide_within(Duration::ZERO)).contains("no time"));
+    assert!(panics(|| flow().write_within(Duration::ZERO)).contains("no time"));
+    assert!(panics(|| flow().open_within(Duration::ZERO)).contains("no time"));
     assert!(panics(|| flow().watch(Duration::ZERO)).contains("a quiet time of zero"));
     assert!(panics(|| Watch::after(Duration::ZERO)).contains("a quiet time of zero"));
 }

@@ -31,13 +31,17 @@ fn virtual_time<F: Future<Output = ()>>(life: F) {
 /// What goes wrong where, and at which call.
 type Plan = Vec<(Callback, u64, Fault)>;
 
-fn plan(callbacks: &'static [Callback], hang: Fault, most: usize) -> impl Random<Value = Plan> {
+fn plan(
+    callbacks: &'static [Callback],
+    hangs: &'static [Fault],
+    most: usize,
+) -> impl Random<Value = Plan> {
     let callback = prop::sample::select(callbacks);
     let fault = prop_oneof![
         Just(Fault::Panic),
         Just(Fault::Error),
         Just(Fault::Slow(SECOND)),
-        Just(hang),
+        prop::sample::select(hangs),
     ];
     proptest::collection::vec((callback, 2..30u64, fault), 0..most)
 }

@@ -126,6 +126,58 @@ async fn a_dead_childs_mailbox_and_value_give_their_credits_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_dead_child_leaves_hanging_takes_no_room_from_its_successor() {
+    let (a, notes, book) = (Addr::new("a"), Notes::default(), Settlements::new());
+    let whole = Cost { count: 3, bytes: 3 };
+    let rooms = Credits::new("rooms", whole);
+    let child = Doer::child("a", &a, &notes).reclaims(&rooms);
+    let system = System::start("t", eager(Strategy::OneForOne).child(child))
+        .await
+        .unwrap();
+    let position = Position {
+        lane: 0,
+        epoch: Epoch::next(),
+        seq: 0,
+    };
+    let all = rooms.try_take(whole).unwrap();
+    let receipt = book.receipt(position, Some(all.into()));
+    a.send(Do::Settle(3600 * SECOND, receipt)).unwrap();
+    a.send(Do::Fail("broken")).unwrap();
+    let place = || system.handle().tree().find("a").unwrap().clone();
+    until("it is restarted", || {
+        place().restarts == 1 && place().state == State::Running
+    })
+    .await;
+    assert_eq!(place().credits[0].in_use, Cost::default());
+    let again = rooms.try_take(whole).unwrap();
+    tokio::time::sleep(3600 * SECOND).await;
+    assert_eq!(book.open(), 0, "the old work is done");
+    assert_eq!(rooms.in_use(), whole, "it gave nothing back twice");
+    drop(again);
+    assert_eq!(rooms.in_use(), Cost::default());
+    book.assert_each_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_is_gone_shows_nobody_running() {
+    let (notes, addrs) = (Notes::default(), ["a", "b"].map(Addr::new));
+    let inner = eager(Strategy::OneForOne).child(Doer::child("b", &addrs[1], &notes));
+    let root = eager(Strategy::OneForOne)
+        .child(Doer::child("a", &addrs[0], &notes))
+        .child(ChildSpec::supervisor("inner", inner));
+    let system = System::start("t", root).await.unwrap();
+    let handle = system.handle();
+    addrs[0].send(Do::Hang).unwrap();
+    drop(system);
+    until("it is gone", || handle.tree().state == State::Ended).await;
+    assert!(notes.has("a gone") && notes.has("b gone"));
+    for path in ["a", "inner", "inner/b"] {
+        let state = handle.tree().find(path).unwrap().state;
+        assert_eq!(state, State::Ended, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_that_takes_too_long_is_a_failed_start() {
     let (a, probe) = (Addr::new("a"), Probe::<()>::new());
     let faults = Faults::new().always(Callback::Started, Fault::Hang);

@@ -235,7 +235,7 @@ proptest! {
     fn a_tree_settles_all_once_leaves_no_orphan_and_never_has_two_of_one(
         strategies in (0..3usize, 0..3usize),
         ops in ops(),
-        plan in plan(CALLBACKS, Fault::Hang, 6),
+        plan in plan(CALLBACKS, &[Fault::Hang], 6),
         patience in 0..5u32,
     ) {
         virtual_time(live(strategies, ops, plan, patience));

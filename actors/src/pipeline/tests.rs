@@ -1,0 +1,96 @@
+//! Books of lanes: what is settled late, twice, or without a word. Turns of writes.
+
+use std::sync::Arc;
+
+use super::book::{Book, DROPPED, Tally};
+use super::turns::Turns;
+use crate::sync::Ordering;
+use crate::{Cost, Credits, Epoch, Outcome, Position, Pulse, Settle, Settled};
+
+fn settled(seq: u64, epoch: Epoch) -> Vec<Settled<()>> {
+    let position = Position {
+        lane: 0,
+        epoch,
+        seq,
+    };
+    vec![Settled {
+        position,
+        outcome: Outcome::Stored,
+        note: None,
+    }]
+}
+
+#[test]
+fn what_comes_after_the_close_or_under_another_epoch_is_counted_and_changes_nothing() {
+    let (epoch, tally, pulse) = (Epoch::next(), Arc::<Tally>::default(), Pulse::new());
+    let book = Book::new(epoch, 0, pulse.clone(), Arc::clone(&tally));
+    let credits = Credits::new("t", Cost { count: 3, bytes: 3 });
+    let permit = Arc::new(credits.try_take(Cost { count: 3, bytes: 3 }).unwrap());
+    book.admit(0..3, &permit).unwrap();
+    book.settled(settled(0, epoch));
+    book.settled(settled(1, Epoch::next()));
+    assert_eq!(tally.fenced.load(Ordering::Relaxed), 1);
+    assert_eq!((book.read().passed.next, pulse.pending()), (1, 2));
+    book.close();
+    assert_eq!(
+        credits.in_use(),
+        Cost::default(),
+        "taken back, although the permit is out there"
+    );
+    book.settled(settled(1, epoch));
+    assert_eq!(tally.fenced.load(Ordering::Relaxed), 2);
+    assert_eq!((book.read().passed.next, pulse.pending()), (1, 2));
+    let mine = credits.try_take(Cost { count: 2, bytes: 2 }).unwrap();
+    drop(permit);
+    assert_eq!(credits.in_use(), mine.cost(), "it does not come back twice");
+}
+
+#[test]
+fn a_second_settlement_is_seen_before_and_after_the_close() {
+    let (epoch, tally) = (Epoch::next(), Arc::<Tally>::default());
+    let book = Book::new(epoch, 0, Pulse::new(), Arc::clone(&tally));
+    let credits = Credits::new("t", Cost { count: 3, bytes: 3 });
+    let permit = Arc::new(credits.try_take(Cost { count: 3, bytes: 3 }).unwrap());
+    book.admit(0..3, &permit).unwrap();
+    let seen = || [&tally.open, &tally.twice].map(|count| count.load(Ordering::Relaxed));
+    book.settled(settled(0, epoch));
+    assert_eq!(seen(), [2, 0]);
+    book.settled(settled(0, epoch));
+    assert_eq!(seen()[1], 1);
+    book.close();
+    book.settled(settled(1, epoch));
+    book.settled(settled(2, epoch));
+    assert_eq!(
+        seen(),
+        [0, 2],
+        "one settlement more than there were records"
+    );
+}
+
+#[test]
+fn the_cause_of_the_first_record_with_one_is_told_and_silence_has_words_too() {
+    let book = Book::<()>::new(Epoch::next(), 0, Pulse::new(), Arc::default());
+    let failed = |seq| {
+        let mut batch = settled(seq, Epoch::next());
+        batch[0].outcome = Outcome::Failed;
+        batch
+    };
+    book.settled(failed(1));
+    assert_eq!(book.read().failed, Some((1, DROPPED.to_owned())));
+    book.because(4, "late");
+    book.because(2, "early");
+    book.because(3, "between");
+    book.settled(failed(2));
+    assert_eq!(book.read().failed, Some((2, "early".to_owned())));
+}
+
+#[tokio::test]
+async fn a_line_nobody_stands_in_takes_no_room() {
+    let turns = Arc::<Turns>::default();
+    let first = turns.take(7).await;
+    let waiting = tokio::time::timeout(std::time::Duration::ZERO, turns.take(7)).await;
+    assert!(waiting.is_err(), "one at a time");
+    assert!(!turns.is_empty());
+    drop(first);
+    assert!(turns.is_empty());
+}

@@ -1,0 +1,180 @@
+//! The limits a pipeline is given: for writes, for sources that open or have nothing, for a drain; and
+//! what is left of it after a restart.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use actors::testkit::{
+    Callback, Fault, Faults, MemoryLane, MemorySink, MemorySource, until, until_within,
+};
+use actors::{
+    ChildSpec, Cost, Epoch, Failure, Overrun, Passed, Pulled, Source, StartError, Strategy,
+    SupervisorSpec, System,
+};
+
+use crate::pipelines::{lane, numbers, running};
+use crate::support::{SECOND, eager};
+
+const WRITE: Callback = Callback::Named("write");
+
+#[tokio::test(start_paused = true)]
+async fn a_write_has_the_time_it_is_given_also_without_a_watch_and_too_many_hung_ones_escalate() {
+    let faults = Faults::new().always(WRITE, Fault::Hang);
+    let sink = MemorySink::new().faults(&faults);
+    let flow = numbers("p").write_within(40 * SECOND);
+    let (system, pipeline) = running(flow, &sink).await;
+    let kept = lane(0..5).endless();
+    pipeline.open(0, move |_| kept.source()).await.unwrap();
+    let ended = tokio::time::timeout(600 * SECOND, system.ended()).await;
+    let exit = ended.unwrap().to_string();
+    assert!(
+        exit.ends_with("the sink did not write it within 40s"),
+        "{exit}"
+    );
+    assert_eq!(faults.calls(WRITE), 6, "once, and five restarts");
+    assert_eq!(pipeline.credits().in_use(), Cost::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_for_writes_goes_before_that_of_the_watch() {
+    let faults = Faults::new().at(WRITE, 1, Fault::Slow(50 * SECOND));
+    let sink = MemorySink::new().faults(&faults);
+    let flow = numbers("p").watch(60 * SECOND).write_within(55 * SECOND);
+    let (system, pipeline) = running(flow, &sink).await;
+    let kept = lane(0..5).endless();
+    let source = kept.clone();
+    pipeline.open(0, move |_| source.source()).await.unwrap();
+    until_within(52 * SECOND, "it is written", || kept.committed() == 5).await;
+    assert_eq!(faults.calls(WRITE), 1, "it was waited for");
+    assert!(system.drain(SECOND).await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_does_not_open_in_its_time_is_a_failed_start() {
+    let faults = Faults::new().always(Callback::Named("open"), Fault::Hang);
+    let sink = MemorySink::new();
+    let (system, pipeline) = running(numbers("p").open_within(7 * SECOND), &sink).await;
+    let kept = lane(0..5).faults(&faults);
+    let began = tokio::time::Instant::now();
+    let source = kept.clone();
+    let opened = pipeline.open(0, move |_| source.source()).await;
+    assert_eq!(began.elapsed(), 7 * SECOND);
+    let why = "0: did not start: not up within 7s".to_owned();
+    assert_eq!(opened, Err(StartError::Failed(why)));
+    faults.clear();
+    // And one that hangs when it is opened once more, after a failure.
+    let hangs = Faults::new().at(Callback::Named("open"), 2, Fault::Hang);
+    let fails = hangs.at(Callback::Named("commit"), 1, Fault::Error);
+    let kept = lane(0..5).endless().faults(&fails);
+    let source = kept.clone();
+    pipeline.open(0, move |_| source.source()).await.unwrap();
+    until("the third one commits", || kept.committed() == 5).await;
+    assert_eq!(system.handle().tree().find("lanes/0").unwrap().restarts, 2);
+    assert!(system.drain(SECOND).await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_may_take_as_long_as_its_parts_are_given() {
+    for (patience, clean) in [(None, false), (Some(90 * SECOND), true)] {
+        let sink = MemorySink::new().slow(60 * SECOND);
+        let flow = numbers("p");
+        let flow = match patience {
+            Some(patience) => flow.patience(patience),
+            None => flow,
+        };
+        let (system, pipeline) = running(flow, &sink).await;
+        let kept = lane(0..5).endless();
+        let source = kept.clone();
+        pipeline.open(0, move |_| source.source()).await.unwrap();
+        until("it is under way", || pipeline.credits().in_use().count == 5).await;
+        let report = system.drain(3600 * SECOND).await;
+        assert_eq!(report.is_clean(), clean, "{report:?}");
+        assert_eq!(kept.committed(), if clean { 5 } else { 0 });
+        if !clean {
+            let first = &report.laggards[0];
+            assert_eq!(first.path, "t/lanes/0");
+            assert_eq!(first.overrun, Overrun::Draining);
+        }
+    }
+}
+
+/// Has nothing for a while, and does not wait.
+struct Hasty {
+    inner: MemorySource<String>,
+    pulls: Arc<AtomicU32>,
+}
+
+impl Source for Hasty {
+    type Item = String;
+    type Note = ();
+
+    async fn open(&mut self, epoch: Epoch) -> Result<u64, Failure> {
+        self.inner.open(epoch).await
+    }
+
+    async fn pull(&mut self, most: usize) -> Result<Option<Vec<Pulled<String>>>, Failure> {
+        if self.pulls.fetch_add(1, Ordering::SeqCst) < 100 {
+            return Ok(Some(Vec::new()));
+        }
+        self.inner.pull(most).await
+    }
+
+    async fn commit(&mut self, passed: Passed<()>) -> Result<(), Failure> {
+        self.inner.commit(passed).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_gives_nothing_without_waiting_is_asked_again_after_a_pause() {
+    let (pipeline, spec) = numbers("p").build(Arc::new(MemorySink::new()));
+    let system = System::start("t", spec).await.unwrap();
+    let (kept, pulls) = (lane(0..5).endless(), Arc::<AtomicU32>::default());
+    let (source, counted) = (kept.clone(), Arc::clone(&pulls));
+    let began = tokio::time::Instant::now();
+    let make = move |_| Hasty {
+        inner: source.source(),
+        pulls: Arc::clone(&counted),
+    };
+    pipeline.open(0, make).await.unwrap();
+    until("it has something", || kept.committed() == 5).await;
+    assert!(began.elapsed() >= SECOND, "a hundred pauses of 10 ms");
+    assert!(system.drain(SECOND).await.is_clean());
+}
+
+/// A pipeline under a supervisor of its own, whose sink always panics.
+async fn nested(vital: bool) -> (System, actors::Pipeline<String>, MemoryLane<String>) {
+    let faults = Faults::new().always(WRITE, Fault::Panic);
+    let sink = MemorySink::<u64>::new().faults(&faults);
+    let (pipeline, spec) = numbers("p").build(Arc::new(sink));
+    let mut child = ChildSpec::supervisor("p", spec);
+    if vital {
+        child = child.vital();
+    }
+    let root: SupervisorSpec = eager(Strategy::OneForOne).child(child);
+    let system = System::start("t", root).await.unwrap();
+    let kept = lane(0..5).endless();
+    let source = kept.clone();
+    pipeline.open(0, move |_| source.source()).await.unwrap();
+    (system, pipeline, kept)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_is_restarted_has_no_lanes_until_they_are_opened_again() {
+    let (system, pipeline, kept) = nested(false).await;
+    let place = || system.handle().tree().find("p").unwrap().clone();
+    until("it gave up once", || place().restarts == 1).await;
+    until("it is back", || place().find("lanes").is_some()).await;
+    assert_eq!(pipeline.lanes(), Vec::<u32>::new());
+    let source = kept.clone();
+    pipeline.open(0, move |_| source.source()).await.unwrap();
+    assert_eq!(pipeline.lanes(), [0]);
+    until("it gave up again", || place().restarts == 2).await;
+    system.drain(SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vital_pipeline_that_gives_up_takes_its_supervisor_along() {
+    let (system, _pipeline, _kept) = nested(true).await;
+    let exit = system.ended().await.to_string();
+    assert!(exit.contains("planned panic"), "{exit}");
+}
