@@ -274,8 +274,7 @@ pub(crate) fn consumer_config(config: &KafkaConfig) -> ClientConfig {
         )
         .set("queued.max.messages.kbytes", "4096")
         .set("fetch.message.max.bytes", "1048576")
-        .set("fetch.wait.max.ms", "500")
-        .set("topic.metadata.refresh.interval.ms", "30000");
+        .set("fetch.wait.max.ms", "500");
     if let Some(instance) = &config.group_instance_id {
         client.set("group.instance.id", instance);
     }
@@ -291,6 +290,9 @@ pub(crate) fn consumer_config(config: &KafkaConfig) -> ClientConfig {
 /// What every client of this process shares.
 pub(crate) fn base_config(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
+    // How soon new partitions are found; an operator may want it sooner than the library's 5 minutes
+    // and this.
+    client.set("topic.metadata.refresh.interval.ms", "30000");
     client.extend(config.settings.client_properties().iter().cloned());
     client
         .set("client.id", "consumer-svc")

@@ -243,6 +243,8 @@ async fn a_passing_error_of_the_broker_is_retried_without_a_trace() {
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        // What a broker says whose disk is full or broken.
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
     ];
     cluster.request_errors(RDKafkaApiKey::Produce, &errors);

@@ -202,6 +202,24 @@ fn id(record: &Record) -> Option<&str> {
     record.header("purchase-id")
 }
 
+/// The same where a purchase may stand in the topic more than once: each record before a committed
+/// offset has a document under its id.
+pub fn commits_are_covered_by_purchases(
+    committed: &BTreeMap<i32, Option<i64>>,
+    records: &[Record],
+    documents: &[Stored],
+) {
+    let stored: HashSet<&str> = documents.iter().map(|one| one.id.as_str()).collect();
+    let lost = records.iter().filter(|record| {
+        let next = committed.get(&record.partition).copied().flatten();
+        record.offset < next.unwrap_or(0) && !id(record).is_some_and(|id| stored.contains(id))
+    });
+    none(
+        "records before a committed offset whose purchase is not stored",
+        lost,
+    );
+}
+
 /// Panics if there is any, with the first few and their number.
 fn none<T: std::fmt::Debug>(what: &str, offenders: impl Iterator<Item = T>) {
     let offenders: Vec<T> = offenders.collect();

@@ -15,6 +15,7 @@ pub mod http;
 pub mod load;
 pub mod memory;
 pub mod records;
+pub mod recount;
 pub mod service;
 pub mod shop;
 pub mod topic;

@@ -141,6 +141,12 @@ impl Shop {
             .at(Plan::new(name, "producer-svc", &self.logs))
     }
 
+    /// And a third.
+    pub fn third_consumer(&self) -> Plan {
+        self.consumer
+            .at(Plan::new("third-consumer", "consumer-svc", &self.logs))
+    }
+
     /// A command of the consumer's binary, with the consumer's variables.
     pub fn command(&self, arguments: &[&str]) -> Plan {
         let number = SHOPS.fetch_add(1, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -198,6 +198,18 @@ impl Witness {
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let removed = self.admin().delete_records(&list, &options).await;
         removed.unwrap_or_else(|error| panic!("the broker removes nothing: {error}"));
+    }
+
+    /// Gives the topic more partitions, so many in all.
+    ///
+    /// # Panics
+    /// If the broker does not.
+    pub async fn add_partitions(&self, count: usize) {
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let wish = NewPartitions::new(&self.topic, count);
+        let made = self.admin().create_partitions(&[wish], &options).await;
+        let made = made.unwrap_or_else(|error| panic!("no partition is made: {error}"));
+        assert!(made.iter().all(Result::is_ok), "{made:?}");
     }
 
     /// Deletes the topic, and waits until the broker knows it no more.

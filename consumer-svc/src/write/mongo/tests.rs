@@ -210,6 +210,29 @@ async fn documents_that_are_all_written_are_not_stored_without_the_write_concern
 }
 
 #[tokio::test]
+async fn a_database_without_room_is_waited_for_and_nothing_is_put_aside() {
+    let full = |index: i32| doc! { "index": index, "code": 14_031, "errmsg": "available disk space of 1 bytes is less than required minimum" };
+    let (_server, store) = store_on(Script {
+        insert: [
+            doc! { "ok": 0, "code": 14_031, "codeName": "OutOfDiskSpace", "errmsg": "no room" },
+            doc! { "ok": 1, "n": 0, "writeErrors": [full(0), full(1)] },
+        ]
+        .into(),
+        ..Script::default()
+    })
+    .await;
+    let documents = documents(2);
+    for _ in 0..2 {
+        let outcomes = store.store(&documents).await;
+        let all = outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, WriteOutcome::Retry(_)));
+        assert!(all, "{outcomes:?}");
+    }
+    assert_eq!(store.store(&documents).await, vec![WriteOutcome::Stored; 2]);
+}
+
+#[tokio::test]
 async fn of_a_batch_that_fails_in_part_each_document_has_its_own_outcome() {
     let documents = documents(8);
     let failed = |index: i32, code: i32| doc! { "index": index, "code": code, "errmsg": "no" };

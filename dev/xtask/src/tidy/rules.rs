@@ -70,6 +70,9 @@ const UNFINISHED: [&str; 6] = [
     concat!("|| ", "true"),
 ];
 
+/// The page that tells for each fault which tests show that it is borne.
+const FAULTS: &str = "docs/faults.md";
+
 /// Homes and workplaces: a path of one machine is wrong on every other.
 const MACHINE_PATHS: [&str; 4] = [
     concat!("/ro", "ot/"),
@@ -94,6 +97,31 @@ pub(super) fn about_the_tree(files: &[File]) -> Vec<Finding> {
     for (service, stages) in STAGES {
         for stage in stages {
             missing(format!("{service}/src/{stage}.rs"));
+        }
+    }
+    findings.extend(promised_tests(files));
+    findings
+}
+
+/// Tests that the page about faults names and that are not there: it must not promise more than is
+/// shown. A name of a test is a sentence, which tells it from other words between backquotes.
+fn promised_tests(files: &[File]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in files.iter().filter(|file| file.path == FAULTS) {
+        for (number, line) in file.text.lines().enumerate() {
+            let quoted = line.split('`').skip(1).step_by(2);
+            for name in quoted.filter(|name| name.matches('_').count() >= 4) {
+                let head = format!("fn {name}(");
+                let sources = files.iter().filter(|file| file.path.ends_with(".rs"));
+                if !sources
+                    .map(|file| &file.text)
+                    .any(|text| text.contains(&head))
+                {
+                    let (path, what) = (FAULTS.to_owned(), format!("there is no test {name}"));
+                    let line = number + 1;
+                    findings.push(Finding { path, line, what });
+                }
+            }
         }
     }
     findings

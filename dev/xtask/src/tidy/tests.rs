@@ -188,6 +188,29 @@ fn a_file_that_a_rule_names_is_there() {
 }
 
 #[test]
+fn the_page_about_faults_names_tests_that_are_there() {
+    let file = |path: &str, text: &str| File {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    };
+    let page = "| a fault | `it_is_borne_by_all` |\n| another | `it_is_lost_on_us` |";
+    let files = [
+        file("docs/faults.md", page),
+        file("a/tests/b.rs", "async fn it_is_borne_by_all() {"),
+    ];
+    let found = rules::about_the_tree(&files);
+    let of_page = found.iter().filter(|one| one.path == "docs/faults.md");
+    let of_page: Vec<String> = of_page.map(Finding::to_string).collect();
+    let [only] = &of_page[..] else {
+        panic!("{of_page:?}");
+    };
+    assert!(
+        only.contains(":2") && only.contains("it_is_lost_on_us"),
+        "{only}"
+    );
+}
+
+#[test]
 fn this_repository_is_tidy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let found: Vec<String> = check(&root)
