@@ -53,12 +53,11 @@ impl Book {
     }
 
     pub(crate) fn close(self) -> (Vec<Order>, Wrongs) {
-        let unpoisoned = PoisonError::into_inner;
+        let orders = self.orders.into_inner();
+        let odd = self.odd.into_inner();
         (
-            self.orders.into_inner().unwrap_or_else(unpoisoned),
-            self.odd
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
+            orders.unwrap_or_else(PoisonError::into_inner),
+            odd.unwrap_or_else(PoisonError::into_inner),
         )
     }
 }

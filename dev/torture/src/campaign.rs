@@ -55,8 +55,8 @@ pub struct Report {
     faults: BTreeMap<String, usize>,
     faulted: Duration,
     seen: Seen,
-    silences: usize,
     orders: usize,
+    wanted: usize,
     unknown: usize,
     records: usize,
     documents: usize,
@@ -138,8 +138,8 @@ impl Campaign {
             faults: performed,
             faulted,
             seen,
-            silences: seen.silences,
             orders: orders.iter().filter(|order| order.sent).count(),
+            wanted: self.purchases,
             unknown: orders.iter().map(|order| order.unknown as usize).sum(),
             records: records.len(),
             documents: documents.len(),
@@ -230,13 +230,20 @@ impl fmt::Display for Report {
         for (kind, count) in &self.faults {
             writeln!(f, "  {count:>4} × {kind}")?;
         }
-        let Seen { refused, .. } = self.seen;
+        let Seen {
+            refused, silences, ..
+        } = self.seen;
         let (looks, unanswered, looked_for) = self.looks;
+        let cut_short = if self.orders < self.wanted {
+            ", then the time was over"
+        } else {
+            ""
+        };
         writeln!(
             f,
-            "{} orders; on the way to their 201s {refused} refusals, {} requests without an answer, \
+            "{} of {} orders{cut_short}; on the way to their 201s {refused} refusals, {silences} requests without an answer, \
              {} attempts of unknown outcome",
-            self.orders, self.silences, self.unknown
+            self.orders, self.wanted, self.unknown
         )?;
         writeln!(
             f,
