@@ -29,12 +29,15 @@ use crate::health::{Health, watch_kafka, watch_mongodb};
 use crate::kafka::{Observer, refused};
 use crate::lane::Report;
 use crate::metrics;
-use crate::mongo::{connect, words};
+use crate::mongo::connect;
 use crate::query::Query;
+use crate::query::fair::Fair;
+use crate::query::history::Histories;
 use crate::query::http::Api;
 use crate::query::mongo::MongoHistory;
 use crate::query::openapi;
 use crate::query::stats::StatsApi;
+use crate::schema::{self, mongo::MongoSchema};
 use crate::stats::kafka::KafkaStandings;
 use crate::stats::{self, Stats};
 use crate::tally::mongo::MongoTallies;
@@ -43,8 +46,6 @@ use crate::write::mongo::MongoStore;
 use self::errand::errand;
 use self::ingest::Ingest;
 
-/// Pause between attempts to create the indexes while the database is away.
-const INDEX_RETRY: Duration = Duration::from_secs(1);
 /// The service, running.
 pub struct App {
     /// Where the query API listens.
@@ -86,7 +87,7 @@ impl App {
         let admin = Server::bind("admin", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
         let (http_addr, admin_addr) = (http.addr(), admin.local_addr());
         let latch = |name| process.readiness.latch(name);
-        let (mongodb, kafka, indexes) = (latch("mongodb"), latch("kafka"), latch("indexes"));
+        let (mongodb, kafka, shape) = (latch("mongodb"), latch("kafka"), latch("schema"));
 
         let client = connect(&config.mongo)
             .await
@@ -101,7 +102,10 @@ impl App {
             names.1,
             (config.mongo.write_timeout, config.flow.writers),
         );
-        let history = MongoHistory::new(&client, names.0, names.1, config.mongo.query_timeout);
+        let query_timeout = config.mongo.query_timeout;
+        let history = MongoHistory::new(&client, names, (query_timeout, config.queries));
+        let fair = Fair::new(config.queries, config.long_queries, query_timeout);
+        let schema = MongoSchema::new(&client, names, config.mongo.write_timeout);
         let health = Health::default();
         let tallies = Arc::new(MongoTallies::new(
             &client,
@@ -124,14 +128,7 @@ impl App {
         let board = Board::new(stats::waker(stats_addr.clone()));
 
         let api = Arc::new(Api {
-            store: history.clone(),
-            credits: Credits::new(
-                "queries",
-                Cost {
-                    count: config.queries,
-                    bytes: config.queries,
-                },
-            ),
+            histories: Histories::new(history.clone(), fair.clone()),
             health: health.clone(),
             ids: Ids::new().map_err(|cause| Failure::new(Code::Software, cause.to_string()))?,
             tracer: process.tracer.clone(),
@@ -157,10 +154,10 @@ impl App {
         let stats = ChildSpec::stage("stats", &stats_addr, move |_| {
             Stats::new(Arc::clone(&tallies), Arc::clone(&standings), board.clone())
         });
-        let (queries, streams) = (api.credits.clone(), api.stats.streams.clone());
-        let query = query(http, api, front, config.drain_timeout)
-            .credits(&queries)
-            .credits(&streams);
+        let streams = api.stats.streams.clone();
+        let query = query(http, api, front, config.drain_timeout);
+        let query = fair.credits().into_iter().fold(query, ChildSpec::credits);
+        let query = query.credits(&streams);
         let watch_mongodb = {
             let health = health.clone();
             move || watch_mongodb(health.clone(), history.clone(), mongodb.clone())
@@ -173,13 +170,13 @@ impl App {
                 watch_kafka(health.clone(), slot, observer, topic.clone(), held, latch)
             }
         };
-        let ensure_indexes = move || ensure_indexes(store.clone(), indexes.clone());
+        let keep_schema = move || schema::keep(schema.clone(), shape.clone());
         let held = ingest.held();
         // The first to start are the last to drain: dependencies are looked at until the end.
         let root = SupervisorSpec::new(Strategy::OneForOne)
             .child(errand("watch_mongodb", watch_mongodb))
             .child(errand("watch_kafka", watch_kafka))
-            .child(errand("indexes", ensure_indexes))
+            .child(errand("schema", keep_schema))
             .child(query)
             .child(stats)
             .child(ingest.child());
@@ -267,17 +264,4 @@ fn gave_up(exit: &Exit) -> Failure {
 fn query(door: Door, api: Arc<Api<MongoHistory>>, front: FrontRules, drain: Duration) -> ChildSpec {
     let make = move |_| Query::new(door.clone(), Arc::clone(&api), front.clone(), drain);
     ChildSpec::stage("query", &Addr::new("query"), make).shutdown(Shutdown::Infinity)
-}
-
-/// Creates the indexes as soon as the database is there.
-async fn ensure_indexes(store: MongoStore, latch: Latch) {
-    let mut told = false;
-    while let Err(cause) = store.ensure_indexes().await {
-        let cause = words(&cause);
-        if !std::mem::replace(&mut told, true) {
-            warn!(%cause, "indexes not ready, will keep trying");
-        }
-        tokio::time::sleep(INDEX_RETRY).await;
-    }
-    latch.meet();
 }

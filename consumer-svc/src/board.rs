@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use host::web::fixed::tag;
+use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -18,6 +20,16 @@ pub struct Figures {
     pub id: i64,
     /// The JSON document.
     pub json: Bytes,
+    /// Strong: a hash of the very bytes. Made once, however many ask.
+    pub tag: HeaderValue,
+}
+
+impl Figures {
+    /// Figures of this moment.
+    pub fn new(id: i64, json: Bytes) -> Self {
+        let tag = tag(&json);
+        Self { id, json, tag }
+    }
 }
 
 /// What the board says.

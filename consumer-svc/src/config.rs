@@ -97,6 +97,8 @@ pub struct Config {
     pub flow: FlowConfig,
     /// Queries at once.
     pub queries: usize,
+    /// Of these, reads of long histories.
+    pub long_queries: usize,
     /// Streams of statistics at once.
     pub stats_streams: usize,
     /// Other origins whose pages may read answers.
@@ -119,6 +121,7 @@ impl Config {
             mongo.as_ref().map(|mongo| mongo.write_timeout),
         );
         let queries = reader.get("QUERY_MAX_IN_FLIGHT", count_in(1..=10_000));
+        let long_queries = reader.get("QUERY_MAX_LONG", count_in(1..=10_000));
         let stats_streams = reader.get("STATS_MAX_STREAMS", count_in(1..=10_000));
         let cors = Cors::read(reader);
         let drain_timeout = reader.get("DRAIN_TIMEOUT", duration);
@@ -130,6 +133,7 @@ impl Config {
             mongo: mongo?,
             flow: flow?,
             queries: queries?,
+            long_queries: long_queries?,
             stats_streams: stats_streams?,
             cors: cors?,
             drain_timeout: drain_timeout?,

@@ -78,6 +78,37 @@ pub(crate) fn history_index() -> Document {
     doc! { "user_id": 1, "timestamp": -1, "_id": -1, "item_name": 1, "price": 1 }
 }
 
+/// The name of that index.
+pub(crate) const HISTORY: &str = "history";
+
+/// What the server refuses to store as a purchase. What it lets pass, the queries can read; more
+/// fields may be there, for a later version or another writer, who also need not tell an origin.
+pub(crate) fn validator() -> Document {
+    let name = || doc! { "bsonType": "string", "minLength": 1, "maxLength": 100 };
+    doc! { "$jsonSchema": {
+        "bsonType": "object",
+        "required": ["_id", "username", "user_id", "item_name", "price", "timestamp", "created_at"],
+        "properties": {
+            "_id": { "bsonType": "objectId" },
+            "username": name(),
+            "user_id": name(),
+            "item_name": name(),
+            "price": { "bsonType": "double", "minimum": 0 },
+            "timestamp": { "bsonType": "date" },
+            "created_at": { "bsonType": "date" },
+            "origin": {
+                "bsonType": "object",
+                "required": ["topic", "partition", "offset"],
+                "properties": {
+                    "topic": { "bsonType": "string" },
+                    "partition": { "bsonType": "int" },
+                    "offset": { "bsonType": "long" },
+                },
+            },
+        },
+    } }
+}
+
 /// A field of a stored document that is not as this service writes it.
 #[derive(Debug, thiserror::Error)]
 #[error("stored document {id}: field {field} is missing or has another type")]
@@ -153,4 +184,24 @@ pub(crate) fn malformed(document: &Document, field: &'static str) -> Malformed {
             .map_or_else(|| "without _id".to_owned(), Bson::to_string),
         field,
     }
+}
+
+/// A document as this service writes it.
+#[cfg(test)]
+pub(crate) fn sample() -> Document {
+    let event = purchases::Event {
+        username: purchases::Username::parse("john").unwrap(),
+        user_id: purchases::UserId::parse("u1").unwrap(),
+        item_name: purchases::ItemName::parse("Laptop").unwrap(),
+        price: purchases::Cents::new(99_999).unwrap(),
+        timestamp: Timestamp::from_millis(0).unwrap(),
+    };
+    let purchase = purchases::Purchase::new(PurchaseId::from_bytes([7; 12]), event);
+    let origin = Origin {
+        topic: std::sync::Arc::from("purchases"),
+        partition: 2,
+        offset: 5,
+    };
+    let document = PurchaseDocument::new(&Incoming { purchase, origin });
+    Document::try_from(document.raw().as_ref()).unwrap()
 }

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod mongo;
 pub mod query;
 pub mod read;
+pub mod schema;
 pub mod stats;
 pub mod tally;
 pub mod write;

@@ -14,6 +14,7 @@ use metrics::{
 
 use crate::flow::Note;
 use crate::lane::Cause;
+use crate::schema::Part;
 
 const READ: &str = "purchases_records_read_total";
 const READ_BYTES: &str = "purchases_records_read_bytes_total";
@@ -28,6 +29,7 @@ const STATISTICS_SAVES: &str = "purchases_statistics_saves_total";
 const STATISTICS_SAVE_SECONDS: &str = "purchases_statistics_save_seconds";
 const STATISTICS_LOADS_FAILED: &str = "purchases_statistics_load_failures_total";
 const STATISTICS_READS: &str = "purchases_statistics_reads_total";
+const HISTORY_READS: &str = "purchases_history_reads_total";
 const STREAMS: &str = "purchases_statistics_streams_open";
 const REBALANCES: &str = "purchases_rebalances_total";
 const ASSIGNED: &str = "purchases_partitions_assigned";
@@ -39,6 +41,7 @@ const COMMITTED: &str = "purchases_committed_offset";
 const LAG: &str = "purchases_commit_lag_records";
 const REQUESTS: &str = "purchases_http_requests_total";
 const REQUEST_SECONDS: &str = "purchases_http_request_seconds";
+const SCHEMA: &str = "purchases_schema_differs";
 const UP: &str = "purchases_dependency_up";
 const POOL: &str = "purchases_database_connections";
 const POOL_WAITED: &str = "purchases_database_checkout_seconds";
@@ -87,6 +90,10 @@ pub fn describe() {
         STATISTICS_READS,
         "Readings of the whole shop's statistics by result: ok, failed."
     );
+    describe_counter!(
+        HISTORY_READS,
+        "Answers about histories by what was read (totals, page) and for whom: own, or shared with who asked the same just before."
+    );
     describe_gauge!(STREAMS, "Streams of statistics being sent.");
     describe_counter!(
         REBALANCES,
@@ -113,6 +120,10 @@ pub fn describe() {
     );
     describe_counter!(REQUESTS, "HTTP requests by route and status.");
     describe_histogram!(REQUEST_SECONDS, "HTTP request duration by route.");
+    describe_gauge!(
+        SCHEMA,
+        "Whether something of the collection is in another form than this version makes it: index, validator."
+    );
     describe_gauge!(
         UP,
         "Whether a dependency answered when last asked: mongodb, kafka."
@@ -152,6 +163,14 @@ fn begin() {
     }
     for name in [FENCED, RETRIED, STATISTICS_LOADS_FAILED, REBALANCES, ERRORS] {
         counter!(name).increment(0);
+    }
+    for what in ["totals", "page"] {
+        for by in ["own", "shared"] {
+            counter!(HISTORY_READS, "what" => what, "read" => by).increment(0);
+        }
+    }
+    for part in Part::ALL {
+        schema_differs(part, false);
     }
     for name in [STREAMS, ASSIGNED] {
         gauge!(name).set(0.0);
@@ -250,6 +269,11 @@ pub(crate) fn statistics_read(good: bool) {
     counter!(STATISTICS_READS, "result" => if good { "ok" } else { "failed" }).increment(1);
 }
 
+pub(crate) fn history_read(what: &'static str, shared: bool) {
+    let read = if shared { "shared" } else { "own" };
+    counter!(HISTORY_READS, "what" => what, "read" => read).increment(1);
+}
+
 pub(crate) fn streams(open: usize) {
     gauge!(STREAMS).set(open as f64);
 }
@@ -290,6 +314,10 @@ pub(crate) fn lag(partition: i32, records: u64) {
 pub(crate) fn request(route: &'static str, status: u16, took: Duration) {
     counter!(REQUESTS, "route" => route, "status" => status.to_string()).increment(1);
     histogram!(REQUEST_SECONDS, "route" => route).record(took.as_secs_f64());
+}
+
+pub(crate) fn schema_differs(part: Part, differs: bool) {
+    gauge!(SCHEMA, "part" => part.label()).set(f64::from(u8::from(differs)));
 }
 
 pub(crate) fn dependency(name: &'static str, up: bool) {

@@ -1,5 +1,8 @@
 //! The database client of this process, and the one rule for using it.
 
+#[cfg(test)]
+pub(crate) mod fake;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +14,6 @@ use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, Tls, TlsOptions, WriteConcern,
 };
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 
 use crate::config::MongoConfig;
 use crate::metrics::Pool;
@@ -117,15 +119,6 @@ pub(crate) fn durable() -> CollectionOptions {
         .journal(true)
         .build();
     CollectionOptions::builder().write_concern(concern).build()
-}
-
-/// Runs a driver operation in a task of its own, so that whoever waits may be dropped.
-pub(crate) async fn owned<T: Send + 'static>(
-    operation: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    let task: JoinHandle<Result<T, Error>> = tokio::spawn(operation);
-    task.await
-        .unwrap_or_else(|join| Err(Error::custom(format!("database task ended: {join}"))))
 }
 
 /// Waits for answers with a deadline, and for no more late ones than it is told.

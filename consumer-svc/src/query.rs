@@ -4,9 +4,14 @@
 //! truth that they cannot be had. It reads what the batch writer wrote and knows nothing of Kafka.
 
 pub mod cursor;
+pub mod fair;
+mod flight;
+pub mod history;
 pub mod http;
 pub mod mongo;
 pub mod openapi;
+pub mod range;
+mod request;
 pub mod stats;
 
 use std::sync::Arc;
@@ -15,21 +20,48 @@ use std::time::Duration;
 use actors::{Cx, Failure, Stage};
 use host::serve::{Door, ServeReport};
 use host::web::front::FrontRules;
-use purchases::UserId;
-use purchases::views::History;
+use purchases::views::{ItemTotal, PurchaseView};
+use purchases::{Cents, Timestamp, UserId};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::cursor::Cursor;
 use self::http::Api;
+use self::range::Range;
 
 /// Which part of a history is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageRequest {
     /// Purchases on the page.
     pub limit: usize,
     /// Everything older than this; the newest page without.
     pub after: Option<Cursor>,
+    /// What the history is limited to, totals and all.
+    pub range: Range,
+}
+
+/// What the purchases in a range add up to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Purchases.
+    pub count: u64,
+    /// What they cost.
+    pub spent: Cents,
+    /// Oldest of them.
+    pub first: Option<Timestamp>,
+    /// Newest of them.
+    pub last: Option<Timestamp>,
+    /// By item, most spent first.
+    pub items: Vec<ItemTotal>,
+}
+
+/// One page of purchases, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The purchases.
+    pub purchases: Vec<PurchaseView>,
+    /// Whether there are older ones in the range.
+    pub more: bool,
 }
 
 /// Why a history cannot be read. Never to be taken for an empty one.
@@ -43,14 +75,27 @@ pub enum StoreError {
     Malformed(String),
 }
 
-/// The port to the collection.
-pub trait HistoryStore: Send + Sync + 'static {
-    /// One page and the totals; `None` for a user without purchases.
-    fn history(
+/// The port to the collection. Clones are one thing.
+pub trait HistoryStore: Clone + Send + Sync + 'static {
+    /// What a user's purchases in this range add up to.
+    fn totals(
+        &self,
+        user: &UserId,
+        range: &Range,
+    ) -> impl Future<Output = Result<Totals, StoreError>> + Send;
+
+    /// One page of them.
+    fn page(
         &self,
         user: &UserId,
         page: &PageRequest,
-    ) -> impl Future<Output = Result<Option<History>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
+    /// The name on the user's newest purchase of all; `None` for a user without purchases.
+    fn username(
+        &self,
+        user: &UserId,
+    ) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
 }
 
 /// Mailbox of the query stage.

@@ -119,10 +119,7 @@ impl<T: TallyStore, S: Standings> Stats<T, S> {
                 let now = Timestamp::from(SystemTime::now());
                 self.last_id = now.as_millis().max(self.last_id + 1);
                 let json = view::json(&reading.tallies, reading.standings.as_deref(), now);
-                let figures = Figures {
-                    id: self.last_id,
-                    json,
-                };
+                let figures = Figures::new(self.last_id, json);
                 self.board
                     .post(Posted::Figures(Arc::new(figures), Instant::now()));
             }

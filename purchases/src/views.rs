@@ -15,8 +15,10 @@ pub const PAGE_DEFAULT: usize = 100;
 /// Most that it may say.
 pub const PAGE_MAX: usize = 1000;
 /// Cursors of a history, as a regular expression of JSON Schema: 21 bytes in base64, which are a
-/// version, a moment from the year 200 to 9900, and an id.
-pub const CURSOR_PATTERN: &str = "^A(QAA[A-Za-z0-4]|f__[yz0-9_-])[A-Za-z0-9_-]{23}$";
+/// version, a moment from the year 200 to 9900, and an id. In the second version, of a range, two
+/// bounds follow: nothing but zeros, or a 1 and such a moment.
+pub const CURSOR_PATTERN: &str = "^(A(QAA[A-Za-z0-4]|f__[yz0-9_-])[A-Za-z0-9_-]{23}|\
+    A(gAA[A-Za-z0-4]|v__[yz0-9_-])[A-Za-z0-9_-]{23}(A{12}|A(QAA[A-Za-z0-4]|f__[yz0-9_-])[A-Za-z0-9_-]{7}){2})$";
 
 /// A purchase as it stands in the log: the event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,23 +35,26 @@ pub struct Purchase {
     pub timestamp: Timestamp,
 }
 
-/// A user's purchases: one page of them, newest first, and totals over the whole history.
+/// A user's purchases: one page of them, newest first, and totals over the whole history, or over
+/// the range that was asked for.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct History {
     /// Whose.
     pub user_id: String,
-    /// The name on the newest purchase.
+    /// The name on the newest purchase of all.
     pub username: String,
-    /// Purchases in the whole history.
+    /// Purchases in all.
     pub total_purchases: u64,
     /// What they cost together, exact to the cent.
     pub total_spent: Cents,
     /// That divided by their number, rounded to the cent.
     pub average_price: Cents,
-    /// Oldest purchase.
-    pub first_purchase_at: Timestamp,
-    /// Newest purchase.
-    pub last_purchase_at: Timestamp,
+    /// Oldest purchase; `null` if there is none in the range that was asked for.
+    #[schema(required = true)]
+    pub first_purchase_at: Option<Timestamp>,
+    /// Newest purchase; `null` likewise.
+    #[schema(required = true)]
+    pub last_purchase_at: Option<Timestamp>,
     /// By item, most spent first.
     pub items: Vec<ItemTotal>,
     /// The page, newest first.
@@ -61,7 +66,7 @@ pub struct History {
 }
 
 /// One item's part of a history.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ItemTotal {
     /// The item.
     pub item_name: String,
@@ -72,7 +77,7 @@ pub struct ItemTotal {
 }
 
 /// One purchase as the history shows it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = StoredPurchase)]
 pub struct PurchaseView {
     /// The purchase's id.

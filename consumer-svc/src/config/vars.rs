@@ -140,6 +140,11 @@ const OWN: &[Var] = &[
         "queries at the same time; more get a 503, 1 to 10000",
     ),
     Var::with_default(
+        "QUERY_MAX_LONG",
+        "1",
+        "of these, reads of histories with 10000 purchases and more; others of them wait, 1 to 10000",
+    ),
+    Var::with_default(
         "STATS_MAX_STREAMS",
         "256",
         "clients of /stats/stream at the same time; more get a 503, 1 to 10000",

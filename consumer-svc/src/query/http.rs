@@ -1,38 +1,31 @@
 //! Routes of the query API. Path first, method second, so that a wrong method on a known path is
 //! a 405 and everything unknown a 404; every error is a problem document.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, LINK, RETRY_AFTER as RETRY_AFTER_HEADER,
-};
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER as RETRY_AFTER_HEADER};
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use actors::{Cost, Credits};
-use bytes::Bytes;
-use host::problem::{Invalid, Problem};
-use host::span::{Named, Span, SpanKind, Tracer};
+use host::problem::Problem;
+use host::span::{Named, Span, Tracer};
 use host::trace::{Ids, RequestId, TRACEPARENT, TRACESTATE, TraceParent, X_REQUEST_ID};
 use host::web::docs::{Docs, DocsPage};
 use host::web::paths::{Found, Paths};
 use host::web::{self, accept};
-use percent_encoding::percent_decode_str;
-use purchases::views::{History, PAGE_DEFAULT, PAGE_MAX};
-use purchases::{Timestamp, UserId};
+use purchases::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 use utoipa::ToSchema;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
 use warp::reply::Response;
 
-use super::cursor::Cursor;
+use super::HistoryStore;
+use super::history::Histories;
 use super::stats::StatsApi;
-use super::{HistoryStore, PageRequest, StoreError};
 use crate::health::Health;
 use crate::metrics;
 
@@ -42,9 +35,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What the routes answer from.
 pub struct Api<S> {
     /// Histories.
-    pub store: S,
-    /// Bounds the queries at one time.
-    pub credits: Credits,
+    pub histories: Histories<S>,
     /// How the dependencies are.
     pub health: Health,
     /// Request ids.
@@ -143,10 +134,10 @@ struct Asked<'a> {
 }
 
 /// By what a request is found again.
-struct Told {
-    id: RequestId,
-    trace: TraceParent,
-    span: Span,
+pub(super) struct Told {
+    pub(super) id: RequestId,
+    pub(super) trace: TraceParent,
+    pub(super) span: Span,
 }
 
 /// All routes. Answers that would go on for ever end with `stop`.
@@ -226,11 +217,11 @@ impl<S: HistoryStore> Api<S> {
         match found.place {
             Place::Root => Ok(json(StatusCode::OK, &root(self.version))),
             Place::Health => Ok(self.health_view()),
-            Place::History => self.history(found.part, asked.query, told).await,
-            Place::Stats => {
-                let figures = self.stats.figures().await?;
-                Ok(uncached(json_bytes(StatusCode::OK, figures.json.clone())))
+            Place::History => {
+                self.history(found.part, asked.query, asked.headers, told)
+                    .await
             }
+            Place::Stats => self.stats.answer(asked.headers).await,
             Place::StatsStream => self.stats.stream(asked.headers, stop).await,
             Place::Docs(page) => Ok(self.docs.answer(page, asked.path, asked.headers)),
         }
@@ -255,100 +246,6 @@ impl<S: HistoryStore> Api<S> {
             .insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER.as_secs()));
         response
     }
-
-    async fn history(&self, user: &str, query: &str, told: &Told) -> Result<Response, Problem> {
-        let (user, page) = parse(user, query).map_err(Problem::validation)?;
-        let credit = Cost { count: 1, bytes: 1 };
-        let _credit = self
-            .credits
-            .try_take(credit)
-            .map_err(|_| Problem::overloaded(RETRY_AFTER))?;
-        let mut reading = told.span.child(SpanKind::Client, ("read", "history"));
-        reading.set("db.system.name", "mongodb");
-        let read = self.store.history(&user, &page).await;
-        if let Err(error) = &read {
-            reading.fail(&error.to_string());
-        }
-        drop(reading);
-        let (request_id, traceparent) = (&told.id, told.trace);
-        match read {
-            Ok(Some(history)) => Ok(found(&history, page.limit)),
-            Ok(None) => Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                "/problems/unknown-user",
-                "No purchases",
-                format!("{user} has no purchases."),
-            )),
-            Err(StoreError::Unavailable(cause)) => {
-                warn!(%request_id, %traceparent, %cause, "history not available");
-                let detail = "The history cannot be read at the moment. It is not lost.";
-                Err(Problem::unavailable(
-                    "/problems/history-unavailable",
-                    detail,
-                    RETRY_AFTER,
-                ))
-            }
-            Err(StoreError::Malformed(cause)) => {
-                error!(%request_id, %traceparent, %cause, "history cannot be shown");
-                Err(Problem::internal())
-            }
-        }
-    }
-}
-
-/// Everything that is wrong with the request, at once.
-fn parse(user: &str, query: &str) -> Result<(UserId, PageRequest), Vec<Invalid>> {
-    let mut errors = Vec::new();
-    let user = percent_decode_str(user)
-        .decode_utf8()
-        .map_err(|_| "is not UTF-8".to_owned());
-    let user = user.and_then(|user| UserId::parse(&user).map_err(|error| error.to_string()));
-    let user = user
-        .map_err(|reason| errors.push(Invalid::new("/user_id", reason)))
-        .ok();
-    let (mut limit, mut after) = (PAGE_DEFAULT, None);
-    let mut seen = HashSet::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let known = matches!(&*name, "limit" | "cursor");
-        if known && !seen.insert(name.clone()) {
-            // Readers of queries disagree on which one counts.
-            errors.push(Invalid::new(format!("/{name}"), "appears more than once"));
-            continue;
-        }
-        match &*name {
-            "limit" => match value.parse() {
-                Ok(number) if (1..=PAGE_MAX).contains(&number) => limit = number,
-                _ => errors.push(Invalid::new(
-                    "/limit",
-                    format!("is not a whole number from 1 to {PAGE_MAX}"),
-                )),
-            },
-            "cursor" => match Cursor::decode(&value) {
-                Ok(cursor) => after = Some(cursor),
-                Err(error) => errors.push(Invalid::new("/cursor", error.to_string())),
-            },
-            // Parameters this version does not know change nothing.
-            _ => {}
-        }
-    }
-    match user {
-        Some(user) if errors.is_empty() => Ok((user, PageRequest { limit, after })),
-        _ => Err(errors),
-    }
-}
-
-fn found(history: &History, limit: usize) -> Response {
-    let mut response = json(StatusCode::OK, history);
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if let Some(cursor) = &history.next_cursor {
-        let link = format!("<?limit={limit}&cursor={cursor}>; rel=\"next\"");
-        if let Ok(link) = HeaderValue::try_from(link) {
-            response.headers_mut().insert(LINK, link);
-        }
-    }
-    response
 }
 
 pub(super) fn root(version: &'static str) -> Root {
@@ -369,21 +266,18 @@ fn uncached(mut response: Response) -> Response {
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
-        Ok(bytes) => json_bytes(status, Bytes::from(bytes)),
+        Ok(json) => {
+            let mut response: Response = ::http::Response::new(json.into());
+            *response.status_mut() = status;
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+            response
+        }
         Err(cause) => {
             error!(%cause, "an answer could not be written as JSON");
             Problem::internal().into_response()
         }
     }
-}
-
-fn json_bytes(status: StatusCode, json: Bytes) -> Response {
-    let mut response: Response = ::http::Response::new(json.into());
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 #[cfg(test)]

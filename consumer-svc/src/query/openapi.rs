@@ -62,11 +62,16 @@ fn history() -> Operation {
     let page = sample(&History::sample());
     let answer = Answer::json::<History>(StatusCode::OK, "The page and the totals.", page)
         .header("Cache-Control")
+        .header("ETag")
         .header("Link");
     Operation::get("getHistory", "histories", "A user's purchases", answer)
+        .revalidates()
         .describe(
             "Totals over the whole history and one page of it, newest first. Pages stay stable while new purchases \
-             arrive: a cursor stands for a place and not for a number.",
+             arrive: a cursor stands for a place and not for a number.\n\n\
+             With `since` or `until`, page and totals are of the purchases in that range alone; `username` stays the one \
+             of the newest purchase of all. A range without purchases is an empty page with totals of nothing, not a \
+             404. A cursor carries its range: bounds beside it may be left out, and must otherwise be the same.",
         )
         .parameter(Parameter::path("user_id", inline::<UserId>(), "Whose purchases.").example("user_123"))
         .parameter(
@@ -80,8 +85,24 @@ fn history() -> Operation {
         .parameter(Parameter::query(
             "cursor",
             json!({ "type": "string", "pattern": CURSOR_PATTERN }),
-            "`next_cursor` of an earlier page: everything older than it.",
+            "`next_cursor` of an earlier page: everything older than it, in the range it was made for.",
         ))
+        .parameter(
+            Parameter::query(
+                "since",
+                json!({ "type": "string", "format": "date-time" }),
+                "The first moment that counts: RFC 3339, in any zone. Finer than a millisecond is cut off.",
+            )
+            .example("2026-01-01T00:00:00+01:00"),
+        )
+        .parameter(
+            Parameter::query(
+                "until",
+                json!({ "type": "string", "format": "date-time" }),
+                "The first moment that does not count any more; later than `since`.",
+            )
+            .example("9000-01-01T00:00:00Z"),
+        )
         .refuses([
             Refusal::new(
                 Problem::new(
@@ -96,8 +117,9 @@ fn history() -> Operation {
                 Problem::validation(vec![
                     Invalid::new("/user_id", "is longer than 100 characters"),
                     Invalid::new("/limit", format!("is not a whole number from 1 to {PAGE_MAX}")),
+                    Invalid::new("/until", "is not later than `since`"),
                 ]),
-                "Something is invalid: all of it is named.",
+                "Something is invalid, or bounds do not go together: all of it is named.",
             ),
             Refusal::new(
                 unavailable("/problems/history-unavailable", "The history cannot be read at the moment. It is not lost."),
@@ -118,8 +140,9 @@ fn statistics() -> Operation {
         "getStatistics",
         "statistics",
         "The statistics of the whole shop",
-        answer.header("Cache-Control"),
+        answer.header("Cache-Control").header("ETag"),
     )
+    .revalidates()
     .describe(
         "Never older than two seconds. Their cost does not depend on the number of purchases.",
     )

@@ -8,11 +8,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{CACHE_CONTROL, HeaderName};
-use ::http::{HeaderMap, HeaderValue};
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
+use ::http::{HeaderMap, HeaderValue, StatusCode};
 use actors::{Cost, Credits, Permit};
 use futures_util::{Stream, StreamExt, stream};
 use host::problem::Problem;
+use host::web::fixed::matches_tag;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use warp::Reply;
@@ -47,8 +48,25 @@ pub struct StatsApi {
 }
 
 impl StatsApi {
+    /// The newest figures, or a 304 to whom has them.
+    pub(super) async fn answer(&self, headers: &HeaderMap) -> Result<Response, Problem> {
+        let figures = self.figures().await?;
+        let mut response = Response::default();
+        let told = response.headers_mut();
+        told.insert(ETAG, figures.tag.clone());
+        // Kept by whom will, and asked about every time: figures are of a moment.
+        told.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if matches_tag(headers.get(IF_NONE_MATCH), &figures.tag) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            told.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *response.body_mut() = figures.json.clone().into();
+        }
+        Ok(response)
+    }
+
     /// The newest figures.
-    pub(super) async fn figures(&self) -> Result<Arc<Figures>, Problem> {
+    async fn figures(&self) -> Result<Arc<Figures>, Problem> {
         let mut watch = self.board.watch();
         match recent(&watch.borrow_and_update()) {
             Recent::Figures(figures) => return Ok(figures),

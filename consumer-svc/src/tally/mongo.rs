@@ -124,10 +124,10 @@ impl TallyStore for MongoTallies {
 
     async fn all(&self) -> Result<Vec<(i32, Tally)>, TallyError> {
         let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
-        let (from, to) = ids(&self.group, &self.topic);
+        let filter = of_group(&self.group, &self.topic);
         let find = async move {
             collection
-                .find(doc! { "_id": { "$gte": from, "$lt": to } })
+                .find(filter)
                 .selection_criteria(primary())
                 .max_time(deadline)
                 .await?
@@ -147,9 +147,11 @@ impl TallyStore for MongoTallies {
 }
 
 /// Every `_id` that begins with "group/topic/": the character after the slash ends it. So the
-/// index on `_id` finds these few documents among any number of others.
-fn ids(group: &str, topic: &str) -> (String, String) {
-    (format!("{group}/{topic}/"), format!("{group}/{topic}0"))
+/// index on `_id` finds these few documents among any number of others. The proofs have the server
+/// explain this very filter.
+pub fn of_group(group: &str, topic: &str) -> Document {
+    let (from, to) = (format!("{group}/{topic}/"), format!("{group}/{topic}0"));
+    doc! { "_id": { "$gte": from, "$lt": to } }
 }
 
 fn is_duplicate(error: &Error) -> bool {

@@ -7,14 +7,13 @@ use bson::oid::ObjectId;
 use bson::{Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use mongodb::error::{Error, ErrorKind, InsertManyError};
-use mongodb::options::{IndexOptions, ReadPreference, SelectionCriteria};
-use mongodb::{Client, Collection, IndexModel};
+use mongodb::options::{ReadPreference, SelectionCriteria};
+use mongodb::{Client, Collection};
 use purchases::PurchaseId;
-use tracing::info;
 
 use super::{PurchaseStore, WriteOutcome};
-use crate::document::{First, PurchaseDocument, history_index, id};
-use crate::mongo::{Answers, Failed, durable, owned, words};
+use crate::document::{First, PurchaseDocument, id};
+use crate::mongo::{Answers, Failed, durable, words};
 
 /// Writes to one collection.
 #[derive(Clone)]
@@ -53,26 +52,6 @@ impl MongoStore {
             collection,
             answers: Answers::new(deadline, writers + MAX_OVERDUE),
         }
-    }
-
-    /// Creates what the queries need. An index that is there already is left as it is.
-    ///
-    /// # Errors
-    /// What the server answers, for example that an index of that name has other keys.
-    pub async fn ensure_indexes(&self) -> Result<(), Error> {
-        let options = IndexOptions::builder().name("history".to_owned()).build();
-        let model = IndexModel::builder()
-            .keys(history_index())
-            .options(options)
-            .build();
-        let collection = self.collection.clone();
-        let created = owned(async move { collection.create_index(model).await }).await?;
-        info!(
-            index = created.index_name,
-            collection = self.collection.name(),
-            "index ready"
-        );
-        Ok(())
     }
 
     async fn insert(&self, documents: Vec<RawDocumentBuf>) -> Result<(), Failed> {

@@ -88,6 +88,30 @@ impl Documents {
         usize::try_from(count).expect("a count fits")
     }
 
+    /// Puts documents in, as they are.
+    ///
+    /// # Panics
+    /// If the database refuses.
+    pub async fn add(&self, documents: &[Document]) {
+        for batch in documents.chunks(5_000) {
+            let added = self.collection.insert_many(batch).ordered(false).await;
+            added.unwrap_or_else(|error| panic!("documents cannot be added: {error}"));
+        }
+    }
+
+    /// What the database says to a command.
+    ///
+    /// # Panics
+    /// If it refuses.
+    pub async fn command(&self, command: Document) -> Document {
+        let database = self
+            .collection
+            .client()
+            .database(&self.collection.namespace().db);
+        let told = database.run_command(command.clone()).await;
+        told.unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
     /// Lets no two documents have the same value in this field.
     ///
     /// # Panics

@@ -185,6 +185,7 @@ fn history(template: &str) -> Operation {
         sample(&History::sample()),
     )
     .header("Cache-Control")
+    .header("ETag")
     .header("Link");
     let (id, summary) = if template.starts_with("/purchases") {
         ("getHistory", "A user's purchases")
@@ -192,7 +193,12 @@ fn history(template: &str) -> Operation {
         ("getAllUserBuys", "The same under its first name")
     };
     Operation::get(id, "histories", summary, answer)
-        .describe("Totals over the whole history, exact to the cent, and one page of it, newest first.")
+        .revalidates()
+        .describe(
+            "Totals over the whole history, exact to the cent, and one page of it, newest first. With `since` or `until`, \
+             both are of the purchases in that range alone. A cursor carries its range: bounds beside it may be left out, \
+             and must otherwise be the same.",
+        )
         .parameter(Parameter::path("user_id", inline::<UserId>(), "Whose purchases.").example("user_123"))
         .parameter(
             Parameter::query(
@@ -205,8 +211,24 @@ fn history(template: &str) -> Operation {
         .parameter(Parameter::query(
             "cursor",
             json!({ "type": "string", "pattern": CURSOR_PATTERN }),
-            "`next_cursor` of an earlier page: everything older than it.",
+            "`next_cursor` of an earlier page: everything older than it, in the range it was made for.",
         ))
+        .parameter(
+            Parameter::query(
+                "since",
+                json!({ "type": "string", "format": "date-time" }),
+                "The first moment that counts: RFC 3339, in any zone. Finer than a millisecond is cut off.",
+            )
+            .example("2026-01-01T00:00:00+01:00"),
+        )
+        .parameter(
+            Parameter::query(
+                "until",
+                json!({ "type": "string", "format": "date-time" }),
+                "The first moment that does not count any more; later than `since`.",
+            )
+            .example("9000-01-01T00:00:00Z"),
+        )
         .refuses([
             Refusal::new(
                 Problem::new(
@@ -221,8 +243,9 @@ fn history(template: &str) -> Operation {
                 Problem::validation(vec![
                     Invalid::new("/user_id", "is longer than 100 characters"),
                     Invalid::new("/limit", "is not a whole number from 1 to 1000"),
+                    Invalid::new("/until", "is not later than `since`"),
                 ]),
-                "Something is invalid: all of it is named.",
+                "Something is invalid, or bounds do not go together: all of it is named.",
             ),
             Refusal::new(Problem::internal(), "What is stored cannot be shown."),
         ])
@@ -239,8 +262,9 @@ fn statistics() -> Operation {
         "getStatistics",
         "statistics",
         "The statistics of the whole shop",
-        answer.header("Cache-Control"),
+        answer.header("Cache-Control").header("ETag"),
     )
+    .revalidates()
     .describe("Never older than two seconds.")
     .refuses(not_passed_on())
     .refuses([Refusal::new(

@@ -129,6 +129,36 @@ async fn path_query_and_ids_reach_consumer_svc_and_its_answer_comes_back() {
 }
 
 #[tokio::test]
+async fn who_has_the_answer_is_told_so_by_consumer_svc_through_us() {
+    let upstream = upstream(|_, _, headers| {
+        let known = headers
+            .get("if-none-match")
+            .is_some_and(|tag| tag == "W/\"7\"");
+        let tag = [("etag", "W/\"7\""), ("cache-control", "private, no-cache")];
+        let (status, body) = if known { (304, "") } else { (200, "all of it") };
+        response(status, &tag, body.to_owned())
+    })
+    .await;
+    let shop = shop_on(&upstream, &[]).await;
+    for path in ["/getAllUserBuys/u1?since=2026-01-01T00:00:00Z", "/stats"] {
+        for (method, tag, status, body) in [
+            ("GET", "W/\"7\"", 304, 0),
+            ("HEAD", "W/\"7\"", 304, 0),
+            ("GET", "W/\"6\"", 200, 9),
+            ("HEAD", "W/\"6\"", 200, 0),
+        ] {
+            let request = shop.request(method, path).header("if-none-match", tag);
+            let answer = shop.send(request.body(Default::default()).unwrap()).await;
+            let told = (answer.status.as_u16(), answer.body.len());
+            assert_eq!(told, (status, body), "{method} {path} {tag}");
+            assert_eq!(answer.header("etag"), "W/\"7\"");
+            assert_eq!(answer.header("cache-control"), "private, no-cache");
+        }
+    }
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn errors_of_consumer_svc_are_passed_on_with_their_body() {
     let upstream = upstream(|_, _, _| {
         response(

@@ -40,8 +40,8 @@ impl History {
             total_purchases: 2,
             total_spent: cents(114_997),
             average_price: cents(57_499),
-            first_purchase_at: moment(86_400_000),
-            last_purchase_at: moment(0),
+            first_purchase_at: Some(moment(86_400_000)),
+            last_purchase_at: Some(moment(0)),
             items: vec![
                 item("Laptop", cents(99_999)),
                 item("Headphones", cents(14_998)),

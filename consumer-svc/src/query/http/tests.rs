@@ -1,52 +1,92 @@
 //! The routes against a store that answers from a script.
 
+mod histories;
+
 use std::sync::Mutex;
 
-use purchases::{Cents, PurchaseId};
+use actors::{Cost, Credits};
+use bytes::Bytes;
+use purchases::views::{PAGE_DEFAULT, PurchaseView};
+use purchases::{Cents, PurchaseId, UserId};
 use serde_json::Value;
 
 use super::*;
 use crate::board::{Board, Figures, Posted};
+use crate::query::cursor::Cursor;
+use crate::query::fair::Fair;
+use crate::query::range::Range;
+use crate::query::{Page, PageRequest, StoreError, Totals};
 
+/// What the database holds of anybody.
+#[derive(Clone)]
 struct Script {
-    answer: Result<Option<()>, StoreError>,
-    asked: Mutex<Vec<(String, PageRequest)>>,
+    answer: Result<u64, StoreError>,
+    asked: Arc<Mutex<Vec<(String, PageRequest)>>>,
 }
 
-impl HistoryStore for Script {
-    async fn history(
-        &self,
-        user: &UserId,
-        page: &PageRequest,
-    ) -> Result<Option<History>, StoreError> {
-        self.asked
-            .lock()
-            .unwrap()
-            .push((user.as_str().to_owned(), *page));
-        let moment = Timestamp::from_millis(0).unwrap();
-        let history = || History {
-            user_id: user.as_str().to_owned(),
-            username: "john".into(),
-            total_purchases: 3,
-            total_spent: Cents::new(114_997).unwrap(),
-            average_price: Cents::new(38_332).unwrap(),
-            first_purchase_at: moment,
-            last_purchase_at: moment,
-            items: vec![],
-            purchases: vec![],
-            next_cursor: Some("abc".into()),
-        };
-        self.answer.clone().map(|found| found.map(|()| history()))
+impl Script {
+    fn holds(answer: Result<u64, StoreError>) -> Self {
+        let asked = Arc::default();
+        Self { answer, asked }
     }
 }
 
-fn api(answer: Result<Option<()>, StoreError>) -> Arc<Api<Script>> {
+fn purchase(id: u8) -> PurchaseView {
+    PurchaseView {
+        id: PurchaseId::from_bytes([id; 12]),
+        username: "john".into(),
+        user_id: "u1".into(),
+        item_name: "Book".into(),
+        price: 10.25,
+        timestamp: moment(i64::from(id)),
+        created_at: moment(100),
+    }
+}
+
+fn moment(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis).unwrap()
+}
+
+impl HistoryStore for Script {
+    async fn totals(&self, _: &UserId, range: &Range) -> Result<Totals, StoreError> {
+        // Nobody bought anything before this.
+        let count = self.answer.clone()?;
+        if count == 0 || range.until.is_some_and(|until| until.as_millis() < 0) {
+            return Ok(Totals::default());
+        }
+        Ok(Totals {
+            count,
+            spent: Cents::new(114_997).unwrap(),
+            first: Some(moment(1)),
+            last: Some(moment(3)),
+            items: vec![],
+        })
+    }
+
+    async fn page(&self, user: &UserId, page: &PageRequest) -> Result<Page, StoreError> {
+        let asked = (user.as_str().to_owned(), *page);
+        self.asked.lock().unwrap().push(asked);
+        let left = page
+            .after
+            .map_or(3, |after| after.timestamp.as_millis() - 1);
+        let ids = (1..=left).rev().map(|id| u8::try_from(id).unwrap());
+        Ok(Page {
+            purchases: ids.clone().take(page.limit).map(purchase).collect(),
+            more: ids.count() > page.limit,
+        })
+    }
+
+    async fn username(&self, _: &UserId) -> Result<Option<String>, StoreError> {
+        Ok((self.answer.clone()? > 0).then(|| "newest john".to_owned()))
+    }
+}
+
+fn api(answer: Result<u64, StoreError>) -> Arc<Api<Script>> {
     Arc::new(Api {
-        store: Script {
-            answer,
-            asked: Mutex::default(),
-        },
-        credits: Credits::new("queries", Cost { count: 1, bytes: 1 }),
+        histories: Histories::new(
+            Script::holds(answer),
+            Fair::new(1, 1, Duration::from_secs(5)),
+        ),
         health: Health::default(),
         ids: Ids::new().unwrap(),
         tracer: Tracer::off(),
@@ -79,27 +119,8 @@ async fn get(api: &Arc<Api<Script>>, path: &str) -> (u16, HeaderMap, Value) {
 }
 
 #[tokio::test]
-async fn a_history_is_served_with_exact_money_and_a_link_to_the_next_page() {
-    let api = api(Ok(Some(())));
-    let (status, headers, body) = get(&api, "/purchases/user%20%C3%A9?limit=7").await;
-    assert_eq!(status, 200);
-    assert_eq!(body["total_spent"].to_string(), "1149.97");
-    assert_eq!(headers["link"], "<?limit=7&cursor=abc>; rel=\"next\"");
-    assert_eq!(
-        *api.store.asked.lock().unwrap(),
-        vec![(
-            "user é".to_owned(),
-            PageRequest {
-                limit: 7,
-                after: None
-            }
-        )]
-    );
-}
-
-#[tokio::test]
 async fn an_unknown_user_is_404_and_an_outage_is_503_and_never_the_other() {
-    let (status, _, body) = get(&api(Ok(None)), "/purchases/u1").await;
+    let (status, _, body) = get(&api(Ok(0)), "/purchases/u1").await;
     assert_eq!(
         (status, body["retryable"].clone()),
         (404, Value::Bool(false))
@@ -120,8 +141,11 @@ async fn an_unknown_user_is_404_and_an_outage_is_503_and_never_the_other() {
 
 #[tokio::test]
 async fn every_bad_parameter_is_named_at_once() {
-    let path = format!("/purchases/{}?limit=0&cursor=zzz", "x".repeat(101));
-    let (status, headers, body) = get(&api(Ok(None)), &path).await;
+    let path = format!(
+        "/purchases/{}?limit=0&cursor=zzz&since=today&until=",
+        "x".repeat(101)
+    );
+    let (status, headers, body) = get(&api(Ok(0)), &path).await;
     assert_eq!(status, 422);
     assert_eq!(headers["content-type"], "application/problem+json");
     let pointers: Vec<_> = body["errors"]
@@ -130,39 +154,46 @@ async fn every_bad_parameter_is_named_at_once() {
         .iter()
         .map(|error| error["pointer"].as_str().unwrap())
         .collect();
-    assert_eq!(pointers, ["/user_id", "/limit", "/cursor"]);
+    assert_eq!(
+        pointers,
+        ["/user_id", "/limit", "/cursor", "/since", "/until"]
+    );
 }
 
 #[tokio::test]
 async fn a_cursor_goes_to_the_store_as_it_came() {
     let cursor = Cursor {
-        timestamp: Timestamp::from_millis(77).unwrap(),
+        timestamp: moment(77),
         id: PurchaseId::from_bytes([1; 12]),
+        range: Range::WHOLE,
     };
-    let api = api(Ok(Some(())));
-    get(&api, &format!("/purchases/u1?cursor={}", cursor.encode())).await;
+    let api = api(Ok(3));
+    let (_, _, body) = get(&api, &format!("/purchases/u1?cursor={}", cursor.encode())).await;
+    assert_eq!(body["username"], "newest john");
     assert_eq!(
-        api.store.asked.lock().unwrap()[0].1,
+        api.histories.store.asked.lock().unwrap()[0].1,
         PageRequest {
             limit: PAGE_DEFAULT,
-            after: Some(cursor)
+            after: Some(cursor),
+            range: Range::WHOLE,
         }
     );
 }
 
 #[tokio::test]
 async fn more_queries_than_allowed_are_refused_before_the_database_is_asked() {
-    let api = api(Ok(Some(())));
-    let _held = api.credits.try_take(Cost { count: 1, bytes: 1 }).unwrap();
+    let api = api(Ok(3));
+    let [all, _] = api.histories.fair.credits();
+    let _held = all.try_take(Cost { count: 1, bytes: 1 }).unwrap();
     let (status, headers, _) = get(&api, "/purchases/u1").await;
     assert_eq!(status, 503);
     assert!(headers.contains_key("retry-after"));
-    assert!(api.store.asked.lock().unwrap().is_empty());
+    assert!(api.histories.store.asked.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_wrong_method_is_405_with_allow_and_an_unknown_path_404() {
-    let api = api(Ok(None));
+    let api = api(Ok(0));
     let response = warp::test::request()
         .method("POST")
         .path("/purchases/u1")
@@ -181,7 +212,7 @@ async fn a_wrong_method_is_405_with_allow_and_an_unknown_path_404() {
 
 #[tokio::test]
 async fn every_path_tells_its_methods_and_refuses_who_takes_nothing_of_it() {
-    let api = api(Ok(None));
+    let api = api(Ok(0));
     for (template, place) in PATHS.iter() {
         let path = template.replace("{user_id}", "u1");
         let ask = |method, accept| {
@@ -209,7 +240,7 @@ async fn every_path_tells_its_methods_and_refuses_who_takes_nothing_of_it() {
 
 #[tokio::test]
 async fn a_parameter_that_is_there_twice_is_refused() {
-    let (status, _, body) = get(&api(Ok(None)), "/purchases/u1?limit=1&x=1&x=2&limit=1").await;
+    let (status, _, body) = get(&api(Ok(0)), "/purchases/u1?limit=1&x=1&x=2&limit=1").await;
     assert_eq!(
         (status, &body["errors"][0]["pointer"]),
         (422, &Value::from("/limit"))
@@ -218,7 +249,7 @@ async fn a_parameter_that_is_there_twice_is_refused() {
 
 #[tokio::test]
 async fn what_is_described_can_be_read_and_is_not_sent_twice() {
-    let api = api(Ok(None));
+    let api = api(Ok(0));
     let (status, headers, document) = get(&api, "/openapi.json").await;
     assert_eq!((status, &document["openapi"]), (200, &Value::from("3.1.0")));
     let again = warp::test::request()
@@ -236,7 +267,7 @@ async fn what_is_described_can_be_read_and_is_not_sent_twice() {
 
 #[tokio::test]
 async fn health_is_503_until_both_dependencies_were_seen() {
-    let (status, headers, body) = get(&api(Ok(None)), "/health").await;
+    let (status, headers, body) = get(&api(Ok(0)), "/health").await;
     assert_eq!(
         (status, body["status"].as_str().unwrap()),
         (503, "unhealthy")
@@ -246,15 +277,22 @@ async fn health_is_503_until_both_dependencies_were_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn statistics_are_answered_as_they_are_put_up_and_not_kept_by_anybody() {
-    let api = api(Ok(None));
+async fn statistics_are_answered_as_they_are_put_up_and_not_sent_twice() {
+    let api = api(Ok(0));
     let json = Bytes::from_static(b"{\"total_purchases\":3}");
-    let figures = Arc::new(Figures { id: 7, json });
+    let figures = Arc::new(Figures::new(7, json));
     let now = tokio::time::Instant::now();
     api.stats.board.post(Posted::Figures(figures, now));
     let (status, headers, body) = get(&api, "/stats").await;
     assert_eq!((status, &body["total_purchases"]), (200, &Value::from(3)));
-    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers["cache-control"], "no-cache");
+    for method in ["GET", "HEAD"] {
+        let again = warp::test::request().method(method).path("/stats");
+        let again = again.header("if-none-match", &headers["etag"]);
+        let again = again.reply(&all_routes(&api)).await;
+        assert_eq!((again.status().as_u16(), again.body().len()), (304, 0));
+        assert_eq!(again.headers()["etag"], headers["etag"]);
+    }
     let stop = CancellationToken::new();
     stop.cancel();
     let routes = routes(Arc::clone(&api), stop);
@@ -270,9 +308,9 @@ async fn statistics_are_answered_as_they_are_put_up_and_not_kept_by_anybody() {
 
 #[tokio::test(start_paused = true)]
 async fn statistics_that_cannot_be_read_are_503_and_never_zero() {
-    let (status, headers, body) = get(&api(Ok(None)), "/stats").await;
+    let (status, headers, body) = get(&api(Ok(0)), "/stats").await;
     assert_eq!((status, &body["retryable"]), (503, &Value::Bool(true)));
     assert_eq!(body["type"], "/problems/statistics-unavailable");
     assert!(headers.contains_key("retry-after"));
-    assert_eq!(get(&api(Ok(None)), "/stats/other").await.0, 404);
+    assert_eq!(get(&api(Ok(0)), "/stats/other").await.0, 404);
 }

@@ -6,6 +6,7 @@ use host::web::openapi::examples;
 
 use super::*;
 use crate::query::cursor::Cursor;
+use crate::query::range::Range;
 
 #[test]
 fn every_example_conforms_to_its_schema() {
@@ -55,18 +56,30 @@ fn the_pattern_of_cursors_takes_them_all_and_nothing_else() {
         1_769_882_400_123,
         250_000_000_000_000,
     ];
-    for millis in edges {
+    let at = |millis| purchases::Timestamp::from_millis(millis);
+    let bounds = || edges.into_iter().map(at).chain([None]);
+    let ranges = bounds().flat_map(|since| bounds().map(move |until| Range { since, until }));
+    for (millis, range) in edges
+        .into_iter()
+        .flat_map(|m| ranges.clone().map(move |r| (m, r)))
+    {
         let cursor = Cursor {
-            timestamp: purchases::Timestamp::from_millis(millis).unwrap(),
+            timestamp: at(millis).unwrap(),
             id: purchases::PurchaseId::from_bytes([0xFF; 12]),
+            range,
         };
-        assert!(validator.is_valid(&cursor.encode().into()), "{millis}");
+        let text = cursor.encode();
+        assert!(validator.is_valid(&text.as_str().into()), "{cursor:?}");
+        // One more place, or one less.
+        for other in [format!("{text}A"), text[1..].to_owned()] {
+            assert!(!validator.is_valid(&other.into()), "{cursor:?}");
+        }
     }
     for text in [
         "",
         "AQAA",
         "BQAAAZwVxvx7awMuSoVm9OAvtiDy",
-        "AQAAAZwVxvx7awMuSoVm9OAvtiDyA",
+        "AgAAAZwVxvx7awMuSoVm9OAvtiDy",
     ] {
         assert!(!validator.is_valid(&text.into()), "{text}");
     }

@@ -40,7 +40,7 @@ fn bench(streams: usize) -> Bench {
 impl Bench {
     fn post(&self, id: i64) {
         let json = Bytes::from(format!("{{\"id\":{id}}}"));
-        let figures = Arc::new(Figures { id, json });
+        let figures = Arc::new(Figures::new(id, json));
         self.api
             .board
             .post(Posted::Figures(figures, Instant::now()));

@@ -70,7 +70,12 @@ fn documents_of_one_topic_are_found_without_those_of_its_neighbours() {
         "g2/shop/0",
         "g/shop.x/1",
     ];
-    let (from, to) = super::ids("g", "shop");
-    let found = all.into_iter().filter(|id| (&*from..&*to).contains(id));
+    let filter = super::of_group("g", "shop");
+    let bounds = filter.get_document("_id").unwrap();
+    let (from, to) = (
+        bounds.get_str("$gte").unwrap(),
+        bounds.get_str("$lt").unwrap(),
+    );
+    let found = all.into_iter().filter(|id| (from..to).contains(id));
     assert_eq!(found.collect::<Vec<_>>(), ["g/shop/0", "g/shop/12"]);
 }

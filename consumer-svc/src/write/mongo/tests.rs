@@ -1,13 +1,11 @@
 //! What the server's answers mean, from answers as the server gives them.
 
-mod server;
-
 use std::sync::Arc;
 
 use bson::{Document, doc};
 
-use self::server::{Script, Server};
 use super::*;
+use crate::mongo::fake::{Script, Server};
 
 fn error(write_errors: Vec<Document>, write_concern: Option<Document>) -> Error {
     let mut answer = doc! { "writeErrors": write_errors };
@@ -251,6 +249,7 @@ async fn of_a_batch_that_fails_in_part_each_document_has_its_own_outcome() {
     let (_server, store) = store_on(Script {
         insert: [doc! { "ok": 1, "n": 2, "writeErrors": errors }].into(),
         find: [doc! { "ok": 1, "cursor": { "id": 0_i64, "ns": "shop.purchases", "firstBatch": batch } }].into(),
+        ..Script::default()
     })
     .await;
     let outcomes = store.store(&documents).await;

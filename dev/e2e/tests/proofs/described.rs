@@ -17,7 +17,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 /// How long one service may be asked; bounded by the number of questions, it takes a quarter of that.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemathesis.toml");
 /// Where a page of somebody else's stands.
 const ORIGIN: &str = "https://shop.example";

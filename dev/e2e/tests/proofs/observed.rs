@@ -114,7 +114,7 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
     let stages = [
         "watch_mongodb",
         "watch_kafka",
-        "indexes",
+        "schema",
         "query",
         "ingest",
         "ingest/commit",
@@ -133,7 +133,10 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
         ),
         (
             &consumer,
-            &["query: queries, stats_streams", "ingest/write: in_flight"][..],
+            &[
+                "query: queries, long_queries, stats_streams",
+                "ingest/write: in_flight",
+            ][..],
         ),
     ] {
         let tree = service.tree().await;
@@ -204,7 +207,7 @@ async fn all_run(service: &Service, stages: &[&str]) {
     let places = places(&tree);
     for place in &places {
         // The one that has nothing more to do.
-        let done = place.path.ends_with("/indexes");
+        let done = place.path.ends_with("/schema");
         assert_eq!(
             (place.state.as_str(), place.restarts),
             (if done { "ended" } else { "running" }, 0),

@@ -1,5 +1,5 @@
-//! A server that speaks as much of MongoDB's protocol as an insert needs, and answers what it is
-//! told: for answers that a healthy server gives to nobody.
+//! A server that speaks as much of MongoDB's protocol as a command needs, and answers what it is
+//! told: for answers that a healthy server gives to nobody. Tests alone use it.
 
 use std::collections::VecDeque;
 use std::io::Cursor;
@@ -16,25 +16,34 @@ const OP_MSG: i32 = 2013;
 
 /// Answers to come, by the name of the command; without one, all is well.
 #[derive(Default)]
-pub(super) struct Script {
-    pub(super) insert: VecDeque<Document>,
-    pub(super) find: VecDeque<Document>,
+pub(crate) struct Script {
+    pub(crate) insert: VecDeque<Document>,
+    pub(crate) find: VecDeque<Document>,
+    /// To any other command but the driver's own greetings.
+    pub(crate) others: VecDeque<Document>,
+    /// Those that came.
+    pub(crate) asked: Vec<Document>,
 }
 
-pub(super) struct Server {
-    pub(super) client: Client,
+pub(crate) struct Server {
+    pub(crate) client: Client,
+    script: Arc<Mutex<Script>>,
     _serving: AbortOnDropHandle<()>,
 }
 
+/// What the driver sends by itself.
+const GREETINGS: [&str; 3] = ["hello", "ping", "endSessions"];
+
 impl Server {
-    pub(super) async fn start(script: Script) -> Self {
+    pub(crate) async fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("mongodb://{}/", listener.local_addr().unwrap());
         let script = Arc::new(Mutex::new(script));
+        let answers = Arc::clone(&script);
         let serving = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&script)));
+                connections.spawn(serve(stream, Arc::clone(&answers)));
             }
         }));
         let mut options = ClientOptions::parse(uri).await.unwrap();
@@ -42,8 +51,14 @@ impl Server {
         options.server_api = Some(ServerApi::builder().version(ServerApiVersion::V1).build());
         Self {
             client: Client::with_options(options).unwrap(),
+            script,
             _serving: serving,
         }
+    }
+
+    /// The commands that came, but for inserts, finds and greetings.
+    pub(crate) fn asked(&self) -> Vec<Document> {
+        self.script.lock().unwrap().asked.clone()
     }
 }
 
@@ -107,6 +122,10 @@ fn answer(command: &Document, documents: usize, script: &Mutex<Script>) -> Docum
                 .or(Some(doc! { "n": all, "ok": 1 }))
         }
         Some("find") => script.find.pop_front(),
+        Some(name) if !GREETINGS.contains(&name) => {
+            script.asked.push(command.clone());
+            script.others.pop_front()
+        }
         _ => None,
     };
     told.unwrap_or_else(|| {

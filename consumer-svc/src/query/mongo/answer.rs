@@ -1,0 +1,73 @@
+//! From documents to what is shown of them. Pure.
+//!
+//! In: documents as the server gives them. Out: purchases, totals, or which field of which document
+//! is not as this service writes it.
+
+use bson::{Bson, Document};
+use purchases::Cents;
+use purchases::views::{ItemTotal, PurchaseView};
+
+use crate::document::{Malformed, id, malformed, moment, text};
+use crate::query::Totals;
+
+/// Adds up the groups. Nothing of nothing.
+pub(super) fn totals(groups: &[Document]) -> Result<Totals, Malformed> {
+    let mut sum = Totals::default();
+    for group in groups {
+        let item = ItemTotal {
+            item_name: text(group, "_id")?.to_owned(),
+            count: whole(group, "count")?,
+            spent: i64::try_from(whole(group, "cents")?)
+                .ok()
+                .and_then(Cents::new)
+                .ok_or_else(|| malformed(group, "cents"))?,
+        };
+        let (first, last) = (moment(group, "first")?, moment(group, "last")?);
+        sum.count += item.count;
+        sum.spent = sum
+            .spent
+            .checked_add(item.spent)
+            .ok_or_else(|| malformed(group, "cents"))?;
+        sum.first = Some(sum.first.map_or(first, |sum| sum.min(first)));
+        sum.last = Some(sum.last.map_or(last, |sum| sum.max(last)));
+        sum.items.push(item);
+    }
+    sum.items.sort_by(|a, b| {
+        b.spent
+            .cmp(&a.spent)
+            .then_with(|| a.item_name.cmp(&b.item_name))
+    });
+    Ok(sum)
+}
+
+/// A whole number, in whichever numeric type the server summed it.
+fn whole(document: &Document, field: &'static str) -> Result<u64, Malformed> {
+    let number = match document.get(field) {
+        Some(Bson::Int32(number)) => i64::from(*number),
+        Some(Bson::Int64(number)) => *number,
+        Some(Bson::Double(number))
+            if number.fract() == 0.0 && number.abs() < 9.007_199_254_740_992e15 =>
+        {
+            *number as i64
+        }
+        _ => return Err(malformed(document, field)),
+    };
+    u64::try_from(number).map_err(|_| malformed(document, field))
+}
+
+pub(super) fn view(document: &Document) -> Result<PurchaseView, Malformed> {
+    Ok(PurchaseView {
+        id: id(document)?,
+        username: text(document, "username")?.to_owned(),
+        user_id: text(document, "user_id")?.to_owned(),
+        item_name: text(document, "item_name")?.to_owned(),
+        price: document
+            .get_f64("price")
+            .map_err(|_| malformed(document, "price"))?,
+        timestamp: moment(document, "timestamp")?,
+        created_at: moment(document, "created_at")?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! From documents to totals and purchases.
+
+use bson::oid::ObjectId;
+use bson::{DateTime, doc};
+
+use super::*;
+
+fn group(item: &str, count: i32, cents: impl Into<Bson>, first: i64, last: i64) -> Document {
+    doc! { "_id": item, "count": count, "cents": cents.into(), "first": DateTime::from_millis(first), "last": DateTime::from_millis(last) }
+}
+
+#[test]
+fn nothing_adds_up_to_nothing() {
+    let none = totals(&[]).unwrap();
+    assert_eq!(none, Totals::default());
+    assert_eq!((none.count, none.first, none.last), (0, None, None));
+}
+
+#[test]
+fn totals_are_exact_whatever_number_type_the_server_sums_in() {
+    let groups = [
+        group("Laptop", 2, 199_998.0, 5, 9),
+        group("Book", 1, 10i64, 1, 1),
+        group("Pen", 3, 30, 2, 20),
+    ];
+    let totals = totals(&groups).unwrap();
+    assert_eq!(totals.count, 6);
+    assert_eq!(totals.spent.to_string(), "2000.38");
+    let items: Vec<_> = totals.items.iter().map(|item| &*item.item_name).collect();
+    assert_eq!(items, ["Laptop", "Pen", "Book"]);
+    let moments = [totals.first, totals.last].map(|moment| moment.unwrap().as_millis());
+    assert_eq!(moments, [1, 20]);
+}
+
+#[test]
+fn a_sum_that_is_not_whole_cents_is_reported_and_not_rounded_away() {
+    let groups = [group("Laptop", 1, 0.5, 1, 1)];
+    assert_eq!(totals(&groups).unwrap_err().field, "cents");
+}
+
+#[test]
+fn a_purchase_is_shown_as_it_is_stored_and_a_field_that_is_not_is_named() {
+    let stored = doc! {
+        "_id": ObjectId::from_bytes([3; 12]), "username": "n", "user_id": "u1", "item_name": "Book",
+        "price": 10.25, "timestamp": DateTime::from_millis(7), "created_at": DateTime::from_millis(12),
+    };
+    let shown = view(&stored).unwrap();
+    assert_eq!((shown.price, shown.timestamp.as_millis()), (10.25, 7));
+    for field in [
+        "_id",
+        "username",
+        "item_name",
+        "price",
+        "timestamp",
+        "created_at",
+    ] {
+        let mut stored = stored.clone();
+        stored.insert(field, 1);
+        assert_eq!(view(&stored).unwrap_err().field, field);
+    }
+}
