@@ -19,7 +19,6 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -27,7 +26,7 @@ use crate::levels::Levels;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::readiness::Readiness;
-use crate::serve::{Limits, Server};
+use crate::serve::{Limits, Received, Server};
 
 /// Prometheus refuses a text whose version it is not told.
 const PROMETHEUS: HeaderValue =
@@ -96,7 +95,7 @@ impl Admin {
         }))
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self, request: Request<Received>) -> Response<Full<Bytes>> {
         if request.uri().path() == "/log-level" {
             return log_level::answer(&self.levels, request).await;
         }
@@ -142,7 +141,7 @@ fn page(status: StatusCode, media_type: HeaderValue, body: String) -> Response<F
     response
 }
 
-impl tower_service::Service<Request<Incoming>> for Admin {
+impl tower_service::Service<Request<Received>> for Admin {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -151,7 +150,7 @@ impl tower_service::Service<Request<Incoming>> for Admin {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Received>) -> Self::Future {
         let answer = self.clone().answer(request);
         Box::pin(async move { Ok(answer.await) })
     }

@@ -11,7 +11,9 @@ mod activity;
 mod connection;
 mod door;
 mod io;
+mod linger;
 mod open;
+mod received;
 mod service;
 pub mod tls;
 
@@ -23,7 +25,7 @@ use std::time::Duration;
 use bytes::Buf;
 use futures_util::FutureExt;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +35,7 @@ use crate::metrics;
 use open::Open;
 
 pub use door::Door;
+pub use received::Received;
 pub use tls::Tls;
 
 /// Any error of a service or a body; hyper logs nothing of it, the service does.
@@ -41,8 +44,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// How much a client may take of this process.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once. Beyond it, the ones that are silent for longest make room for new ones;
-    /// where all are being answered, new ones wait in the kernel's queue.
+    /// Connections at once. Beyond it, the ones that are silent for longest, or whose requests' bodies
+    /// are waited for, make room for new ones; where all are being answered, new ones wait in the
+    /// kernel's queue.
     pub connections: usize,
     /// How long a connection must have been silent before it makes room for another.
     pub spared: Duration,
@@ -192,7 +196,7 @@ impl Server {
         deadline: Duration,
     ) -> ServeReport
     where
-        S: tower_service::Service<Request<Incoming>, Response = Response<B>>
+        S: tower_service::Service<Request<Received>, Response = Response<B>>
             + Clone
             + Send
             + 'static,
@@ -214,7 +218,7 @@ impl Server {
         deadline: Duration,
     ) -> ServeReport
     where
-        S: tower_service::Service<Request<Incoming>, Response = Response<B>>
+        S: tower_service::Service<Request<Received>, Response = Response<B>>
             + Clone
             + Send
             + 'static,

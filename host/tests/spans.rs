@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use host::env::Reader;
 use host::metrics::Metrics;
-use host::serve::{Limits, Server};
+use host::serve::{Limits, Received, Server};
 use host::span::{Named, Span, SpanKind, SpanSettings, Tracer, VARS};
 use host::trace::{Ids, TraceParent};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span as Exported;
 use prost::Message;
@@ -37,7 +36,7 @@ struct Collector {
 type Taken = (Request<()>, Bytes);
 type Answer = Response<Full<Bytes>>;
 
-impl tower_service::Service<Request<Incoming>> for Collector {
+impl tower_service::Service<Request<Received>> for Collector {
     type Response = Answer;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
@@ -46,7 +45,7 @@ impl tower_service::Service<Request<Incoming>> for Collector {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Received>) -> Self::Future {
         let this = self.clone();
         Box::pin(async move {
             let (head, body) = request.into_parts();

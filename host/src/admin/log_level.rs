@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use serde_json::json;
 
 use super::{JSON, page};
 use crate::env;
 use crate::levels::Levels;
 use crate::problem::{Invalid, Problem};
+use crate::serve::Received;
 
 const ALLOWED: &str = "GET, HEAD, PUT";
 /// Longest text of directives.
@@ -24,7 +24,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// Longest while. Who wants it for longer wants it for good.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(super) async fn answer(levels: &Levels, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(levels: &Levels, request: Request<Received>) -> Response<Full<Bytes>> {
     let changed = match *request.method() {
         Method::GET | Method::HEAD => Ok(()),
         Method::PUT => change(levels, request).await,
@@ -45,7 +45,7 @@ fn shown(levels: &Levels) -> String {
     format!("{shown}\n")
 }
 
-async fn change(levels: &Levels, request: Request<Incoming>) -> Result<(), Problem> {
+async fn change(levels: &Levels, request: Request<Received>) -> Result<(), Problem> {
     let time = time(request.uri().query().unwrap_or_default());
     let body = directives(request.into_body()).await?;
     let wrong = |reason| Problem::validation(vec![Invalid::new("/filter", reason)]);
@@ -84,7 +84,7 @@ fn time(query: &str) -> Result<Option<Duration>, Invalid> {
     Ok(time)
 }
 
-async fn directives(body: Incoming) -> Result<String, Problem> {
+async fn directives(body: Received) -> Result<String, Problem> {
     let whole = tokio::time::timeout(BODY_WITHIN, Limited::new(body, MAX_BODY).collect()).await;
     let whole = match whole {
         Ok(Ok(whole)) => whole.to_bytes(),

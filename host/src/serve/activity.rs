@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::Limits;
 
 /// Moments are milliseconds since `born`, plus one; zero is "not".
+#[derive(Debug)]
 pub(super) struct Activity {
     born: Instant,
     requests: AtomicUsize,
@@ -26,6 +27,10 @@ pub(super) struct Activity {
     idle_since: AtomicU64,
     stalled_since: AtomicU64,
     drain_at: AtomicU64,
+    /// Since when the body of the request in hand is waited for.
+    body_since: AtomicU64,
+    /// Whether the client may have sent what nobody read.
+    unread: AtomicBool,
     unwanted: AtomicBool,
     waker: AtomicWaker,
 }
@@ -47,6 +52,8 @@ impl Activity {
             idle_since: AtomicU64::new(1),
             stalled_since: AtomicU64::new(0),
             drain_at: AtomicU64::new(0),
+            body_since: AtomicU64::new(0),
+            unread: AtomicBool::new(false),
             unwanted: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -62,7 +69,11 @@ impl Activity {
 
     /// Bytes came, or the end of them.
     pub(super) fn received(&self) {
-        if !self.is_busy() && self.head_since.load(Ordering::Relaxed) == 0 {
+        if self.is_busy() {
+            return;
+        }
+        self.unread.store(true, Ordering::Relaxed);
+        if self.head_since.load(Ordering::Relaxed) == 0 {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
     }
@@ -85,7 +96,35 @@ impl Activity {
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
+        self.unread.store(false, Ordering::Relaxed);
         Busy(Arc::clone(self))
+    }
+
+    /// The request in hand has a body.
+    pub(super) fn body_begins(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Its service has to wait for it.
+    pub(super) fn body_waits(&self) {
+        self.body_since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Its service waits for no more of it, whether it came whole or not.
+    pub(super) fn body_ends(&self, whole: bool) {
+        self.body_since.store(0, Ordering::Relaxed);
+        if whole {
+            self.unread.store(false, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request in hand is all here, so that it is for us to act.
+    fn is_answering(&self) -> bool {
+        self.is_busy() && self.body_since.load(Ordering::Relaxed) == 0
     }
 
     /// From now on, no further request than those on their way.
@@ -95,13 +134,17 @@ impl Activity {
         self.waker.wake();
     }
 
-    /// How long no request has been answered; `None` while one is, or while this is ending.
+    /// How long no request has been answered, or its body is waited for; `None` while one is being
+    /// answered, or while this is ending.
     pub(super) fn silence(&self) -> Option<Duration> {
+        let body_since = self.body_since.load(Ordering::Relaxed);
+        let since = match (self.is_busy(), body_since) {
+            (true, 0) => return None,
+            (true, since) => since,
+            (false, _) => self.idle_since.load(Ordering::Relaxed),
+        };
         let asked = self.unwanted.load(Ordering::Relaxed) || self.is_draining();
-        (!self.is_busy() && !asked).then(|| {
-            let since = self.idle_since.load(Ordering::Relaxed);
-            Duration::from_millis(self.now().saturating_sub(since))
-        })
+        (!asked).then(|| Duration::from_millis(self.now().saturating_sub(since)))
     }
 
     /// Another needs its place more.
@@ -110,13 +153,13 @@ impl Activity {
         self.waker.wake();
     }
 
-    /// Whether it is to go. A request that came in between is answered first, and then it stays:
-    /// it is not silent any more.
+    /// Whether it is to go. A request that came in between, or the rest of its body, is answered
+    /// first, and then it stays: it is not silent any more.
     pub(super) fn goes(&self) -> bool {
         if !self.unwanted.load(Ordering::Acquire) {
             return false;
         }
-        if self.is_busy() {
+        if self.is_answering() {
             self.unwanted.store(false, Ordering::Relaxed);
             return false;
         }

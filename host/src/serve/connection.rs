@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Buf;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Verdict, look_every};
 use super::io::Observed;
+use super::received::Received;
 use super::service::Watched;
 use super::{BoxError, Limits};
 use crate::metrics;
@@ -37,7 +38,7 @@ pub(super) struct Site {
 /// Serves a plain connection.
 pub(super) async fn serve<S, B>(site: Site, stream: TcpStream, service: S)
 where
-    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: tower_service::Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
@@ -56,7 +57,7 @@ pub(super) async fn serve_tls<S, B>(
     acceptor: TlsAcceptor,
     service: S,
 ) where
-    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: tower_service::Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
@@ -87,17 +88,14 @@ fn quickly(stream: &TcpStream, site: &Site) {
 async fn speak<T, S, B>(stream: T, service: S, site: &Site) -> &'static str
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: tower_service::Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
     B::Data: Buf + Send,
     B::Error: Into<BoxError>,
 {
-    let io = Observed {
-        io: TokioIo::new(stream),
-        activity: Arc::clone(&site.activity),
-    };
+    let io = Observed::new(TokioIo::new(stream), Arc::clone(&site.activity));
     let service = Watched {
         inner: TowerToHyperService::new(service),
         activity: Arc::clone(&site.activity),

@@ -1,22 +1,33 @@
-//! A socket that marks when bytes come and when the client takes none.
+//! A socket that marks when bytes come and when the client takes none, and that is not closed in
+//! the face of a client that is still sending.
 //!
 //! In and out: bytes, untouched.
 
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::activity::Activity;
+use super::linger::Linger;
 
 pub(super) struct Observed<T> {
-    pub(super) io: T,
-    pub(super) activity: Arc<Activity>,
+    io: T,
+    activity: Arc<Activity>,
+    ending: Option<Linger>,
 }
 
 impl<T> Observed<T> {
+    pub(super) fn new(io: T, activity: Arc<Activity>) -> Self {
+        Self {
+            io,
+            activity,
+            ending: None,
+        }
+    }
+
     fn wrote(&self, result: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
         match result {
             Poll::Pending => self.activity.stalled(),
@@ -40,7 +51,7 @@ impl<T: Read + Unpin> Read for Observed<T> {
     }
 }
 
-impl<T: Write + Unpin> Write for Observed<T> {
+impl<T: Read + Write + Unpin> Write for Observed<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -54,8 +65,16 @@ impl<T: Write + Unpin> Write for Observed<T> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let this = self.get_mut();
+        if this.ending.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+            if !this.activity.is_unread() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let ending = this.ending.get_or_insert_default();
+        ending.poll(&mut this.io, cx).map(Ok)
     }
 
     fn is_write_vectored(&self) -> bool {

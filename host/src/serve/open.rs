@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::Buf;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::net::TcpStream;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::connection::Site;
+use super::received::Received;
 use super::{BoxError, Limits, ServeReport, Tls, connection};
 
 pub(super) type Ended = Result<(Id, ()), JoinError>;
@@ -53,7 +54,7 @@ impl Open {
 
     pub(super) fn serve<S, B>(&mut self, stream: TcpStream, service: S)
     where
-        S: tower_service::Service<Request<Incoming>, Response = Response<B>>
+        S: tower_service::Service<Request<Received>, Response = Response<B>>
             + Clone
             + Send
             + 'static,

@@ -9,28 +9,30 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Response};
-use hyper::body::{Body, Frame, SizeHint};
+use http::{HeaderValue, Request, Response};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use pin_project_lite::pin_project;
 
 use super::activity::{Activity, Busy};
+use super::received::Received;
 
 pub(super) struct Watched<S> {
     pub(super) inner: S,
     pub(super) activity: Arc<Activity>,
 }
 
-impl<S, R, B> Service<R> for Watched<S>
+impl<S, B> Service<Request<Incoming>> for Watched<S>
 where
-    S: Service<R, Response = Response<B>>,
+    S: Service<Request<Received>, Response = Response<B>>,
 {
     type Response = Response<Answer<B>>;
     type Error = S::Error;
     type Future = Answering<S::Future>;
 
-    fn call(&self, request: R) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let busy = self.activity.begin();
+        let request = request.map(|body| Received::new(body, &self.activity));
         Answering {
             inner: self.inner.call(request),
             busy: Some(busy),

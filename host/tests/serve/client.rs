@@ -8,10 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use host::serve::{Limits, ServeReport, Server};
+use host::serve::{Limits, Received, ServeReport, Server};
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -19,12 +18,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// `/slow/N` answers after N milliseconds, `/big` with 64 MiB, `/panic` panics.
+/// `/slow/N` answers after N milliseconds, `/read` after the body's end, `/big` with 64 MiB, `/panic`
+/// panics.
 /// Counts the requests that were begun, so that a test can wait for them.
 #[derive(Clone, Default)]
 pub(crate) struct Routes(pub(crate) Arc<watch::Sender<usize>>);
 
-impl tower_service::Service<Request<Incoming>> for Routes {
+impl tower_service::Service<Request<Received>> for Routes {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -33,12 +33,15 @@ impl tower_service::Service<Request<Incoming>> for Routes {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Received>) -> Self::Future {
         let path = request.uri().path().to_owned();
         self.0.send_modify(|begun| *begun += 1);
         Box::pin(async move {
             if let Some(millis) = path.strip_prefix("/slow/") {
                 sleep(Duration::from_millis(millis.parse().expect("a number"))).await;
+            }
+            if path == "/read" {
+                request.into_body().collect().await.expect("a whole body");
             }
             assert!(path != "/panic", "this route panics");
             let size = if path == "/big" { 64 << 20 } else { 5 };

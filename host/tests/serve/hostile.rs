@@ -10,10 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use host::serve::{Limits, Server};
+use host::serve::{Limits, Received, Server};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +24,7 @@ use crate::client::within;
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<Vec<String>>>);
 
-impl tower_service::Service<Request<Incoming>> for Notes {
+impl tower_service::Service<Request<Received>> for Notes {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -34,7 +33,7 @@ impl tower_service::Service<Request<Incoming>> for Notes {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Received>) -> Self::Future {
         let notes = self.clone();
         Box::pin(async move {
             let line = format!("{} {}", request.method(), request.uri().path());

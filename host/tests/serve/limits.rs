@@ -231,13 +231,10 @@ async fn a_head_beyond_the_buffer_is_refused() {
         "y".repeat(20_000)
     );
     let mut text = String::new();
-    // The refusal may come before all is sent; then the rest meets a closed socket.
-    let sent = client.write_all(head.as_bytes()).await;
-    let read = within(client.read_to_string(&mut text)).await;
-    assert!(
-        text.starts_with("HTTP/1.1 431 "),
-        "{text} {sent:?} {read:?}"
-    );
+    // The refusal may come before all is sent; the rest is thrown away.
+    client.write_all(head.as_bytes()).await.unwrap();
+    within(client.read_to_string(&mut text)).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 431 "), "{text}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The accept loop against real sockets: limits, drain, deadline, and hostile clients.
 
+mod bodies;
 mod client;
 mod drain;
 mod hostile;

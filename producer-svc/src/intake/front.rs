@@ -11,8 +11,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use host::serve::Received;
 use http::Request;
-use hyper::body::Incoming;
 use tower_service::Service;
 use warp::reply::Response;
 
@@ -35,9 +35,9 @@ impl<S> Front<S> {
 /// Boxed, so that a connection's task is small: it is moved and kept for as long as the connection.
 type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-impl<S> Service<Request<Incoming>> for Front<S>
+impl<S> Service<Request<Received>> for Front<S>
 where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Service<Request<Received>, Response = Response, Error = Infallible>,
     S::Future: Send + 'static,
 {
     type Response = Response;
@@ -48,7 +48,7 @@ where
         self.others.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Answer {
+    fn call(&mut self, request: Request<Received>) -> Answer {
         if is_buy(request.uri().path()) {
             Box::pin(answer_buy(Arc::clone(&self.desk), request))
         } else {

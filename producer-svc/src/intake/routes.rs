@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use host::problem::Problem;
+use host::serve::Received;
 use host::trace::{X_REQUEST_ID, trace_state};
 use host::web::docs::DocsPage;
 use host::web::paths::{Found, Paths, below_api};
 use host::web::{self, accept};
 use http::header::HeaderMap;
 use http::{Method, Request};
-use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
 use warp::filters::path::FullPath;
@@ -134,7 +134,7 @@ fn asked(desk: &Desk, ids: &ClientIds<'_>, route: Route, method: &Method) -> Ask
 /// Whatever is asked of `/buy`.
 pub(super) async fn answer_buy(
     desk: Arc<Desk>,
-    request: Request<Incoming>,
+    request: Request<Received>,
 ) -> Result<Response, Infallible> {
     let (head, body) = request.into_parts();
     let (mut headers, ids) = BuyHeaders::read(&head.headers);

@@ -2,6 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::shop::{PATIENCE, Shop};
 
@@ -44,6 +45,29 @@ async fn a_body_over_the_limit_is_refused_whatever_length_it_declares() {
 
     let answer = raw(&shop, &in_chunks("/buy", &large, 1000)).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_refusal_of_a_body_much_too_large_is_read_to_its_end() {
+    let shop = Shop::open(&[]).await;
+    let stream = TcpStream::connect(shop.addr).await.unwrap();
+    let (mut reading, mut sending) = stream.into_split();
+    let large = 5 << 20;
+    let head = format!(
+        "POST /buy HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {large}\r\n\r\n"
+    );
+    let _sending = AbortOnDropHandle::new(tokio::spawn(async move {
+        sending.write_all(head.as_bytes()).await?;
+        sending.write_all(&vec![b' '; large]).await
+    }));
+    let mut answer = String::new();
+    let read = tokio::time::timeout(PATIENCE, reading.read_to_string(&mut answer)).await;
+    read.unwrap().unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+    let length = format!("content-length: {}", body.len());
+    assert!(head.lines().any(|line| line == length), "{answer}");
     shop.close().await.unwrap();
 }
 

@@ -1,0 +1,83 @@
+//! A request's body, as services read it.
+//!
+//! In: the frames of the body as they come. Out: the same frames, and to the connection's activity
+//! when it is waited for and when it is over. A body that was there at once, as nearly all are,
+//! costs no look at the clock.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::activity::Activity;
+
+/// The body of a request to a [`Server`](super::Server).
+#[derive(Debug)]
+pub struct Received {
+    body: Incoming,
+    /// Until its end.
+    open: Option<Arc<Activity>>,
+    waits: bool,
+}
+
+impl Received {
+    pub(super) fn new(body: Incoming, activity: &Arc<Activity>) -> Self {
+        let open = (!body.is_end_stream()).then(|| Arc::clone(activity));
+        if open.is_some() {
+            activity.body_begins();
+        }
+        Self {
+            body,
+            open,
+            waits: false,
+        }
+    }
+
+    fn over(&mut self, whole: bool) {
+        if let Some(activity) = self.open.take() {
+            activity.body_ends(whole);
+        }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending if !self.waits => {
+                self.waits = true;
+                if let Some(activity) = &self.open {
+                    activity.body_waits();
+                }
+            }
+            Poll::Pending | Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(None) => self.over(true),
+            Poll::Ready(Some(Err(_))) => self.over(false),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Received {
+    /// The service needs no more of it to answer.
+    fn drop(&mut self) {
+        let whole = self.body.is_end_stream();
+        self.over(whole);
+    }
+}
