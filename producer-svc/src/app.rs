@@ -164,7 +164,11 @@ impl App {
                 let latch = reached.clone();
                 Arc::new(move || latch.meet())
             },
-            waiting: Arc::new(move |why| reached.waits(why)),
+            waiting: {
+                let latch = reached.clone();
+                Arc::new(move |why| latch.waits(why))
+            },
+            barred: Arc::new(move |why| reached.reopen_because(why)),
             linger: config.kafka.linger,
             hold_timeout: config.kafka.hold_timeout(),
             report_timeout: config.kafka.report_timeout(),

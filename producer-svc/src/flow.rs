@@ -48,8 +48,10 @@ pub enum PublishMsg {
     Publish(Box<Chosen>),
     /// Ask the broker whether it is there.
     Probe,
-    /// What the broker said, or why it said nothing.
-    Probed(Result<(), String>),
+    /// What the broker said to the producer of this epoch, or why it said nothing.
+    Probed(Epoch, Result<(), String>),
+    /// Open another producer: the last one was not let in.
+    Reopen,
     /// What the producer of this epoch reports by itself. A predecessor's report is void.
     Reported(Epoch, BrokerReport),
     /// Every record of this lane was reported on, in this epoch.
@@ -65,6 +67,9 @@ pub enum PublishMsg {
 pub enum BrokerReport {
     /// It can never be used again and must be replaced.
     Fatal(String),
+    /// It can never be used again, because the broker does not permit what it asked for; another one
+    /// may be let in when somebody has granted it.
+    Barred(String),
     /// No broker can be reached at present.
     Down(String),
     /// The broker refuses this client: credentials, certificates, permissions.

@@ -3,39 +3,35 @@
 //! In: chosen purchases. Out: each ticket's verdict, given by the log itself when its report comes;
 //! no purchase passes through this mailbox twice. The stage owns the log's life: it opens one per
 //! incarnation, asks it now and then whether the broker is there, fails when the log reports itself
-//! unusable (the supervisor then makes a new one), and waits for every report while draining.
+//! unusable (the supervisor then makes a new one), opens another by and by where only a permission is
+//! missing, and waits for every report while draining.
 //! Which client library writes is known to `publish/kafka.rs` only.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{Addr, Cx, Failure, Stage, Timer};
+use actors::{Addr, Cx, Epoch, Failure, Stage, Timer};
 use bytes::Bytes;
 use purchases::wire;
 
-use crate::flow::{BrokerReport, Chosen, PublishMsg, Unsold};
-use crate::link::{Change, Link};
+use crate::flow::{Chosen, PublishMsg, Unsold};
+use crate::link::Link;
 use crate::metrics::Metrics;
 
+mod admission;
 pub mod kafka;
 mod pace;
 mod partition;
+mod reach;
 mod record_log;
 mod resend;
 mod statistics;
 
+use admission::Admission;
 use pace::{Lanes, Pacer};
 
 pub use pace::Passage;
 pub use record_log::{Addressed, InFlight, OpenLog, RecordLog, Reports};
-
-/// How long after a good probe the next one follows.
-const PROBE_EVERY: Duration = Duration::from_secs(5);
-/// The same while the broker is away: recovery should show soon.
-const PROBE_EVERY_WHILE_DOWN: Duration = Duration::from_millis(500);
-
-/// Reasons that are said of one outage.
-const MOST_REASONS: usize = 8;
 
 /// How often held records are looked at whether they were held too long.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
@@ -50,6 +46,9 @@ pub struct PublisherArgs<L> {
     pub reached: Arc<dyn Fn() + Send + Sync>,
     /// Called before that, with the reason why there was none yet.
     pub waiting: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Called when the broker does not let this service write, whether it did before or not; then
+    /// `reached` is called again as soon as it does.
+    pub barred: Arc<dyn Fn(&str) + Send + Sync>,
     /// How long a request to the broker waits for more records.
     pub linger: Duration,
     /// How long a purchase may wait here before it is handed to the log.
@@ -67,6 +66,7 @@ impl<L> Clone for PublisherArgs<L> {
             link: self.link.clone(),
             reached: Arc::clone(&self.reached),
             waiting: Arc::clone(&self.waiting),
+            barred: Arc::clone(&self.barred),
             linger: self.linger,
             hold_timeout: self.hold_timeout,
             report_timeout: self.report_timeout,
@@ -82,13 +82,17 @@ pub struct Publisher<L> {
     pacer: Pacer<Box<Chosen>>,
     next_probe: Option<Timer>,
     next_sweep: Option<Timer>,
+    /// Until the next log is opened.
+    reopening: Option<Timer>,
+    admission: Admission,
     draining: bool,
     /// What was said of a broker that is away, so that an outage of an hour is said once.
     said: Vec<String>,
 }
 
-/// The log of this incarnation.
+/// The present log. What its predecessors still say is void.
 struct Open<L> {
+    epoch: Epoch,
     log: Arc<L>,
     lanes: Arc<Lanes>,
 }
@@ -103,6 +107,8 @@ impl<L: RecordLog> Publisher<L> {
             pacer,
             next_probe: None,
             next_sweep: None,
+            reopening: None,
+            admission: Admission::default(),
             draining: false,
             said: Vec::new(),
         }
@@ -194,94 +200,8 @@ impl<L: RecordLog> Publisher<L> {
         self.next_sweep = Some(cx.send_after(SWEEP_EVERY, PublishMsg::Sweep));
     }
 
-    fn probe(&self, cx: &mut Cx<PublishMsg>) {
-        if let Some(log) = self.open.as_ref().map(|open| Arc::clone(&open.log)) {
-            cx.spawn_blocking(move || PublishMsg::Probed(log.probe()));
-        }
-    }
-
-    fn probed(&mut self, result: Result<(), String>, cx: &mut Cx<PublishMsg>) {
-        match result {
-            Ok(()) => match self.args.link.up() {
-                Change::First => {
-                    tracing::info!("the broker is reached");
-                    (self.args.reached)();
-                }
-                Change::Back => tracing::info!("the broker is back"),
-                Change::None | Change::Lost => {}
-            },
-            Err(why) => self.away(&why),
-        }
-        let connected = self.args.link.is_up();
-        if connected {
-            self.said.clear();
-        }
-        self.args.metrics.kafka_connected(connected);
-        if !self.draining {
-            let after = if connected {
-                PROBE_EVERY
-            } else {
-                PROBE_EVERY_WHILE_DOWN
-            };
-            self.next_probe = Some(cx.send_after(after, PublishMsg::Probe));
-        }
-    }
-
-    fn away(&mut self, why: &str) {
-        if !self.args.link.was_reached() {
-            (self.args.waiting)(why);
-        }
-        if self.args.link.down() == Change::Lost {
-            self.args.metrics.kafka_connected(false);
-            tracing::warn!(why, "the broker is lost, records wait for it");
-        } else if !self.args.link.was_reached() && self.is_news(why) {
-            tracing::warn!(
-                why,
-                "the broker was not reached yet, the service stays not ready"
-            );
-        }
-    }
-
-    /// Whether this was not said yet: attempts repeat twice a second, and their reasons alternate.
-    fn is_news(&mut self, why: &str) -> bool {
-        let news = self.said.len() < MOST_REASONS && !self.said.iter().any(|said| said == why);
-        if news {
-            self.said.push(why.to_owned());
-        }
-        news
-    }
-
-    fn reported(&mut self, report: BrokerReport, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
-        match report {
-            BrokerReport::Fatal(why) => {
-                return Err(format!("the Kafka producer failed for good: {why}").into());
-            }
-            BrokerReport::Down(why) => {
-                let was_up = self.args.link.is_up();
-                self.away(&why);
-                if was_up && !self.draining {
-                    self.next_probe =
-                        Some(cx.send_after(PROBE_EVERY_WHILE_DOWN, PublishMsg::Probe));
-                }
-            }
-            BrokerReport::Refused(why) => {
-                if self.is_news(&why) {
-                    tracing::error!(why, "the broker does not let this service in");
-                }
-                if !self.args.link.was_reached() {
-                    (self.args.waiting)(&why);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<L: RecordLog> Stage for Publisher<L> {
-    type Msg = PublishMsg;
-
-    async fn started(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
-        let (addr, epoch): (Addr<PublishMsg>, _) = (cx.addr().clone(), cx.epoch());
+    fn open(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
+        let (addr, epoch): (Addr<PublishMsg>, _) = (cx.addr().clone(), Epoch::next());
         let reports: Reports = Box::new(move |report| {
             // Nobody home: this producer is being replaced already.
             drop(addr.send(PublishMsg::Reported(epoch, report)));
@@ -292,22 +212,42 @@ impl<L: RecordLog> Stage for Publisher<L> {
             drop(addr.send(PublishMsg::Landed(epoch, lane)));
         }));
         let log = Arc::new((self.args.open)(reports)?);
-        self.open = Some(Open { log, lanes });
+        self.open = Some(Open { epoch, log, lanes });
         self.probe(cx);
         Ok(())
+    }
+
+    fn is_present(&self, epoch: Epoch) -> bool {
+        self.open.as_ref().is_some_and(|open| open.epoch == epoch)
+    }
+
+    fn probe(&self, cx: &mut Cx<PublishMsg>) {
+        if let Some(open) = &self.open {
+            let (epoch, log) = (open.epoch, Arc::clone(&open.log));
+            cx.spawn_blocking(move || PublishMsg::Probed(epoch, log.probe()));
+        }
+    }
+}
+
+impl<L: RecordLog> Stage for Publisher<L> {
+    type Msg = PublishMsg;
+
+    async fn started(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
+        self.open(cx)
     }
 
     async fn handle(&mut self, msg: PublishMsg, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
         match msg {
             PublishMsg::Publish(chosen) => self.publish(chosen, cx),
-            PublishMsg::Landed(epoch, lane) if epoch == cx.epoch() => self.landed(lane),
+            PublishMsg::Landed(epoch, lane) if self.is_present(epoch) => self.landed(lane),
             PublishMsg::Sweep => self.sweep(cx),
             PublishMsg::Probe => self.probe(cx),
-            PublishMsg::Probed(result) => self.probed(result, cx),
-            PublishMsg::Reported(epoch, report) if epoch == cx.epoch() => {
+            PublishMsg::Reopen => return self.open(cx),
+            PublishMsg::Probed(epoch, result) if self.is_present(epoch) => self.probed(result, cx),
+            PublishMsg::Reported(epoch, report) if self.is_present(epoch) => {
                 return self.reported(report, cx);
             }
-            PublishMsg::Landed(..) | PublishMsg::Reported(..) => {}
+            PublishMsg::Landed(..) | PublishMsg::Probed(..) | PublishMsg::Reported(..) => {}
             PublishMsg::Flushed(0) => {}
             PublishMsg::Flushed(left) => {
                 tracing::error!(left, "records are given up without a report")
@@ -322,6 +262,7 @@ impl<L: RecordLog> Stage for Publisher<L> {
         self.draining = true;
         self.next_probe = None;
         self.next_sweep = None;
+        self.reopening = None;
         for chosen in self.pacer.take_all() {
             let key = chosen.purchase.user_id().as_str();
             let lane = self.open.as_ref().map_or(0, |open| open.log.lane(key));

@@ -315,6 +315,32 @@ async fn a_producer_that_lost_its_sequence_reports_that_it_must_be_replaced() {
 }
 
 #[tokio::test]
+async fn a_producer_that_lacks_a_permission_is_barred_and_another_one_is_let_in_later() {
+    let cluster = cluster();
+    cluster.request_errors(
+        RDKafkaApiKey::InitProducerId,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED],
+    );
+    let config = config(&cluster, &[]);
+    let desk = Desk::open(&config);
+    let report = desk.reports.recv_timeout(PATIENCE).unwrap();
+    let BrokerReport::Barred(why) = report else {
+        panic!("{report:?}");
+    };
+    assert!(
+        why.contains("KAFKA_TOPIC") && why.contains("Cluster authorization failed"),
+        "{why}"
+    );
+    let log = Arc::clone(&desk.log);
+    let probed = tokio::task::spawn_blocking(move || log.probe()).await;
+    assert!(probed.unwrap().is_err(), "it is there and of no use");
+    drop(desk);
+    let desk = Desk::open(&config);
+    desk.until_reached().await;
+    assert!(verdict(desk.send("user_1")).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_dropped_producer_answers_for_what_it_still_held() {
     let cluster = cluster();
     let desk = Desk::open(&config(&cluster, &[]));

@@ -135,6 +135,16 @@ impl KafkaLog {
     fn producer(&self) -> Option<&ThreadedProducer<Context>> {
         self.producer.as_ref()
     }
+
+    fn is_usable(&self, producer: &ThreadedProducer<Context>) -> Result<(), String> {
+        let Some((code, reason)) = producer.client().fatal_error() else {
+            return Ok(());
+        };
+        // Told before, unless its log line was lost on the way.
+        let context = producer.context();
+        (context.reports)(context.over(format!("{code}: {reason}")));
+        Err(code.to_string())
+    }
 }
 
 impl RecordLog for KafkaLog {
@@ -170,11 +180,7 @@ impl RecordLog for KafkaLog {
 
     fn probe(&self) -> Result<(), String> {
         let producer = self.producer().ok_or("the producer is closed")?;
-        if let Some((code, reason)) = producer.client().fatal_error() {
-            // Told before, unless its log line was lost on the way.
-            (producer.context().reports)(BrokerReport::Fatal(reason));
-            return Err(code.to_string());
-        }
+        self.is_usable(producer)?;
         let metadata = producer
             .client()
             .fetch_metadata(Some(&self.topic), PROBE_TIMEOUT)
@@ -207,6 +213,8 @@ impl RecordLog for KafkaLog {
         let partitions = topic.partitions();
         self.partitions
             .store(partitions.len() as u32, Ordering::Relaxed);
+        // While this was asked the broker may have refused to let it write.
+        self.is_usable(producer)?;
         // One partition without a leader is no reason to refuse purchases for the others.
         if partitions.iter().all(|partition| partition.leader() < 0) {
             return Err(format!(
@@ -250,13 +258,30 @@ impl Drop for KafkaLog {
     }
 }
 
+/// What every code of a missing permission says of itself.
+const NOT_PERMITTED: &str = "authorization failed";
+
+impl Context {
+    /// What the library calls fatal is so for this client only.
+    fn over(&self, reason: String) -> BrokerReport {
+        if !reason.contains(NOT_PERMITTED) {
+            return BrokerReport::Fatal(reason);
+        }
+        let servers = self.settings.bootstrap_servers();
+        BrokerReport::Barred(format!(
+            "{servers} (KAFKA_BOOTSTRAP_SERVERS) does not let this service write: {reason}; grant its user WRITE on \
+             KAFKA_TOPIC, and before Kafka 2.8 IDEMPOTENT_WRITE on the cluster"
+        ))
+    }
+}
+
 impl ClientContext for Context {
     /// A fatal error is told here and nowhere else: its error event carries only the code of what
     /// led to it, which need not be fatal at another time. A connection that failed is told at every
     /// attempt; the publish stage says it once.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "FATAL" {
-            (self.reports)(BrokerReport::Fatal(message.to_owned()));
+            (self.reports)(self.over(message.to_owned()));
         } else if facility != "FAIL" && (level as i32) <= RDKafkaLogLevel::Warning as i32 {
             tracing::warn!(target: "librdkafka", facility, "{message}");
         } else {

@@ -165,6 +165,37 @@ async fn a_producer_that_fails_for_good_is_replaced_and_its_purchases_are_answer
 }
 
 #[tokio::test]
+async fn a_missing_permission_is_waited_for_not_ready_and_costs_no_restart() {
+    let shop = Shop::open(&[]).await;
+    let barred = || BrokerReport::Barred("grant its user WRITE".to_owned());
+    for producer in 1..=2 {
+        shop.until("the next producer is open", || async {
+            shop.broker.opened() == producer
+        })
+        .await;
+        shop.broker.report(barred());
+        shop.until("it says why it is not ready", || async {
+            let ready = shop.get_admin("/readyz").await;
+            ready.status == 503 && ready.body.starts_with(b"not ready: kafka (grant its user")
+        })
+        .await;
+        let refused = shop.buy("user_1").await;
+        refused.assert_problem(503, "kafka-unavailable");
+    }
+    shop.until("it is ready by itself", || async {
+        shop.get_admin("/readyz").await.status == 200
+    })
+    .await;
+    assert_eq!(shop.buy("user_1").await.status, 201);
+    assert_eq!(shop.broker.opened(), 3);
+    let tree = shop.get_admin("/actors").await.json();
+    let publish = tree["children"].as_array().unwrap();
+    let publish = publish.iter().find(|child| child["id"] == "publish");
+    assert_eq!(publish.unwrap()["restarts"], 0, "{tree}");
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_that_hangs_up_gives_its_credit_back_when_the_purchase_is_settled() {
     let shop = Shop::open(&[("INTAKE_MAX_PURCHASES", "1"), ("INTAKE_MAX_WAIT", "20ms")]).await;
     shop.broker.set(Mode::Hold);

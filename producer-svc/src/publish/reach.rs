@@ -1,0 +1,133 @@
+//! What the publish stage makes of what it hears about the broker: whether it is there, and whether it
+//! lets this service write.
+//!
+//! In: probes' results, and what the log reports about itself. Out: the link's state, readiness, and each
+//! reason said once an outage. It writes nothing.
+
+use std::time::Duration;
+
+use actors::{Cx, Failure};
+
+use super::{Publisher, RecordLog, not_stored};
+use crate::flow::{BrokerReport, PublishMsg};
+use crate::link::Change;
+
+/// How long after a good probe the next one follows.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// The same while the broker is away: recovery should show soon.
+const PROBE_EVERY_WHILE_DOWN: Duration = Duration::from_millis(500);
+
+/// Reasons that are said of one outage.
+const MOST_REASONS: usize = 8;
+
+impl<L: RecordLog> Publisher<L> {
+    pub(super) fn probed(&mut self, result: Result<(), String>, cx: &mut Cx<PublishMsg>) {
+        match result {
+            Ok(()) => self.answered(),
+            Err(why) => self.away(&why),
+        }
+        let connected = self.args.link.is_up();
+        if connected {
+            self.said.clear();
+        }
+        self.args.metrics.kafka_connected(connected);
+        if !self.draining {
+            let after = if connected {
+                PROBE_EVERY
+            } else {
+                PROBE_EVERY_WHILE_DOWN
+            };
+            self.next_probe = Some(cx.send_after(after, PublishMsg::Probe));
+        }
+    }
+
+    fn answered(&mut self) {
+        let Some(let_in) = self.admission.good() else {
+            return;
+        };
+        let change = self.args.link.up();
+        match change {
+            Change::First => tracing::info!("the broker is reached"),
+            Change::Back => tracing::info!("the broker is back"),
+            Change::None | Change::Lost => {}
+        }
+        if let_in || change == Change::First {
+            (self.args.reached)();
+        }
+    }
+
+    /// The client is of no use any more, and the next one will not be either until somebody grants
+    /// what is missing. That is no failure of this stage, so it counts as no restart of it.
+    fn barred(&mut self, why: &str, cx: &mut Cx<PublishMsg>) {
+        if self.is_news(why) {
+            tracing::error!(why, "the broker does not let this service write");
+        }
+        self.args.link.down();
+        self.args.metrics.kafka_connected(false);
+        (self.args.barred)(why);
+        // Whatever it still has is reported on when it is dropped.
+        self.open = None;
+        self.next_probe = None;
+        for chosen in self.pacer.take_all() {
+            not_stored(chosen, why);
+        }
+        let after = self.admission.refused();
+        if !self.draining {
+            self.reopening = Some(cx.send_after(after, PublishMsg::Reopen));
+        }
+    }
+
+    fn away(&mut self, why: &str) {
+        if !self.args.link.was_reached() {
+            (self.args.waiting)(why);
+        }
+        if self.args.link.down() == Change::Lost {
+            self.args.metrics.kafka_connected(false);
+            tracing::warn!(why, "the broker is lost, records wait for it");
+        } else if !self.args.link.was_reached() && self.is_news(why) {
+            tracing::warn!(
+                why,
+                "the broker was not reached yet, the service stays not ready"
+            );
+        }
+    }
+
+    /// Whether this was not said yet: attempts repeat twice a second, and their reasons alternate.
+    fn is_news(&mut self, why: &str) -> bool {
+        let news = self.said.len() < MOST_REASONS && !self.said.iter().any(|said| said == why);
+        if news {
+            self.said.push(why.to_owned());
+        }
+        news
+    }
+
+    pub(super) fn reported(
+        &mut self,
+        report: BrokerReport,
+        cx: &mut Cx<PublishMsg>,
+    ) -> Result<(), Failure> {
+        match report {
+            BrokerReport::Fatal(why) => {
+                return Err(format!("the Kafka producer failed for good: {why}").into());
+            }
+            BrokerReport::Down(why) => {
+                let was_up = self.args.link.is_up();
+                self.away(&why);
+                if was_up && !self.draining {
+                    self.next_probe =
+                        Some(cx.send_after(PROBE_EVERY_WHILE_DOWN, PublishMsg::Probe));
+                }
+            }
+            BrokerReport::Barred(why) => self.barred(&why, cx),
+            BrokerReport::Refused(why) => {
+                if self.is_news(&why) {
+                    tracing::error!(why, "the broker does not let this service in");
+                }
+                if !self.args.link.was_reached() {
+                    (self.args.waiting)(&why);
+                }
+            }
+        }
+        Ok(())
+    }
+}
