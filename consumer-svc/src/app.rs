@@ -148,7 +148,7 @@ impl App {
         });
         let front = FrontRules {
             cors: config.cors.map(Arc::new),
-            clients: None,
+            ..FrontRules::default()
         };
         let standings = Arc::new(KafkaStandings::new(Arc::clone(&observer)));
         let stats = ChildSpec::stage("stats", &stats_addr, move |_| {

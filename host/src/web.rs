@@ -14,6 +14,7 @@ pub mod front;
 pub mod limit;
 pub mod openapi;
 pub mod paths;
+pub mod shares;
 
 use bytes::Bytes;
 use http::header::ALLOW;

@@ -17,6 +17,7 @@ use host::serve::{Door, Limits, ServeReport, Server};
 use host::signal::Hangup;
 use host::span::Tracer;
 use host::trace::Ids;
+use host::web::shares::Shares;
 use purchases::IdSource;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -192,6 +193,8 @@ impl App {
             ),
             requests: by_count("history", config.history.max_requests),
             streams: by_count("streams", config.history.max_streams),
+            requests_each: shares(config.history.requests_each, config.history.max_requests),
+            streams_each: shares(config.history.streams_each, config.history.max_streams),
             max_wait: config.intake.max_wait,
             patience: config.kafka.delivery_timeout,
         };
@@ -214,7 +217,7 @@ impl App {
             shelf.clone(),
             entropy()?,
         );
-        let desk = desk.behind(config.cors, config.rate_limit);
+        let desk = desk.behind(config.cors, config.rate_limit, config.client_header);
         let desk = Arc::new(desk.traced(tracer.clone()));
         let root = SupervisorSpec::new(Strategy::OneForOne)
             .child(child(
@@ -348,6 +351,11 @@ fn by_count(name: &str, count: usize) -> Credits {
             bytes: count,
         },
     )
+}
+
+/// What one client may have of all, unless that is all.
+fn shares(each: usize, all: usize) -> Option<Shares> {
+    (each < all).then(|| Shares::new(each))
 }
 
 /// What must differ between processes.

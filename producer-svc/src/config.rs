@@ -11,7 +11,7 @@ use host::Service;
 use host::env::{self, Reader, Var};
 use host::kafka::KafkaSettings;
 use host::serve::Tls;
-use host::web::client;
+use host::web::client::{self, TrustedHeader};
 use host::web::cors::{self, Cors};
 use host::web::limit::{self, RateLimit};
 
@@ -81,6 +81,12 @@ const VARS: &[Var] = &[
         "live statistics streams at once",
     ),
     Var::optional(
+        "HISTORY_MAX_REQUESTS_PER_CLIENT",
+        "of these, how many one client may have; more get 429. Without it half of them. Where all come through a proxy and \
+         TRUSTED_PROXY_HEADER is not set, the proxy is the one client",
+    ),
+    Var::optional("HISTORY_MAX_STREAMS_PER_CLIENT", "the same of the streams"),
+    Var::optional(
         "CATALOG_FILE",
         "JSON file with the items for sale, [{\"name\", \"price\", \"weight\"}], weights for all or none; read again on SIGHUP; without it a built-in catalog is used",
     ),
@@ -149,6 +155,8 @@ pub struct Config {
     pub cors: Option<Cors>,
     /// What one client may send.
     pub rate_limit: Option<RateLimit>,
+    /// Where a client's address stands, if not at the other end of its connection.
+    pub client_header: Option<TrustedHeader>,
     /// How to ask consumer-svc.
     pub history: HistoryConfig,
     /// How long a shutdown may take.
@@ -208,6 +216,10 @@ pub struct HistoryConfig {
     pub max_requests: usize,
     /// Endless answers at once.
     pub max_streams: usize,
+    /// Requests of one client at once.
+    pub requests_each: usize,
+    /// Endless answers to one client at once.
+    pub streams_each: usize,
 }
 
 impl Config {
@@ -228,6 +240,7 @@ impl Config {
         let replays = idempotency::read(reader);
         let cors = Cors::read(reader);
         let rate_limit = RateLimit::read(reader);
+        let client_header = TrustedHeader::read(reader);
         let history = HistoryConfig::read(reader);
         let drain_timeout = reader.get("DRAIN_TIMEOUT", env::duration);
         if let (Some(delivery), Some(linger)) = (delivery_timeout, linger)
@@ -280,6 +293,7 @@ impl Config {
             replays: replays?,
             cors: cors?,
             rate_limit: rate_limit?,
+            client_header: client_header?,
             history: history?,
             drain_timeout: drain_timeout?,
         })
@@ -298,11 +312,17 @@ impl HistoryConfig {
         let timeout = reader.get("HISTORY_TIMEOUT", env::duration);
         let max_requests = reader.get("HISTORY_MAX_REQUESTS", env::count);
         let max_streams = reader.get("HISTORY_MAX_STREAMS", env::count);
+        let requests_each = reader.optional("HISTORY_MAX_REQUESTS_PER_CLIENT", env::count);
+        let streams_each = reader.optional("HISTORY_MAX_STREAMS_PER_CLIENT", env::count);
+        let (max_requests, max_streams) = (max_requests?, max_streams?);
+        let half = |of: usize| of.div_ceil(2);
         Some(Self {
             base: base?,
             timeout: timeout?,
-            max_requests: max_requests?,
-            max_streams: max_streams?,
+            max_requests,
+            max_streams,
+            requests_each: requests_each?.unwrap_or(half(max_requests)),
+            streams_each: streams_each?.unwrap_or(half(max_streams)),
         })
     }
 }

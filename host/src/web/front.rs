@@ -37,6 +37,8 @@ pub struct FrontRules {
     pub cors: Option<Arc<Cors>>,
     /// Who the client is, if the routes want to know.
     pub clients: Option<Arc<ClientRule>>,
+    /// On which paths they do; on all without it.
+    pub clients_on: Option<fn(&str) -> bool>,
 }
 
 impl FrontRules {
@@ -71,7 +73,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(rule) = &self.rules.clients {
+        let wanted = |path| self.rules.clients_on.is_none_or(|wanted| wanted(path));
+        if let Some(rule) = &self.rules.clients
+            && wanted(request.uri().path())
+        {
             let client = match &**rule {
                 ClientRule::Peer => self.peer,
                 ClientRule::Header(header) => header.client(self.peer, request.headers()),

@@ -14,10 +14,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::client::{TrustedHeader, key};
+use super::client::key;
 use crate::env::{Reader, Var, count_in};
 
-/// What can be told, beside [`super::client::VARS`].
+/// What can be told.
 pub const VARS: &[Var] = &[
     Var::optional(
         "RATE_LIMIT",
@@ -35,7 +35,7 @@ pub const VARS: &[Var] = &[
     ),
 ];
 
-/// What is allowed, and who a client is.
+/// What is allowed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RateLimit {
     /// One more is allowed each time this has passed.
@@ -44,24 +44,20 @@ pub struct RateLimit {
     pub burst: u32,
     /// Clients that are remembered.
     pub clients: usize,
-    /// Where the client's address stands, if not at the other end of the connection.
-    pub header: Option<TrustedHeader>,
 }
 
 impl RateLimit {
-    /// Reads [`VARS`] and the client's; `None` if the reader noted errors.
+    /// Reads [`VARS`]; `None` if the reader noted errors.
     pub fn read(reader: &mut Reader<'_>) -> Option<Option<Self>> {
         let every = reader.optional("RATE_LIMIT", interval);
         let burst = reader.get("RATE_LIMIT_BURST", count_in(1..=1_000_000));
         let clients = reader.get("RATE_LIMIT_CLIENTS", count_in(2..=1_000_000));
-        let header = TrustedHeader::read(reader);
-        let (every, header) = (every?, header?);
+        let every = every?;
         let (burst, clients) = (u32::try_from(burst?).ok()?, clients?);
         Some(every.map(|every| Self {
             every,
             burst,
             clients,
-            header,
         }))
     }
 }

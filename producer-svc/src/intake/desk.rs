@@ -9,10 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 use actors::{Addr, Credits};
 use host::span::Tracer;
 use host::trace::Ids;
+use host::web::client::TrustedHeader;
 use host::web::cors::Cors;
 use host::web::docs::Docs;
 use host::web::front::{ClientRule, FrontRules};
 use host::web::limit::{Limiter, RateLimit};
+use host::web::shares::Shares;
 use purchases::{IdSource, Timestamp};
 
 use super::pages::Pages;
@@ -40,6 +42,10 @@ pub struct Bounds {
     pub requests: Credits,
     /// Credits of the history stage, by endless answers.
     pub streams: Credits,
+    /// How many of the requests one client may have, if not all.
+    pub requests_each: Option<Shares>,
+    /// How many of the endless answers one client may have, if not all.
+    pub streams_each: Option<Shares>,
     /// How long a request waits for a credit.
     pub max_wait: Duration,
     /// How long the broker may be away before purchases are refused at once.
@@ -97,15 +103,22 @@ impl Desk {
         Self { tracer, ..self }
     }
 
-    /// What is done before requests are routed, and how many purchases a client may send.
+    /// What is done before requests are routed, how many purchases a client may send, and where its
+    /// address stands.
     #[must_use]
-    pub fn behind(mut self, cors: Option<Cors>, limit: Option<RateLimit>) -> Self {
+    pub fn behind(
+        mut self,
+        cors: Option<Cors>,
+        limit: Option<RateLimit>,
+        header: Option<TrustedHeader>,
+    ) -> Self {
         self.front.cors = cors.map(Arc::new);
-        if let Some(limit) = limit {
-            self.limiter = Some(Limiter::new(&limit, Instant::now()));
-            let rule = limit.header.map_or(ClientRule::Peer, ClientRule::Header);
-            self.front.clients = Some(Arc::new(rule));
-        }
+        self.limiter = limit.map(|limit| Limiter::new(&limit, Instant::now()));
+        let rule = header.map_or(ClientRule::Peer, ClientRule::Header);
+        self.front.clients = Some(Arc::new(rule));
+        // To tell it to a purchase costs an allocation.
+        let others = |path: &str| !super::front::is_buy(path);
+        self.front.clients_on = self.limiter.is_none().then_some(others);
         self
     }
 }

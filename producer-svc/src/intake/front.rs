@@ -58,7 +58,7 @@ where
 }
 
 /// Below `/api` or not, with a slash at its end or not, as all other paths.
-fn is_buy(path: &str) -> bool {
+pub(super) fn is_buy(path: &str) -> bool {
     let path = path.strip_prefix("/api").unwrap_or(path);
     path == "/buy" || path == "/buy/"
 }

@@ -302,8 +302,12 @@ fn stream() -> Operation {
 }
 
 /// The management service gives no answer.
-fn not_passed_on() -> [Refusal; 2] {
+fn not_passed_on() -> [Refusal; 3] {
     [
+        Refusal::new(
+            proxy::too_many(),
+            "This client has as many requests or streams at once as it may.",
+        ),
         Refusal::new(
             proxy::unavailable(),
             "The management service or its database does not answer.",

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use host::problem::Problem;
 use host::span::SpanKind;
 use host::trace::{TRACEPARENT, TRACESTATE, TraceParent, X_REQUEST_ID};
+use host::web::front::Client;
 use http::{HeaderMap, HeaderValue, Method};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ pub(super) struct Question<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) route: &'static str,
     pub(super) asked: &'a Asked,
+    pub(super) client: Option<Client>,
     /// Whether the answer is meant never to end; it then ends with `closing`.
     pub(super) endless: bool,
 }
@@ -42,10 +44,15 @@ pub(super) async fn pass_on(
     question: Question<'_>,
     closing: &CancellationToken,
 ) -> Result<Response, Problem> {
-    let credits: &Credits = if question.endless {
-        &desk.bounds.streams
+    let (credits, each): (&Credits, _) = if question.endless {
+        (&desk.bounds.streams, &desk.bounds.streams_each)
     } else {
-        &desk.bounds.requests
+        (&desk.bounds.requests, &desk.bounds.requests_each)
+    };
+    // Before the credit: who waits for one stands in the way of others, too.
+    let share = match (each, question.client) {
+        (Some(each), Some(Client(client))) => Some(each.take(client).ok_or_else(too_many)?),
+        _ => None,
     };
     let permit = credits
         .take(Cost { count: 1, bytes: 1 }, desk.bounds.max_wait)
@@ -79,15 +86,24 @@ pub(super) async fn pass_on(
     };
     asking.answered(fetched.status.as_u16());
     drop(asking);
+    let body = fetched.body.inspect(move |_| {
+        // Held until the answer's last byte.
+        let _held = &share;
+    });
     let mut response = if endless {
         let ended = closing.clone().cancelled_owned();
-        warp::reply::stream(fetched.body.take_until(ended)).into_response()
+        warp::reply::stream(body.take_until(ended)).into_response()
     } else {
-        warp::reply::stream(fetched.body).into_response()
+        warp::reply::stream(body).into_response()
     };
     *response.status_mut() = fetched.status;
     *response.headers_mut() = fetched.headers;
     Ok(response)
+}
+
+/// 429: this client has all that it may have at once.
+pub(super) fn too_many() -> Problem {
+    Problem::too_many_requests(RETRY_AFTER)
 }
 
 /// 503: consumer-svc cannot be asked.

@@ -12,6 +12,7 @@ use host::problem::Problem;
 use host::serve::Received;
 use host::trace::{X_REQUEST_ID, trace_state};
 use host::web::docs::DocsPage;
+use host::web::front::Client;
 use host::web::paths::{Found, Paths, below_api};
 use host::web::{self, accept};
 use http::header::HeaderMap;
@@ -91,14 +92,16 @@ pub(super) fn routes(
         .and(warp::method())
         .and(query())
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Client>())
         .then(
-            move |path: FullPath, method, query: Option<String>, headers: HeaderMap| {
+            move |path: FullPath, method, query: Option<String>, headers: HeaderMap, client| {
                 let (desk, closing) = (Arc::clone(&desk), closing.clone());
                 async move {
                     let read = Read {
                         path: path.as_str(),
                         query: query.as_deref(),
                         headers: &headers,
+                        client,
                     };
                     answer_other(&desk, &closing, method, read).await
                 }
@@ -158,6 +161,7 @@ struct Read<'a> {
     path: &'a str,
     query: Option<&'a str>,
     headers: &'a HeaderMap,
+    client: Option<Client>,
 }
 
 async fn answer_other(
@@ -202,6 +206,7 @@ async fn answer_read(
         headers,
         route: found.place.route().label(),
         asked,
+        client: read.client,
     };
     match found.place {
         Place::Index => Ok(desk.pages.index()),

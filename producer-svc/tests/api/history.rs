@@ -234,6 +234,51 @@ async fn more_questions_than_allowed_are_refused_and_credits_come_back() {
 }
 
 #[tokio::test]
+async fn one_client_cannot_take_all_streams_and_requests() {
+    let upstream = upstream(|_, _, _| {
+        let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b": hello\n\n"))]);
+        warp::Reply::into_response(warp::reply::stream(first.chain(stream::pending())))
+    })
+    .await;
+    let vars = [
+        ("HISTORY_MAX_STREAMS", "4"),
+        ("HISTORY_MAX_REQUESTS_PER_CLIENT", "2"),
+        ("TRUSTED_PROXY_HEADER", "X-Forwarded-For"),
+    ];
+    let shop = shop_on(&upstream, &vars).await;
+    let http: Client<_, http_body_util::Empty<Bytes>> =
+        Client::builder(TokioExecutor::new()).build_http();
+    let ask = async |path: &str, client: &str| {
+        let request = http::Request::get(format!("http://{}{path}", shop.addr))
+            .header("x-forwarded-for", client)
+            .body(http_body_util::Empty::new())
+            .unwrap();
+        http.request(request).await.unwrap()
+    };
+    for path in ["/stats/stream", "/purchases/u1"] {
+        let mut held = vec![
+            ask(path, "192.0.2.1").await,
+            ask(path, "192.0.2.1").await,
+            ask(path, "192.0.2.2").await,
+        ];
+        assert!(held.iter().all(|answer| answer.status() == 200));
+        let refused = ask(path, "192.0.2.1").await;
+        assert_eq!((refused.status().as_u16(), path), (429, path));
+        assert_eq!(refused.headers()["retry-after"], "1");
+        let body = refused.into_body().collect().await.unwrap().to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["type"], "/problems/too-many-requests");
+        // Who hangs up may come again.
+        drop(held.remove(0));
+        shop.until("its share is back", || async {
+            ask(path, "192.0.2.1").await.status() == 200
+        })
+        .await;
+    }
+    shop.shutdown.cancel();
+}
+
+#[tokio::test]
 async fn a_torn_answer_is_not_made_to_look_whole() {
     let tear = CancellationToken::new();
     let torn = tear.clone();

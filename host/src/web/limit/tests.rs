@@ -11,7 +11,6 @@ fn limit(every: Duration, burst: u32, clients: usize) -> RateLimit {
         every,
         burst,
         clients,
-        header: None,
     }
 }
 
