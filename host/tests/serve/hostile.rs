@@ -82,6 +82,8 @@ async fn sent(shape: &[u8]) -> (String, Vec<String>) {
         (written.is_ok() && read.is_ok()) || !text.contains(" 200 "),
         "{written:?} {read:?} {text}"
     );
+    // Or the server would wait for what else may come.
+    drop(client);
     stop.cancel();
     within(task).await.expect("it ends");
     let seen = notes.0.lock().expect("nobody panicked").clone();
