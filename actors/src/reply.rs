@@ -35,6 +35,11 @@ impl<R> Reply<R> {
     pub fn is_closed(&self) -> bool {
         self.to.is_closed()
     }
+
+    /// Waits until nobody waits for the answer any more; work for it can end then.
+    pub async fn closed(&mut self) {
+        self.to.closed().await;
+    }
 }
 
 impl<R> fmt::Debug for Reply<R> {

@@ -22,7 +22,7 @@ use purchases::IdSource;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::Config;
+use crate::config::{Config, intake_share};
 use crate::flow::{HistoryMsg, Order, PublishMsg};
 use crate::history::HistoryProxy;
 use crate::history::client::HistoryClient;
@@ -108,12 +108,6 @@ impl App {
     ///
     /// What cannot be had, with the exit code for it. A broker that is away is no error.
     pub async fn build(config: Config, surroundings: Surroundings) -> Result<Self, Failure> {
-        if let Err(error) = KafkaLog::check(&config.kafka) {
-            return Err(Failure::new(
-                Code::Usage,
-                format!("the Kafka client refuses its properties (KAFKA_…): {error}"),
-            ));
-        }
         let metrics = Arc::new(Metrics::new());
         let (kafka, counting) = (config.kafka.clone(), Arc::clone(&metrics));
         let open: OpenLog<KafkaLog> =
@@ -244,7 +238,7 @@ impl App {
                 .credits(&streams),
             ))
             .child(child(ChildSpec::stage("intake", &intake, {
-                let (report, within) = (Arc::clone(&report), for_intake(config.drain_timeout));
+                let (report, within) = (Arc::clone(&report), intake_share(config.drain_timeout));
                 move |_| Intake::new(Arc::clone(&desk), door.clone(), within, Arc::clone(&report))
             })));
         let system = System::start("producer-svc", root)
@@ -335,11 +329,6 @@ impl App {
 /// Every stage is given what is left of the one deadline for all.
 fn child(spec: ChildSpec) -> ChildSpec {
     spec.shutdown(Shutdown::Infinity)
-}
-
-/// The intake drains first. It leaves a tenth for the stages behind it, which by then have little to do.
-fn for_intake(drain_timeout: Duration) -> Duration {
-    drain_timeout.mul_f64(0.9)
 }
 
 /// Credits that are counted and not weighed.

@@ -16,6 +16,7 @@ use host::web::cors::{self, Cors};
 use host::web::limit::{self, RateLimit};
 
 use crate::catalog::Catalog;
+use crate::publish::kafka::KafkaLog;
 use crate::replay;
 
 mod idempotency;
@@ -113,9 +114,14 @@ const VARS: &[Var] = &[
     ),
 ];
 
+/// What may come after the broker's last word in a shutdown: answers on their way out.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Client properties on which the promise of a 201 or the memory bound rests.
 const RESERVED: &[&str] = &[
     "acks",
+    // With it the client tells of no success: every purchase would wait for its answer for ever.
+    "delivery.report.only.error",
     "delivery.timeout.ms",
     "enable.gapless.guarantee",
     "enable.idempotence",
@@ -129,6 +135,8 @@ const RESERVED: &[&str] = &[
     "queue.buffering.max.ms",
     "request.required.acks",
     "retries",
+    // A broker of the client's own, in memory.
+    "test.mock.num.brokers",
     "transactional.id",
 ];
 
@@ -252,11 +260,12 @@ impl Config {
             );
         }
         if let (Some(delivery), Some(drain)) = (delivery_timeout, drain_timeout)
-            && drain <= delivery
+            && let Some(wait) = max_wait
+            && intake_share(drain) < delivery + wait + LAST_WORDS.min(delivery)
         {
             reader.fail(
                 "DRAIN_TIMEOUT",
-                "must be longer than KAFKA_DELIVERY_TIMEOUT, or a purchase may get no answer at a shutdown",
+                "must leave, less a tenth, KAFKA_DELIVERY_TIMEOUT, INTAKE_MAX_WAIT and a second, or a purchase may get no answer at a shutdown",
             );
         }
         if let (Some(http), Some(admin)) = (http_addr, admin_addr)
@@ -270,18 +279,26 @@ impl Config {
             Some((catalog, file)) => (catalog, Some(file)),
             None => (Catalog::built_in(), None),
         };
+        let kafka = KafkaConfig {
+            settings: settings?,
+            topic: topic?,
+            linger: linger?,
+            delivery_timeout: delivery_timeout?,
+            max_records,
+            max_bytes,
+        };
+        if let Err(error) = KafkaLog::check(&kafka) {
+            reader.fail(
+                "KAFKA_…",
+                format!("the Kafka client refuses a property: {error}"),
+            );
+            return None;
+        }
         Some(Self {
             http_addr: http_addr?,
             tls: tls?,
             admin_addr: admin_addr?,
-            kafka: KafkaConfig {
-                settings: settings?,
-                topic: topic?,
-                linger: linger?,
-                delivery_timeout: delivery_timeout?,
-                max_records,
-                max_bytes,
-            },
+            kafka,
             catalog,
             catalog_file,
             intake: IntakeConfig {
@@ -309,7 +326,7 @@ impl HistoryConfig {
                 _ => Err("must begin with http:// (consumer-svc is inside the cluster and speaks no TLS)".to_owned()),
             }
         });
-        let timeout = reader.get("HISTORY_TIMEOUT", env::duration);
+        let timeout = reader.get("HISTORY_TIMEOUT", some_time);
         let max_requests = reader.get("HISTORY_MAX_REQUESTS", env::count);
         let max_streams = reader.get("HISTORY_MAX_STREAMS", env::count);
         let requests_each = reader.optional("HISTORY_MAX_REQUESTS_PER_CLIENT", env::count);
@@ -330,6 +347,20 @@ impl HistoryConfig {
 fn catalog(path: &str) -> Result<(Catalog, PathBuf), String> {
     let catalog = Catalog::load(Path::new(path)).map_err(|errors| errors.in_lines())?;
     Ok((catalog, PathBuf::from(path)))
+}
+
+/// How much of a drain the intake gets. It drains first, and leaves a tenth for the stages behind it,
+/// which by then have little to do.
+pub(crate) fn intake_share(drain_timeout: Duration) -> Duration {
+    drain_timeout.mul_f64(0.9)
+}
+
+/// A duration that lets something happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match env::duration(text)? {
+        Duration::ZERO => Err("must be longer than nothing".to_owned()),
+        time => Ok(time),
+    }
 }
 
 /// The broker's own rule for names.

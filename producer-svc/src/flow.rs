@@ -93,6 +93,8 @@ pub enum HistoryMsg {
     Probed(Result<(), Unreachable>),
     /// A question ended like this.
     Ended(Result<(), Unreachable>),
+    /// Whoever asked went away before there was an answer, which says nothing about the service.
+    Left,
 }
 
 /// A question to the management service.

@@ -29,6 +29,8 @@ pub struct HistoryProxy {
     metrics: Arc<Metrics>,
     next_probe: Option<Timer>,
     draining: bool,
+    /// Whether a probe is under way.
+    probing: bool,
     /// Whether it was said that the service was never reached; the probe repeats every second.
     missed: bool,
 }
@@ -42,11 +44,15 @@ impl HistoryProxy {
             metrics,
             next_probe: None,
             draining: false,
+            probing: false,
             missed: false,
         }
     }
 
-    fn probe(&self, cx: &mut Cx<HistoryMsg>) {
+    fn probe(&mut self, cx: &mut Cx<HistoryMsg>) {
+        if std::mem::replace(&mut self.probing, true) {
+            return;
+        }
         let client = Arc::clone(&self.client);
         cx.spawn(async move { HistoryMsg::Probed(client.probe().await) });
     }
@@ -79,10 +85,19 @@ impl Stage for HistoryProxy {
 
     async fn handle(&mut self, msg: HistoryMsg, cx: &mut Cx<HistoryMsg>) -> Result<(), Failure> {
         match msg {
-            HistoryMsg::Fetch { ask, permit, reply } => {
+            HistoryMsg::Fetch {
+                ask,
+                permit,
+                mut reply,
+            } => {
                 let client = Arc::clone(&self.client);
                 cx.spawn(async move {
-                    let fetched = client.fetch(ask, permit).await;
+                    // Nobody is asked for whom nobody waits: the service's work ends with its
+                    // connection, and the credit comes back.
+                    let fetched = tokio::select! {
+                        fetched = client.fetch(ask, permit) => fetched,
+                        () = reply.closed() => return HistoryMsg::Left,
+                    };
                     let ended = fetched.as_ref().map(|_| ()).map_err(Clone::clone);
                     // Whoever asked may have hung up; that ends the body, too.
                     drop(reply.send(fetched));
@@ -91,6 +106,7 @@ impl Stage for HistoryProxy {
             }
             HistoryMsg::Probe => self.probe(cx),
             HistoryMsg::Probed(result) => {
+                self.probing = false;
                 self.learned(result);
                 if !self.draining {
                     let after = if self.link.is_up() {
@@ -101,7 +117,10 @@ impl Stage for HistoryProxy {
                     self.next_probe = Some(cx.send_after(after, HistoryMsg::Probe));
                 }
             }
-            HistoryMsg::Ended(result) => self.learned(result),
+            HistoryMsg::Ended(Ok(())) => self.learned(Ok(())),
+            // One slow question is no outage: whether the service is there is asked at once.
+            HistoryMsg::Ended(Err(_)) => self.probe(cx),
+            HistoryMsg::Left => {}
         }
         Ok(())
     }

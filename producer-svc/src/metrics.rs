@@ -181,8 +181,12 @@ impl Metrics {
     }
 
     /// A request is over without an answer: the client hung up.
-    pub fn abandoned(&self) {
+    pub fn abandoned(&self, route: Route) {
         self.pending.decrement(1.0);
+        let route = self.routes[route as usize].label;
+        // Rare, so it needs no handle.
+        counter!("purchases_http_requests_total", "route" => route, "status" => "abandoned")
+            .increment(1);
     }
 
     /// A request was answered.

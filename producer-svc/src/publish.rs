@@ -16,7 +16,7 @@ use purchases::wire;
 
 use crate::flow::{Chosen, PublishMsg, Unsold};
 use crate::link::Link;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Outcome};
 
 mod admission;
 pub mod kafka;
@@ -116,7 +116,7 @@ impl<L: RecordLog> Publisher<L> {
 
     fn publish(&mut self, chosen: Box<Chosen>, cx: &mut Cx<PublishMsg>) {
         let Some(open) = &self.open else {
-            return not_stored(chosen, "the Kafka producer is not open");
+            return self.not_stored(chosen, "the Kafka producer is not open");
         };
         let lane = open.log.lane(chosen.purchase.user_id().as_str());
         let busy = open.lanes.is_busy(lane);
@@ -129,10 +129,10 @@ impl<L: RecordLog> Publisher<L> {
 
     fn hand_over(&self, lane: usize, chosen: Box<Chosen>) {
         let Some(open) = &self.open else {
-            return not_stored(chosen, "the Kafka producer is not open");
+            return self.not_stored(chosen, "the Kafka producer is not open");
         };
         if self.is_overdue(&chosen) {
-            return not_stored(chosen, TOO_LATE);
+            return self.not_stored(chosen, TOO_LATE);
         }
         let Chosen {
             purchase,
@@ -188,12 +188,20 @@ impl<L: RecordLog> Publisher<L> {
             .pacer
             .overdue(|chosen| chosen.ticket.since().elapsed() > limit)
         {
-            not_stored(chosen, TOO_LATE);
+            self.not_stored(chosen, TOO_LATE);
         }
         self.next_sweep = None;
         if self.pacer.held() > 0 {
             self.sweep_later(cx);
         }
+    }
+
+    /// Refuses what was never handed to the client.
+    fn not_stored(&self, mut chosen: Box<Chosen>, why: &str) {
+        chosen.origin.sending.fail(why);
+        let waited = chosen.ticket.since().elapsed();
+        self.args.metrics.published(Outcome::NotStored, waited);
+        chosen.ticket.answer(Err(Unsold::NotStored(why.to_owned())));
     }
 
     fn sweep_later(&mut self, cx: &mut Cx<PublishMsg>) {
@@ -282,8 +290,3 @@ impl<L: RecordLog> Stage for Publisher<L> {
 }
 
 const TOO_LATE: &str = "it waited for its turn for too long";
-
-fn not_stored(mut chosen: Box<Chosen>, why: &str) {
-    chosen.origin.sending.fail(why);
-    chosen.ticket.answer(Err(Unsold::NotStored(why.to_owned())));
-}

@@ -68,6 +68,33 @@ fn everything_wrong_with_a_catalog_is_told_with_its_file() {
 fn a_drain_that_cannot_outlast_a_delivery_is_refused() {
     let errors = read(&[("DRAIN_TIMEOUT", "5s"), ("KAFKA_DELIVERY_TIMEOUT", "10s")]).unwrap_err();
     assert!(errors.contains("DRAIN_TIMEOUT"), "{errors}");
+    // The intake gets nine tenths of it.
+    let close = [("DRAIN_TIMEOUT", "25s"), ("KAFKA_DELIVERY_TIMEOUT", "23s")];
+    assert!(read(&close).unwrap_err().contains("DRAIN_TIMEOUT"));
+}
+
+#[test]
+fn properties_that_would_break_the_promise_cannot_be_passed_through() {
+    for (name, value) in [
+        ("KAFKA_CLIENT_DELIVERY_REPORT_ONLY_ERROR", "true"),
+        ("KAFKA_CLIENT_TEST_MOCK_NUM_BROKERS", "3"),
+        ("KAFKA_CLIENT_ENABLE_IDEMPOTENCE", "false"),
+    ] {
+        assert!(read(&[(name, value)]).unwrap_err().contains(name));
+    }
+}
+
+#[test]
+fn what_the_kafka_client_does_not_take_is_told_before_the_start() {
+    let errors = read(&[("KAFKA_CLIENT_NO_SUCH_THING", "1")]).unwrap_err();
+    assert!(errors.contains("no.such.thing"), "{errors}");
+    let long = [("KAFKA_DELIVERY_TIMEOUT", "10m"), ("DRAIN_TIMEOUT", "15m")];
+    assert!(read(&long).is_ok());
+    assert!(
+        read(&[("HISTORY_TIMEOUT", "0s")])
+            .unwrap_err()
+            .contains("HISTORY_TIMEOUT")
+    );
 }
 
 #[test]

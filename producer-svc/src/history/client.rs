@@ -95,8 +95,8 @@ impl HistoryClient {
         let (head, body) = self.request(request, self.timeout).await?.into_parts();
         let mut headers = HeaderMap::with_capacity(PASSED_ON.len());
         for name in &PASSED_ON {
-            if let Some(value) = head.headers.get(name) {
-                headers.insert(name, value.clone());
+            for value in head.headers.get_all(name) {
+                headers.append(name, value.clone());
             }
         }
         let silence = if ask.endless {

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use actors::{Cost, Permit, Undelivered};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use host::problem::{self, Problem};
 use host::span::{Span, SpanKind};
 use host::trace::TraceParent;
@@ -162,7 +162,7 @@ async fn admitted(desk: &Desk, length: usize, keyed: Option<&Keyed>) -> Result<P
 async fn read(body: impl Body) -> Result<Bytes, Problem> {
     let all = async {
         let mut body = std::pin::pin!(body);
-        let mut whole = Bytes::new();
+        let (mut whole, mut rest) = (Bytes::new(), None::<BytesMut>);
         while let Some(frame) = body.frame().await {
             let frame =
                 frame.map_err(|_| Problem::malformed("The body could not be read to its end."))?;
@@ -170,19 +170,25 @@ async fn read(body: impl Body) -> Result<Bytes, Problem> {
             let Ok(mut chunk) = frame.into_data() else {
                 continue;
             };
-            let size = whole.len() + chunk.remaining();
+            let size = rest.as_ref().map_or(whole.len(), BytesMut::len) + chunk.remaining();
             if size > MAX_BODY {
                 return Err(Problem::too_large(MAX_BODY));
             }
             // Nearly always the only one, and then it is not copied.
             let chunk = chunk.copy_to_bytes(chunk.remaining());
-            whole = if whole.is_empty() {
-                chunk
-            } else {
-                [whole, chunk].concat().into()
-            };
+            match &mut rest {
+                None if whole.is_empty() => whole = chunk,
+                // Room for all there can be, once, however small the pieces are.
+                None => {
+                    let mut all = BytesMut::with_capacity(MAX_BODY);
+                    all.extend_from_slice(&whole);
+                    all.extend_from_slice(&chunk);
+                    rest = Some(all);
+                }
+                Some(all) => all.extend_from_slice(&chunk),
+            }
         }
-        Ok(whole)
+        Ok(rest.map_or(whole, BytesMut::freeze))
     };
     match tokio::time::timeout(BODY_WITHIN, all).await {
         Ok(read) => read,

@@ -115,8 +115,8 @@ pub(super) fn unavailable() -> Problem {
 fn ask(question: Question<'_>, trace: TraceParent) -> Ask {
     let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 3);
     for name in &PASSED_ON {
-        if let Some(value) = question.headers.get(name) {
-            headers.insert(name, value.clone());
+        for value in question.headers.get_all(name) {
+            headers.append(name, value.clone());
         }
     }
     headers.insert(X_REQUEST_ID, question.asked.request_id.clone());

@@ -268,7 +268,7 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         if self.open {
             self.asked.span.fail("the client went away");
-            self.metrics.abandoned();
+            self.metrics.abandoned(self.route);
         }
     }
 }

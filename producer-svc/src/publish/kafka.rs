@@ -64,7 +64,12 @@ fn properties(config: &KafkaConfig) -> ClientConfig {
         .set("statistics.interval.ms", "5000")
         .set(
             "socket.timeout.ms",
-            config.delivery_timeout.as_millis().max(1_000).to_string(),
+            // What the library takes.
+            config
+                .delivery_timeout
+                .as_millis()
+                .clamp(1_000, 300_000)
+                .to_string(),
         );
     for (name, value) in config.settings.client_properties() {
         properties.set(name, value);
@@ -124,7 +129,7 @@ impl KafkaLog {
     ///
     /// The one that it does not take, without its value, which may be a secret under a wrong name;
     /// or what else keeps a client from being made, a key's wrong password for instance.
-    pub fn check(config: &KafkaConfig) -> Result<(), String> {
+    pub(crate) fn check(config: &KafkaConfig) -> Result<(), String> {
         let made: Result<BaseProducer, KafkaError> = properties(config).create();
         made.map(drop).map_err(|error| match error {
             KafkaError::ClientConfig(_, reason, property, _) => format!("{property}: {reason}"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actors::{Cx, Failure};
 
-use super::{Publisher, RecordLog, not_stored};
+use super::{Publisher, RecordLog};
 use crate::flow::{BrokerReport, PublishMsg};
 use crate::link::Change;
 
@@ -69,7 +69,7 @@ impl<L: RecordLog> Publisher<L> {
         self.open = None;
         self.next_probe = None;
         for chosen in self.pacer.take_all() {
-            not_stored(chosen, why);
+            self.not_stored(chosen, why);
         }
         let after = self.admission.refused();
         if !self.draining {

@@ -51,10 +51,7 @@ async fn an_idle_service_stops_at_once() {
 
 #[tokio::test]
 async fn what_overruns_the_deadline_is_given_up_and_said_so() {
-    let vars = [
-        ("DRAIN_TIMEOUT", "400ms"),
-        ("KAFKA_DELIVERY_TIMEOUT", "300ms"),
-    ];
+    let vars = [("DRAIN_TIMEOUT", "1s"), ("KAFKA_DELIVERY_TIMEOUT", "300ms")];
     let shop = Shop::open(&vars).await;
     shop.broker.set(Mode::Hold);
     let waiting = shop.start_buying("user_1");

@@ -10,6 +10,8 @@ use host::serve::{Limits, Server};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use warp::Filter;
@@ -276,6 +278,47 @@ async fn one_client_cannot_take_all_streams_and_requests() {
         .await;
     }
     shop.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_question_whose_asker_left_is_taken_back() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let vars = [
+        ("CUSTOMER_MANAGEMENT_API_URL", url.as_str()),
+        ("HISTORY_TIMEOUT", "1h"),
+        ("HISTORY_MAX_REQUESTS", "1"),
+    ];
+    let shop = Shop::open(&vars).await;
+    let asked = async || {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut head = [0; 4096];
+            let read = connection.read(&mut head).await.unwrap();
+            // Probes ask, too; they are left without an answer.
+            if head[..read].starts_with(b"GET /purchases/") {
+                return connection;
+            }
+        }
+    };
+    let ask = async || {
+        let mut client = TcpStream::connect(shop.addr).await.unwrap();
+        let request = b"GET /purchases/u1 HTTP/1.1\r\nhost: shop\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        client
+    };
+    let whole = tokio::time::timeout(PATIENCE, async {
+        let client = ask().await;
+        let mut question = asked().await;
+        drop(client);
+        let ended = question.read(&mut [0; 16]).await;
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+        // The only credit is back.
+        let _client = ask().await;
+        asked().await
+    });
+    assert!(whole.await.is_ok());
+    shop.close().await.unwrap();
 }
 
 #[tokio::test]
