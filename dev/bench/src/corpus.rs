@@ -150,6 +150,34 @@ pub(crate) fn object_id(purchase: &Purchase) -> ObjectId {
     ObjectId::from_bytes(*purchase.id().as_bytes())
 }
 
+/// What the service has the collection hold its documents against. It costs the database something with
+/// every document, so everybody's are.
+pub(crate) fn validator() -> Document {
+    let name = || doc! { "bsonType": "string", "minLength": 1, "maxLength": 100 };
+    doc! { "$jsonSchema": {
+        "bsonType": "object",
+        "required": ["_id", "username", "user_id", "item_name", "price", "timestamp", "created_at"],
+        "properties": {
+            "_id": { "bsonType": "objectId" },
+            "username": name(),
+            "user_id": name(),
+            "item_name": name(),
+            "price": { "bsonType": "double", "minimum": 0 },
+            "timestamp": { "bsonType": "date" },
+            "created_at": { "bsonType": "date" },
+            "origin": {
+                "bsonType": "object",
+                "required": ["topic", "partition", "offset"],
+                "properties": {
+                    "topic": { "bsonType": "string" },
+                    "partition": { "bsonType": "int" },
+                    "offset": { "bsonType": "long" },
+                },
+            },
+        },
+    } }
+}
+
 /// Keys of the index.
 pub(crate) fn index_keys() -> Document {
     doc! { "user_id": 1, "timestamp": -1, "_id": -1, "item_name": 1, "price": 1 }

@@ -12,6 +12,7 @@ mod watch;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bson::doc;
 use mongodb::options::IndexOptions;
 use mongodb::{Client, IndexModel};
 
@@ -171,6 +172,10 @@ async fn turn(
         .options(options)
         .build();
     collection.create_index(index).await?;
+    if !contestant.makes_its_schema() {
+        let rules = doc! { "collMod": collection.name(), "validator": corpus::validator(), "validationLevel": "moderate" };
+        client.database(name).run_command(rules).await?;
+    }
     let records = contestant.records();
     let process = contestant.spawn(site, name)?.start()?;
     let watch = Watch {

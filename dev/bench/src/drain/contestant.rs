@@ -131,6 +131,11 @@ impl Contestant {
         !matches!(self.kind, Kind::Original(_))
     }
 
+    /// Whether it gives the collection its validator itself.
+    pub(super) fn makes_its_schema(&self) -> bool {
+        self.ends_well()
+    }
+
     /// How to start it on this database, which also names its group.
     pub(super) fn spawn(&self, site: &Site, database: &str) -> Result<Spawn, Failure> {
         let topic = self.backlog().topic();

@@ -1,5 +1,5 @@
 //! Makes sure that like is compared with like. In: a collection that a contestant filled; out: an
-//! error if its documents or indexes are others than the bare inserts have.
+//! error if its documents, indexes or validator are others than the bare inserts have.
 
 use bson::{Document, RawDocumentBuf, doc};
 use mongodb::Collection;
@@ -30,6 +30,21 @@ pub(super) async fn same(
                 format!("{field} of record {number} is not as it was written: {found}").into(),
             );
         }
+    }
+    let namespace = collection.namespace();
+    let listed = doc! { "listCollections": 1, "filter": { "name": &namespace.coll } };
+    let answer = collection
+        .client()
+        .database(&namespace.db)
+        .run_command(listed)
+        .await?;
+    let listed = answer.get_document("cursor")?.get_array("firstBatch")?;
+    let options = listed
+        .first()
+        .and_then(|one| one.as_document()?.get_document("options").ok());
+    let validator = options.and_then(|options| options.get_document("validator").ok());
+    if validator != Some(&corpus::validator()) {
+        return Err(format!("its collection has another validator: {validator:?}").into());
     }
     let mut names = collection.list_index_names().await?;
     names.sort();
