@@ -69,9 +69,16 @@ impl Default for Args {
         Self {
             records: 500_000,
             rounds: 3,
-            bare: [(500, 1), (1000, 3), (2000, 1), (2000, 2), (2000, 3), (5000, 2)]
-                .map(|(batch, writers)| Bare::new(batch, writers))
-                .to_vec(),
+            bare: [
+                (500, 1),
+                (1000, 3),
+                (2000, 1),
+                (2000, 2),
+                (2000, 3),
+                (5000, 2),
+            ]
+            .map(|(batch, writers)| Bare::new(batch, writers))
+            .to_vec(),
             no_python: false,
             tuned_records: 200_000,
             original_records: 10_000,
