@@ -213,12 +213,8 @@ impl Complaints {
 fn leave<P: Send + Sync + 'static>(consumer: &Arc<GroupConsumer>, member: &Member<P>) {
     let started = Instant::now();
     // The partitions first, by our own protocol; what unsubscribing then revokes is empty work.
-    let held = member.assignment.held.partitions();
-    if !held.is_empty() {
-        member
-            .runtime
-            .block_on(member.assignment.release(&held, consumer.assignment_lost()));
-    }
+    let lost = consumer.assignment_lost();
+    let held = member.runtime.block_on(member.assignment.release_all(lost));
     let leaving = Instant::now();
     consumer.unsubscribe();
     while consumer.assignment().is_ok_and(|left| left.count() > 0) && leaving.elapsed() < LEAVE_FOR

@@ -104,6 +104,8 @@ impl<P: Send + Sync + 'static> Assignment<P> {
     /// # Errors
     /// The first reader that would not start, and why.
     pub async fn start(&self, partitions: Vec<(Standing, P)>) -> Result<(), String> {
+        // What an earlier assignment left is not what this one leaves.
+        self.held.account(GivenBack::default());
         for (standing, records) in partitions {
             let partition = standing.partition;
             let lane = self.held.lanes.open(partition);
@@ -123,6 +125,18 @@ impl<P: Send + Sync + 'static> Assignment<P> {
         }
         metrics::assigned(&self.held.partitions());
         Ok(())
+    }
+
+    /// Gives back whatever is held, and answers what that was. Who holds nothing leaves nothing,
+    /// whatever was left the last time: the account is of this time.
+    pub async fn release_all(&self, lost: bool) -> Vec<i32> {
+        let held = self.held.partitions();
+        if held.is_empty() {
+            self.held.account(GivenBack::default());
+        } else {
+            self.release(&held, lost).await;
+        }
+        held
     }
 
     /// Gives partitions back: stop reading, finish what was read, commit, fence. When this returns
@@ -239,7 +253,53 @@ fn is_in_log(standing: &Standing) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::lane::tests::patient;
+
+    /// No stage answers, so a release leaves its last position uncommitted.
+    fn alone() -> Assignment<()> {
+        Assignment {
+            readers: Children::new(),
+            make: Box::new(|_| unreachable!("nothing is read")),
+            commit: Addr::new("commit"),
+            write: Addr::new("write"),
+            dead_letter: Addr::new("dead_letter"),
+            pace: ReleasePace {
+                stop: Duration::from_millis(5),
+                settle: Duration::from_millis(5),
+            },
+            held: Held::new(patient()),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_holding_nothing_leaves_no_work_whatever_was_left_before() {
+        let assignment = alone();
+        assignment.held.lanes.open(0);
+        assignment.release(&[0], false).await;
+        assert!(!assignment.held.given_back().is_whole());
+        assert!(assignment.release_all(false).await.is_empty());
+        assert_eq!(assignment.held.given_back(), GivenBack::default());
+    }
+
+    #[tokio::test]
+    async fn who_leaves_holding_a_partition_accounts_for_it() {
+        let assignment = alone();
+        assignment.held.lanes.open(0);
+        assert_eq!(assignment.release_all(false).await, [0]);
+        assert_eq!(assignment.held.given_back().uncommitted, 1);
+    }
+
+    #[tokio::test]
+    async fn a_new_assignment_begins_a_new_account() {
+        let assignment = alone();
+        assignment.held.lanes.open(0);
+        assignment.release(&[0], false).await;
+        assignment.start(Vec::new()).await.unwrap();
+        assert_eq!(assignment.held.given_back(), GivenBack::default());
+    }
 
     fn standing(committed: Option<u64>) -> Standing {
         Standing {
