@@ -190,7 +190,10 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
                 self.refused = 0;
                 self.ledger.committed(positions);
                 for (partition, next) in positions {
-                    metrics::committed(*partition, *next);
+                    // One that was given away meanwhile is not ours to show.
+                    if self.ledger.epoch(*partition).is_some() {
+                        metrics::committed(*partition, *next);
+                    }
                 }
                 debug!(?positions, "committed");
             }

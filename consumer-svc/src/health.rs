@@ -107,14 +107,18 @@ pub async fn watch_kafka(
         let (look, observer, topic) = (slot.clone(), Arc::clone(&observer), topic.clone());
         let partitions = held.partitions();
         held.lanes.publish();
+        let lanes = held.lanes.clone();
         let seen = tokio::task::spawn_blocking(move || {
-            look.probe(&topic, KAFKA_WAIT)?;
-            // The broker answered; that its coordinator does not, is no news about our health.
-            let standings = observer.standings(Some(&partitions), KAFKA_WAIT);
-            for standing in standings.unwrap_or_default() {
-                metrics::lag(standing.partition, standing.lag());
-            }
-            Ok(())
+            let probed = look.probe(&topic, KAFKA_WAIT);
+            // That its coordinator does not answer where the broker did, is no news about our
+            // health; but the lag is not known then.
+            let standings = match &probed {
+                Ok(()) => observer.standings(Some(&partitions), KAFKA_WAIT),
+                Err(_) => Ok(Vec::new()),
+            };
+            let standings = standings.unwrap_or_default().into_iter();
+            lanes.lags(&standings.map(|one| (one.partition, one.lag())).collect());
+            probed
         });
         let seen = seen
             .await

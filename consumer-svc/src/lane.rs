@@ -187,6 +187,7 @@ impl Lanes {
         let closed = locked(&self.0.open).remove(&partition);
         let Some(lane) = closed else { return };
         lane.close();
+        metrics::let_go(partition);
         if lane.halted().is_some() {
             metrics::stopped(partition, None);
             self.report();
@@ -225,6 +226,14 @@ impl Lanes {
     pub fn publish(&self) {
         for (partition, lane) in locked(&self.0.open).iter() {
             metrics::ahead(*partition, lane.pulse().pending());
+        }
+    }
+
+    /// Shows how far the group is behind in each partition, as far as that could be learnt. One
+    /// that went while it was asked about is left alone.
+    pub fn lags(&self, learnt: &BTreeMap<i32, u64>) {
+        for partition in locked(&self.0.open).keys() {
+            metrics::lag(*partition, learnt.get(partition).copied());
         }
     }
 

@@ -39,6 +39,7 @@ const STOPPED: &str = "purchases_partition_stopped";
 const STOPS: &str = "purchases_partition_stops_total";
 const COMMITTED: &str = "purchases_committed_offset";
 const LAG: &str = "purchases_commit_lag_records";
+const LAG_KNOWN: &str = "purchases_commit_lag_known";
 const REQUESTS: &str = "purchases_http_requests_total";
 const REQUEST_SECONDS: &str = "purchases_http_request_seconds";
 const SCHEMA: &str = "purchases_schema_differs";
@@ -117,6 +118,10 @@ pub fn describe() {
     describe_gauge!(
         LAG,
         "Records between the committed offset and the end of the log, by partition."
+    );
+    describe_gauge!(
+        LAG_KNOWN,
+        "Whether the lag could be learnt at the last look, by partition."
     );
     describe_counter!(REQUESTS, "HTTP requests by route and status.");
     describe_histogram!(REQUEST_SECONDS, "HTTP request duration by route.");
@@ -307,8 +312,21 @@ pub(crate) fn committed(partition: i32, next: u64) {
     gauge!(COMMITTED, "partition" => partition.to_string()).set(next as f64);
 }
 
-pub(crate) fn lag(partition: i32, records: u64) {
-    gauge!(LAG, "partition" => partition.to_string()).set(records as f64);
+/// The lag, or that it could not be learnt: then the last one stands, and is not said to be known.
+pub(crate) fn lag(partition: i32, records: Option<u64>) {
+    let partition = partition.to_string();
+    if let Some(records) = records {
+        gauge!(LAG, "partition" => partition.clone()).set(records as f64);
+    }
+    gauge!(LAG_KNOWN, "partition" => partition).set(f64::from(u8::from(records.is_some())));
+}
+
+/// A partition is not this member's any more. Gauges cannot be taken back, and NaN would spoil sums
+/// over members; a 0 adds nothing to them.
+pub(crate) fn let_go(partition: i32) {
+    for name in [AHEAD, COMMITTED, LAG, LAG_KNOWN] {
+        gauge!(name, "partition" => partition.to_string()).set(0.0);
+    }
 }
 
 pub(crate) fn request(route: &'static str, status: u16, took: Duration) {
@@ -323,3 +341,6 @@ pub(crate) fn schema_differs(part: Part, differs: bool) {
 pub(crate) fn dependency(name: &'static str, up: bool) {
     gauge!(UP, "dependency" => name).set(f64::from(u8::from(up)));
 }
+
+#[cfg(test)]
+mod tests;

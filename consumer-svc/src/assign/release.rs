@@ -184,6 +184,8 @@ impl<P: Send + Sync + 'static> Assignment<P> {
                 warn!(?partitions, %error, "partitions given back without a last commit; their next owner reads again what was not committed")
             }
         }
+        // Again, because the last commit came after the lanes were closed.
+        partitions.iter().copied().for_each(metrics::let_go);
         metrics::assigned(&self.held.partitions());
     }
 

@@ -1,0 +1,74 @@
+//! What the gauges of a partition say while it is held, not known, and given away.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+use super::*;
+use crate::lane::tests::patient;
+
+/// Keeps gauges by name, all of one partition.
+#[derive(Default)]
+struct Gauges(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+impl Gauges {
+    fn of(&self, name: &str) -> f64 {
+        let kept = self.0.lock().unwrap();
+        let bits = kept.get(name).expect(name).load(Ordering::Relaxed);
+        f64::from_bits(bits)
+    }
+}
+
+impl Recorder for Gauges {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        let mut kept = self.0.lock().unwrap();
+        Gauge::from_arc(Arc::clone(kept.entry(key.name().to_owned()).or_default()))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[test]
+fn a_partition_that_is_given_away_adds_nothing_to_a_sum_over_members() {
+    let gauges = Gauges::default();
+    metrics::with_local_recorder(&gauges, || {
+        let lanes = patient();
+        lanes.open(3).pulse().begin(7);
+        lanes.publish();
+        lanes.lags(&BTreeMap::from([(3, 40)]));
+        committed(3, 100);
+        let held = [AHEAD, LAG, LAG_KNOWN, COMMITTED].map(|name| gauges.of(name));
+        assert_eq!(held, [7.0, 40.0, 1.0, 100.0]);
+        lanes.close(3);
+        // A look that was under way when it went.
+        lanes.lags(&BTreeMap::from([(3, 40)]));
+        lanes.publish();
+        let gone = [AHEAD, LAG, LAG_KNOWN, COMMITTED].map(|name| gauges.of(name));
+        assert_eq!(gone, [0.0; 4]);
+    });
+}
+
+#[test]
+fn a_lag_that_nobody_could_learn_is_not_shown_as_known() {
+    let gauges = Gauges::default();
+    metrics::with_local_recorder(&gauges, || {
+        let lanes = patient();
+        lanes.open(3);
+        lanes.lags(&BTreeMap::from([(3, 40)]));
+        assert_eq!(gauges.of(LAG_KNOWN), 1.0);
+        lanes.lags(&BTreeMap::new());
+        assert_eq!(gauges.of(LAG_KNOWN), 0.0);
+    });
+}
