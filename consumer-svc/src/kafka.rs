@@ -244,6 +244,17 @@ pub(crate) fn log(level: RDKafkaLogLevel, fac: &str, message: &str) {
     }
 }
 
+/// How long the client lets a member go without polling, at least.
+const POLL_INTERVAL: Duration = Duration::from_secs(300);
+/// The longest that the client takes.
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+
+/// The client refuses an interval shorter than the session; giving partitions back, while nobody
+/// polls, takes most of a session and must not end the membership.
+fn poll_interval(session: Duration) -> Duration {
+    (session * 2).clamp(POLL_INTERVAL, POLL_INTERVAL_MAX)
+}
+
 /// Properties of the group consumer.
 pub(crate) fn consumer_config(config: &KafkaConfig) -> ClientConfig {
     let mut client = base_config(config);
@@ -252,6 +263,12 @@ pub(crate) fn consumer_config(config: &KafkaConfig) -> ClientConfig {
         .set(
             "session.timeout.ms",
             config.session_timeout.as_millis().to_string(),
+        )
+        .set(
+            "max.poll.interval.ms",
+            poll_interval(config.session_timeout)
+                .as_millis()
+                .to_string(),
         )
         .set(
             "heartbeat.interval.ms",
