@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
+use mongodb::options::{CollectionOptions, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection, Database};
 use purchases::UserId;
 
@@ -49,8 +50,12 @@ impl MongoHistory {
         (deadline, reads): (Duration, usize),
     ) -> Self {
         let database = client.database(database);
+        // Whatever the URI prefers: totals and page from different members could contradict each
+        // other, and a member that lags would not have a purchase that is stored.
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let options = CollectionOptions::builder().selection_criteria(primary);
         Self {
-            collection: database.collection(collection),
+            collection: database.collection_with_options(collection, options.build()),
             database,
             answers: Answers::new(deadline, 2 * reads + MAX_OVERDUE),
         }
@@ -113,5 +118,22 @@ impl HistoryStore for MongoHistory {
         let newest = self.find(ask::newest(user)).await?;
         let name = newest.first().map(|newest| text(newest, "username"));
         Ok(name.transpose()?.map(str::to_owned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn histories_are_read_from_the_primary_whatever_the_uri_prefers() {
+        let uri = "mongodb://localhost:1/?readPreference=secondaryPreferred";
+        let client = Client::with_uri_str(uri).await.unwrap();
+        let limits = (Duration::from_secs(1), 1);
+        let history = MongoHistory::new(&client, ("shop", "purchases"), limits);
+        assert_eq!(
+            history.collection.selection_criteria(),
+            Some(&SelectionCriteria::ReadPreference(ReadPreference::Primary))
+        );
     }
 }
