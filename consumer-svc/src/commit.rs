@@ -234,7 +234,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         }
         for (partition, passed) in self.ledger.passed() {
             if let Some(reader) = self.readers.get(&partition) {
-                reader.lane.pulse().done(passed);
+                reader.lane.passed(passed);
             }
         }
     }

@@ -7,16 +7,19 @@
 //! assignment is a new one. Nothing here knows a client, and a good record never comes here.
 
 mod limit;
+mod turns;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
-use actors::Pulse;
+use actors::{Epoch, Pulse};
 use tracing::error;
 
 use self::limit::Limit;
 pub use self::limit::{BadLimits, Crossed};
+use self::turns::Turns;
 use crate::metrics;
 
 /// Why a partition was stopped.
@@ -68,6 +71,9 @@ pub struct Lane(Arc<Inner>);
 struct Inner {
     partition: i32,
     pulse: Pulse,
+    turns: Mutex<Turns>,
+    /// The number of the reader's epoch; 0 before the first.
+    epoch: AtomicU64,
     closing: AtomicBool,
     halt: OnceLock<Halt>,
     limit: Mutex<Limit>,
@@ -79,6 +85,25 @@ impl Lane {
     /// the same numbers.
     pub fn pulse(&self) -> &Pulse {
         &self.0.pulse
+    }
+
+    /// One turn read so many records.
+    pub fn admitted(&self, count: u64) {
+        self.0.pulse.begin(count);
+        locked(&self.0.turns).begin(count, Instant::now());
+    }
+
+    /// The settled prefix has passed so many of them.
+    pub fn passed(&self, count: u64) {
+        self.0.pulse.done(count);
+        locked(&self.0.turns).pass(count);
+    }
+
+    /// Reading begins in another epoch: nothing is under way.
+    pub fn begin(&self, epoch: Epoch) {
+        self.0.pulse.reset();
+        *locked(&self.0.turns) = Turns::default();
+        self.0.epoch.store(epoch.get(), Ordering::Relaxed);
     }
 
     /// Somebody works on this partition and knows what he waits for: that is no stall, however
@@ -166,6 +191,8 @@ impl Lanes {
         let lane = Lane(Arc::new(Inner {
             partition,
             pulse: Pulse::new(),
+            turns: Mutex::default(),
+            epoch: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             halt: OnceLock::new(),
             limit: Mutex::new(Limit::new(self.0.limits)),
@@ -222,10 +249,16 @@ impl Lanes {
         locked(&self.0.open).values().for_each(Lane::beat);
     }
 
-    /// Shows how far each partition is read ahead of what is settled.
+    /// Shows how far each partition is read ahead of what is settled, since when, and in which
+    /// epoch.
     pub fn publish(&self) {
+        let now = Instant::now();
         for (partition, lane) in locked(&self.0.open).iter() {
             metrics::ahead(*partition, lane.pulse().pending());
+            let oldest = locked(&lane.0.turns).oldest();
+            let age = oldest.map(|since| now.saturating_duration_since(since));
+            metrics::oldest(*partition, age.unwrap_or_default());
+            metrics::epoch(*partition, lane.0.epoch.load(Ordering::Relaxed));
         }
     }
 

@@ -35,6 +35,8 @@ const REBALANCES: &str = "purchases_rebalances_total";
 const ASSIGNED: &str = "purchases_partitions_assigned";
 const ERRORS: &str = "purchases_consumer_errors_total";
 const AHEAD: &str = "purchases_read_ahead_records";
+const OLDEST: &str = "purchases_oldest_unsettled_seconds";
+const EPOCH: &str = "purchases_partition_epoch";
 const STOPPED: &str = "purchases_partition_stopped";
 const STOPS: &str = "purchases_partition_stops_total";
 const COMMITTED: &str = "purchases_committed_offset";
@@ -105,6 +107,14 @@ pub fn describe() {
     describe_gauge!(
         AHEAD,
         "Records read that the settled prefix has not passed, by partition."
+    );
+    describe_gauge!(
+        OLDEST,
+        "Time since the oldest record that is not settled was read, by partition; 0 if there is none."
+    );
+    describe_gauge!(
+        EPOCH,
+        "Epoch of the partition's reader; a new one at each of its starts."
     );
     describe_gauge!(
         STOPPED,
@@ -295,6 +305,14 @@ pub(crate) fn ahead(partition: i32, records: u64) {
     gauge!(AHEAD, "partition" => partition.to_string()).set(records as f64);
 }
 
+pub(crate) fn oldest(partition: i32, age: Duration) {
+    gauge!(OLDEST, "partition" => partition.to_string()).set(age.as_secs_f64());
+}
+
+pub(crate) fn epoch(partition: i32, epoch: u64) {
+    gauge!(EPOCH, "partition" => partition.to_string()).set(epoch as f64);
+}
+
 /// Whether a partition is stopped, and why.
 pub(crate) fn stopped(partition: i32, cause: Option<Cause>) {
     let gauge = gauge!(STOPPED, "partition" => partition.to_string());
@@ -324,7 +342,7 @@ pub(crate) fn lag(partition: i32, records: Option<u64>) {
 /// A partition is not this member's any more. Gauges cannot be taken back, and NaN would spoil sums
 /// over members; a 0 adds nothing to them.
 pub(crate) fn let_go(partition: i32) {
-    for name in [AHEAD, COMMITTED, LAG, LAG_KNOWN] {
+    for name in [AHEAD, OLDEST, EPOCH, COMMITTED, LAG, LAG_KNOWN] {
         gauge!(name, "partition" => partition.to_string()).set(0.0);
     }
 }

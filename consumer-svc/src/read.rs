@@ -207,7 +207,7 @@ impl<O: OpenPartition> PartitionReader<O> {
             return Ok(false);
         }
         metrics::read(self.args.partition, polled.len(), bytes);
-        self.args.lane.pulse().begin(polled.len() as u64);
+        self.args.lane.admitted(polled.len() as u64);
         // What this turn did not use goes back at once.
         let used = permit.split(Cost {
             count: polled.len(),

@@ -142,7 +142,9 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
 
     /// What an earlier epoch had read and not settled is read again: nothing is under way now.
     fn begin_reading(&mut self, partition: i32, reader: Reader) {
-        reader.lane.pulse().reset();
+        if let Some(epoch) = self.ledger.epoch(partition) {
+            reader.lane.begin(epoch);
+        }
         self.readers.insert(partition, reader);
     }
 

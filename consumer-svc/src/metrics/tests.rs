@@ -72,3 +72,30 @@ fn a_lag_that_nobody_could_learn_is_not_shown_as_known() {
         assert_eq!(gauges.of(LAG_KNOWN), 0.0);
     });
 }
+
+#[test]
+fn the_age_of_the_oldest_grows_while_nothing_arrives_and_ends_with_its_settlement() {
+    let gauges = Gauges::default();
+    metrics::with_local_recorder(&gauges, || {
+        let lanes = patient();
+        let lane = lanes.open(3);
+        let epoch = actors::Epoch::next();
+        lane.begin(epoch);
+        lane.admitted(2);
+        std::thread::sleep(Duration::from_millis(2));
+        lanes.publish();
+        let first = gauges.of(OLDEST);
+        assert!(first > 0.0);
+        assert_eq!(gauges.of(EPOCH), epoch.get() as f64);
+        std::thread::sleep(Duration::from_millis(2));
+        lanes.publish();
+        assert!(gauges.of(OLDEST) > first);
+        lane.passed(2);
+        lanes.publish();
+        assert_eq!(gauges.of(OLDEST), 0.0);
+        lane.admitted(1);
+        lanes.close(3);
+        lanes.publish();
+        assert_eq!([OLDEST, EPOCH].map(|name| gauges.of(name)), [0.0; 2]);
+    });
+}
