@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::pace::Pace;
 
 /// What no clock may be asked to add: far from its end, and longer than anybody waits.
-const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+pub(crate) const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// How many restarts a supervisor performs before it gives up: the default is 5 within 30 s.
 ///

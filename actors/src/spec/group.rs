@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ChildSpec, Strategy};
+use crate::restart::CENTURY;
 use crate::supervisor::machine::Rules;
 use crate::{Backoff, Children, Intensity, StartError};
 
@@ -78,7 +79,8 @@ impl SupervisorSpec {
     /// How long a killed child may take to be gone: 1 s when nothing is said. It is gone at its next
     /// await point, and after its value and its mailbox are dropped. One that is not, because it
     /// blocks its thread in a callback or in a `Drop`, cannot be ended by anybody and counts as stuck:
-    /// its supervisor gives up, since nothing can take its place safely.
+    /// its supervisor gives up, since nothing can take its place safely. A start refuses a grace of
+    /// zero, in which nobody could be gone, and one of more than a hundred years.
     pub fn kill_grace(mut self, grace: Duration) -> Self {
         self.kill_grace = grace;
         self
@@ -114,6 +116,14 @@ impl SupervisorSpec {
         };
         if let Some(flaw) = self.backoff.flaw() {
             return Err(invalid(flaw));
+        }
+        if self.kill_grace.is_zero() {
+            return Err(invalid("SupervisorSpec::kill_grace is zero"));
+        }
+        if self.kill_grace > CENTURY {
+            return Err(invalid(
+                "SupervisorSpec::kill_grace is longer than a hundred years",
+            ));
         }
         if self.dynamic.as_ref().is_some_and(Children::is_drained) {
             return Err(StartError::Drained);

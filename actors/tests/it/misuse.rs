@@ -104,6 +104,32 @@ async fn a_backoff_that_makes_no_sense_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kill_grace_of_zero_or_for_ever_is_refused() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let with = |grace| {
+        let spec = eager(Strategy::OneForOne).kill_grace(grace);
+        spec.child(Doer::child("a", &a, &notes))
+    };
+    let century = Duration::from_secs(100 * 366 * 24 * 3600);
+    let too_long = "SupervisorSpec::kill_grace is longer than a hundred years";
+    for (grace, flaw) in [
+        (Duration::ZERO, "SupervisorSpec::kill_grace is zero"),
+        (century + SECOND, too_long),
+        (Duration::MAX, too_long),
+    ] {
+        assert_eq!(refused(with(grace)).await, invalid("t", flaw));
+        let nested = eager(Strategy::OneForOne).child(ChildSpec::supervisor("in", with(grace)));
+        assert_eq!(refused(nested).await, invalid("t/in", flaw));
+    }
+    assert!(notes.all().is_empty());
+    // The longest that is taken is reckoned with in a kill and in a drain.
+    let system = System::start("t", with(century)).await.unwrap();
+    a.send(Do::Hang).unwrap();
+    let report = system.drain(SECOND).await;
+    assert_eq!((report.laggards.len(), report.took), (1, SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dynamic_supervisor_takes_no_children_beforehand() {
     let (a, notes) = (Addr::new("a"), Notes::default());
     let spec = SupervisorSpec::dynamic(&Children::new()).child(Doer::child("a", &a, &notes));
