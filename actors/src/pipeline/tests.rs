@@ -1,11 +1,20 @@
-//! Books of lanes: what is settled late, twice, or without a word. Turns of writes.
+//! Books of lanes: what is settled late, twice, or without a word. Turns of writes. What a worker
+//! leaves alone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::Work;
 use super::book::{Book, DROPPED, Tally};
+use super::decide::Judge;
+use super::ports::Step;
 use super::turns::Turns;
-use crate::sync::Ordering;
-use crate::{Cost, Credits, Epoch, Outcome, Position, Pulse, Settle, Settled};
+use super::work::{WorkMsg, Worker};
+use crate::sync::{AtomicU64, Ordering};
+use crate::{
+    Addr, ChildSpec, Cost, Credits, Delivery, Epoch, Outcome, Position, Pulse, Receipt, Settle,
+    Settled, Strategy, SupervisorSpec, System,
+};
 
 fn settled(seq: u64, epoch: Epoch) -> Vec<Settled<()>> {
     let position = Position {
@@ -93,4 +102,70 @@ async fn a_line_nobody_stands_in_takes_no_room() {
     assert!(!turns.is_empty());
     drop(first);
     assert!(turns.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_halted_book_see_no_step_and_no_failed_handler() {
+    let counts = [0; 2].map(|_| Arc::<AtomicU64>::default());
+    let [steps, handled] = counts.clone();
+    let judge = Judge::<u64, u64> {
+        handler: Arc::new(move |_| {
+            handled.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Outcome::DeadLettered })
+        }),
+        within: Duration::from_secs(1),
+    };
+    let addr = Addr::new("work");
+    let child = ChildSpec::stage("work", &addr, move |_| {
+        let steps = Arc::clone(&steps);
+        Worker::<u64, u64, ()> {
+            steps: Arc::new(move |_| {
+                steps.fetch_add(1, Ordering::Relaxed);
+                Step::Fail("planned".into())
+            }),
+            judge: judge.clone(),
+            writers: Arc::from([Addr::new("nobody")]),
+        }
+    });
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(child);
+    let system = System::start("t", spec).await.unwrap();
+    let (epoch, tally) = (Epoch::next(), Arc::<Tally>::default());
+    let credits = Credits::new("t", Cost { count: 4, bytes: 4 });
+    for (halted, seen) in [(true, [0, 0]), (false, [1, 2])] {
+        let book = Arc::new(Book::<()>::new(epoch, 0, Pulse::new(), Arc::clone(&tally)));
+        let permit = Arc::new(credits.try_take(Cost { count: 2, bytes: 2 }).unwrap());
+        book.admit(0..2, &permit).unwrap();
+        let work = |seq| Work {
+            key: 0,
+            bytes: 1,
+            book: Arc::clone(&book),
+            delivery: Delivery {
+                value: seq,
+                receipt: Receipt::new(
+                    Position {
+                        lane: 0,
+                        epoch,
+                        seq,
+                    },
+                    Arc::clone(&book) as Arc<dyn Settle<()>>,
+                    Some(Arc::clone(&permit)),
+                ),
+            },
+        };
+        let msgs = [
+            WorkMsg::Push(vec![work(0)]),
+            WorkMsg::Unkeyed(Box::new(work(1)), "no key".to_owned()),
+        ];
+        if halted {
+            book.close();
+        }
+        for msg in msgs {
+            addr.send(msg).unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let counted = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counted, seen, "halted: {halted}");
+        assert_eq!(tally.open.load(Ordering::Relaxed), 0, "all are settled");
+    }
+    assert!(system.drain(Duration::from_secs(1)).await.is_clean());
 }

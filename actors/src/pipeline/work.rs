@@ -42,6 +42,10 @@ where
             delivery: Delivery { value, receipt },
         } in batch
         {
+            // Dropped with its receipt: it is delivered again, and its steps have that turn.
+            if book.is_halted() {
+                continue;
+            }
             let step = catch_now(|| (self.steps)(&value));
             let cause = match step {
                 Ok(Step::Next(value)) => {
@@ -111,7 +115,9 @@ where
             WorkMsg::Push(batch) => self.work(batch, cx),
             WorkMsg::Unkeyed(work, cause) => {
                 let Work { book, delivery, .. } = *work;
-                self.unusable(book, delivery, cause, cx);
+                if !book.is_halted() {
+                    self.unusable(book, delivery, cause, cx);
+                }
             }
             WorkMsg::Flush => {
                 for writer in self.writers.iter() {
