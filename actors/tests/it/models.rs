@@ -8,30 +8,14 @@ mod trees;
 use actors::testkit::{Callback, Fault};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Random;
-use proptest::test_runner::RngSeed;
 
 use crate::support::SECOND;
 
-/// The same lives in every run, so that a change is judged by what it did. `PROPTEST_RNG_SEED` and
-/// `PROPTEST_CASES` look for others.
 fn config(cases: u32) -> ProptestConfig {
-    let given = ProptestConfig::default();
-    let rng_seed = match given.rng_seed {
-        RngSeed::Random => RngSeed::Fixed(1),
-        fixed => fixed,
-    };
-    // What the library has where nothing is said.
-    const UNSAID: u32 = 256;
-    let cases = if given.cases == UNSAID {
-        cases
-    } else {
-        given.cases
-    };
     ProptestConfig {
         cases,
-        rng_seed,
         failure_persistence: None,
-        ..given
+        ..ProptestConfig::default()
     }
 }
 
