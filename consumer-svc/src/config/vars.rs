@@ -80,7 +80,7 @@ const OWN: &[Var] = &[
     ),
     Var::with_default(
         "BATCH_MAX_AGE",
-        "5ms",
+        "2ms",
         "how long a record waits for its batch to fill",
     ),
     Var::with_default(
