@@ -224,28 +224,30 @@ async fn while_nothing_can_be_committed_all_is_stored_and_the_newest_offset_foll
     })
     .await;
     for gone in [2, 1] {
-        shop.ground.broker(gone).stop().await.expect("it stops");
+        shop.ground.broker(gone).kill().expect("it dies");
     }
     shop.ground.database_proxy().set(Fault::None);
     until("all is stored", PATIENCE, async || {
         (shop.documents.count().await == 3_300).then_some(())
     })
     .await;
-    // Told while the partitions are still held: without a coordinator the session ends too.
-    until_text("the lag is told as it is", PATIENCE, async || {
-        let lag = consumer.metric("purchases_commit_lag_records", &[]).await;
-        (lag == 3_000.0)
-            .then_some(())
-            .ok_or(format!("{lag} behind"))
-    })
-    .await;
     // The client holds a commit back for as long as a session before it gives it up.
-    until_text("commits are refused", PATIENCE, async || {
+    until_text("commits are refused", PATIENCE * 2, async || {
         let refused = &["result=\"refused\""][..];
         let refused = consumer.metric("purchases_commits_total", refused).await;
         (refused > 0.0)
             .then_some(())
             .ok_or(format!("{refused} refused"))
+    })
+    .await;
+    // Who owns them and how far they are committed is the coordinator's to say: without one the lag is
+    // either as it was or unknown, and never said to be none.
+    until_text("the lag is told truly", PATIENCE, async || {
+        let lag = consumer.metric("purchases_commit_lag_records", &[]).await;
+        let known = consumer.metric("purchases_commit_lag_known", &[]).await;
+        let told = known == 0.0 || lag == 3_000.0;
+        told.then_some(())
+            .ok_or(format!("{lag} behind, known of {known} partitions"))
     })
     .await;
     shop.ground.mend().await.expect("the brokers come back");
