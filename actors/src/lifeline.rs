@@ -14,11 +14,12 @@ use std::time::Instant;
 use ractor::{ActorCell, ActorRef};
 use tokio::sync::mpsc;
 
+use crate::report::Losses;
 use crate::supervisor::SupMsg;
 use crate::sync::{self, Mutex};
 use crate::system::Shared;
 use crate::tree::Node;
-use crate::{Epoch, Exit, Laggard};
+use crate::{Epoch, Exit};
 use control::Reachable;
 use word::Word;
 
@@ -113,8 +114,8 @@ impl Drop for Notice {
     }
 }
 
-/// Where those are written down who did not finish in time.
-pub(crate) type Laggards = Arc<Mutex<Vec<Laggard>>>;
+/// Where those are written down who did not finish in time, or failed.
+pub(crate) type SharedLosses = Arc<Mutex<Losses>>;
 
 /// How to reach an actor.
 pub(crate) enum Target {
@@ -149,7 +150,7 @@ pub(crate) struct DrainOrder {
     pub(crate) until: Option<Instant>,
     /// A supervisor began it, to restart or because it gives up; nobody from outside.
     pub(crate) own: bool,
-    pub(crate) laggards: Laggards,
+    pub(crate) losses: SharedLosses,
 }
 
 /// The supervisor's hand on one incarnation.

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::children::Children;
 use crate::guard::catch_now;
-use crate::lifeline::{ChildNews, DrainOrder, Guard, Laggards, Launch, News, Target};
+use crate::lifeline::{ChildNews, DrainOrder, Guard, Launch, News, SharedLosses, Target};
 use crate::reply::Reply;
 use crate::tree::Node;
 use crate::watch::{Watch, Watcher};
@@ -74,7 +74,7 @@ struct State {
     /// How often watched children are looked at, and by whom.
     looking: Option<(Duration, AbortHandle)>,
     /// Of the drain that was ordered. Who overruns a stop of its own is told to who asked for it.
-    laggards: Option<Laggards>,
+    losses: Option<SharedLosses>,
     #[cfg(feature = "testkit")]
     faults: Option<crate::testkit::Faults>,
     /// Last, so that the end is told after every guard is dropped.
@@ -100,7 +100,7 @@ impl State {
             handle: None,
             alarm: None,
             looking: None,
-            laggards: None,
+            losses: None,
             #[cfg(feature = "testkit")]
             faults: spec.faults.clone(),
             launch,
@@ -157,7 +157,7 @@ impl State {
             }
             SupMsg::Look => self.look(now),
             SupMsg::Stop(order) => {
-                self.laggards = Some(order.laggards);
+                self.losses = Some(order.losses);
                 // After a restart it takes children again, after a drain nobody does.
                 if let (Some((children, _)), false) = (&self.handle, order.own) {
                     children.set_drained();

@@ -5,19 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::lifeline::{
-    ChildNews, Control, DrainOrder, Guard, Laggards, Launch, News, Notice, Parent,
+    ChildNews, Control, DrainOrder, Guard, Launch, News, Notice, Parent, SharedLosses,
 };
 use crate::metrics::Publisher;
 use crate::spec::check_id;
 use crate::supervisor;
 use crate::sync::{Mutex, lock};
 use crate::tree::{Kind, Node, State};
-use crate::{Epoch, Event, Events, Exit, StartError, SupervisorSpec, Tree};
+use crate::{
+    DrainReport, Epoch, Event, Events, Exit, Laggard, Overrun, StartError, SupervisorSpec, Tree,
+};
 
 /// Events kept for a subscriber that is behind; a slower one loses the oldest and is told so.
 const EVENTS_KEPT: usize = 1024;
@@ -43,66 +44,13 @@ impl Shared {
     }
 }
 
-/// How somebody missed a deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Overrun {
-    /// It was draining, and was killed.
-    Draining,
-    /// The time was over before its turn came; it was killed without a drain.
-    NotReached,
-    /// It was killed and is still there, because it blocks its thread.
-    Stuck,
-}
-
-impl fmt::Display for Overrun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Draining => "did not drain in time",
-            Self::NotReached => "had no time left to drain",
-            Self::Stuck => "blocks its thread and cannot be killed",
-        })
-    }
-}
-
-/// Who did not finish in time, and what it still had.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Laggard {
-    /// Place in the tree.
-    pub path: String,
-    /// How it missed the deadline.
-    pub overrun: Overrun,
-    /// Messages it had not begun; they were dropped.
-    pub mailbox: usize,
-    /// Owned tasks still running; they run to their end.
-    pub in_flight: usize,
-}
-
-/// How a drain went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DrainReport {
-    /// Who did not finish in time, in the order of their kill.
-    pub laggards: Vec<Laggard>,
-    /// How the root ended: [`Exit::Drained`], or what happened before the drain.
-    pub exit: Exit,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl DrainReport {
-    /// Whether everybody finished.
-    pub fn is_clean(&self) -> bool {
-        self.laggards.is_empty() && self.exit == Exit::Drained
-    }
-}
-
 /// A running tree. Dropping it kills the tree; [`drain`](Self::drain) ends it properly.
 pub struct System {
     guard: Guard,
     exit: Arc<watch::Sender<Option<Exit>>>,
     handle: SystemHandle,
     /// One list for all drains: who comes second joins the first.
-    laggards: Laggards,
+    losses: SharedLosses,
     kill_grace: Duration,
     publishing: AbortHandle,
 }
@@ -164,7 +112,7 @@ impl System {
             guard,
             exit,
             handle,
-            laggards: Laggards::default(),
+            losses: SharedLosses::default(),
             kill_grace,
             publishing,
         })
@@ -172,7 +120,7 @@ impl System {
 
     /// Drains the tree in reverse order of its start, each child awaited, under one deadline for all.
     /// Who does not finish in time is killed, awaited and named. Pending restarts are cancelled.
-    /// A second call joins the first, with the earlier of the two deadlines and the same laggards.
+    /// A second call joins the first, with the earlier of the two deadlines and the same losses.
     ///
     /// It ends in any case: a root that is not gone [a while](SupervisorSpec::kill_grace) after the
     /// deadline, five times the grace of a kill, is killed with all that is under it; if even that
@@ -183,15 +131,19 @@ impl System {
         self.guard.0.drain(DrainOrder {
             until,
             own: false,
-            laggards: Arc::clone(&self.laggards),
+            losses: Arc::clone(&self.losses),
         });
         let exit = match until.and_then(|until| until.checked_add(self.kill_grace * GRACES)) {
             Some(hard) => self.ended_by(hard.into()).await,
             None => self.ended().await,
         };
-        let laggards = lock(&self.laggards).clone();
+        let (laggards, failed) = {
+            let losses = lock(&self.losses);
+            (losses.laggards.clone(), losses.failed.clone())
+        };
         let report = DrainReport {
             laggards,
+            failed,
             exit,
             took: began.elapsed(),
         };
@@ -215,7 +167,7 @@ impl System {
         }
         let given_up = Exit::MeltedDown(format!("{path}: {}", Overrun::Stuck));
         if settle(&self.exit, given_up) {
-            lock(&self.laggards).push(Laggard {
+            lock(&self.losses).laggards.push(Laggard {
                 path,
                 overrun: Overrun::Stuck,
                 mailbox: 0,

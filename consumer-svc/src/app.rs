@@ -223,6 +223,9 @@ impl App {
                 laggard.overrun
             );
         }
+        for casualty in &report.failed {
+            warn!(actor = casualty.path, exit = %casualty.exit, "failed in the drain");
+        }
         let back = self.held.given_back();
         let (partitions, unsettled, uncommitted) =
             (back.partitions, back.unsettled, back.uncommitted);
@@ -238,6 +241,10 @@ impl App {
         }
         // Nothing is lost: what was not committed is read again by the next owner.
         error!(?took, partitions, unsettled, uncommitted, exit = %report.exit, "the drain had to leave work to the next owner");
+        if let Some(first) = report.failed.first() {
+            let what = format!("{} failed in the drain: {}", first.path, first.exit);
+            return Err(Failure::new(Code::Software, what));
+        }
         let what = format!(
             "not everything was finished within DRAIN_TIMEOUT {:?}",
             self.drain_timeout

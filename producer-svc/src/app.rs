@@ -310,6 +310,15 @@ impl App {
             .collect();
         let overran = laggards.join("; ");
         tracing::error!(%intake, ?took, overran, exit = %drain.exit, "the drain gave something up");
+        if !drain.failed.is_empty() {
+            let failed: Vec<_> = drain
+                .failed
+                .iter()
+                .map(|casualty| format!("{} {}", casualty.path, casualty.exit))
+                .collect();
+            let what = format!("not everything drained: {}", failed.join("; "));
+            return Err(Failure::new(Code::Software, what));
+        }
         match drain.exit {
             Exit::Drained | Exit::Killed => {
                 let what = format!(

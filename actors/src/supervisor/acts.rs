@@ -14,7 +14,7 @@ use crate::reply::Reply;
 use crate::sync::lock;
 use crate::tree;
 use crate::watch::Watcher;
-use crate::{Epoch, Event, Exit, Laggard, Overrun, StartError, StopOutcome};
+use crate::{Casualty, Epoch, Event, Exit, Laggard, Overrun, StartError, StopOutcome};
 
 impl State {
     pub(super) fn perform(&mut self, mut acts: Vec<Act>) {
@@ -54,7 +54,7 @@ impl State {
         let order = DrainOrder {
             until,
             own,
-            laggards: self.laggards.clone().unwrap_or_default(),
+            losses: self.losses.clone().unwrap_or_default(),
         };
         self.enter(key, tree::State::Draining);
         if let Some(guard) = self.guard(key) {
@@ -89,8 +89,8 @@ impl State {
 
     /// Only while somebody is going to read it: a list of all single stops would grow for ever.
     fn note(&self, laggard: Laggard) {
-        if let Some(laggards) = &self.laggards {
-            lock(laggards).push(laggard);
+        if let Some(losses) = &self.losses {
+            lock(losses).laggards.push(laggard);
         }
     }
 
@@ -202,6 +202,13 @@ impl State {
         if exit.is_failure() {
             child.node.stats.failed.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(actor = %path, %epoch, %exit, "actor ended");
+            // In a drain nobody takes its place, and what it had is not finished.
+            if let Some(losses) = &self.losses {
+                lock(losses).failed.push(Casualty {
+                    path: path.clone(),
+                    exit: exit.clone(),
+                });
+            }
             self.launch.shared.emit(|| Event::Failed {
                 path: path.clone(),
                 exit: exit.clone(),

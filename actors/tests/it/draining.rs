@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use actors::testkit::until;
-use actors::{Addr, ChildSpec, Exit, Overrun, Shutdown, Strategy, System};
+use actors::testkit::{Callback, Fault, Faults, Probe, until};
+use actors::{Addr, Casualty, ChildSpec, Exit, Overrun, Shutdown, Strategy, System};
 
 use crate::support::{Do, Doer, Notes, SECOND, eager};
 
@@ -103,7 +103,6 @@ async fn a_kill_child_is_killed_at_once_and_is_no_laggard() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_start_does_not_hold_a_drain() {
-    use actors::testkit::{Callback, Fault, Faults, Probe};
     let (a, probe) = (Addr::new("a"), Probe::<()>::new());
     let stage = probe.clone();
     let faults = Faults::new().at(Callback::Started, 2, Fault::Hang);
@@ -115,6 +114,43 @@ async fn a_hanging_start_does_not_hold_a_drain() {
     assert_eq!(report.took, 3 * SECOND);
     assert_eq!(report.laggards[0].path, "t/a");
     assert_eq!(probe.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_fails_in_a_drain_is_named_and_the_drain_is_not_clean() {
+    for fault in [Fault::Error, Fault::Panic] {
+        let (a, probe) = (Addr::new("a"), Probe::<()>::new());
+        let stage = probe.clone();
+        let faults = Faults::new().at(Callback::Drained, 1, fault);
+        let inner = eager(Strategy::OneForOne).child(faults.child("a", &a, move |_| stage.stage()));
+        let spec = eager(Strategy::OneForOne).child(ChildSpec::supervisor("inner", inner));
+        let system = System::start("t", spec).await.unwrap();
+        for time in ["the first", "a second one joins it"] {
+            let report = system.drain(SECOND).await;
+            assert_eq!(report.exit, Exit::Drained, "{time}: nobody gave up");
+            assert!(!report.is_clean() && report.laggards.is_empty(), "{time}");
+            let [Casualty { path, exit }] = report.failed.as_slice() else {
+                panic!("{time}: {report:?}");
+            };
+            assert_eq!(path, "t/inner/a", "{time}");
+            let as_planned = match fault {
+                Fault::Panic => matches!(exit, Exit::Panicked(_)),
+                _ => matches!(exit, Exit::Failed(_)),
+            };
+            assert!(as_planned, "{time}: {exit:?}");
+        }
+        assert_eq!(probe.alive(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_before_a_drain_is_none_of_it() {
+    let (system, [a, ..], notes) = nested(Shutdown::Infinity).await;
+    a.send(Do::Fail("broken")).unwrap();
+    until("it is restarted", || notes.has("a gone") && a.depth() == 0).await;
+    tokio::time::sleep(SECOND).await;
+    let report = system.drain(SECOND).await;
+    assert!(report.is_clean(), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]

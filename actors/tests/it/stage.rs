@@ -124,7 +124,9 @@ async fn a_panic_in_owned_work_ends_a_drain_too() {
     addr.send(Do::Later(SECOND, "slow")).unwrap();
     addr.send(Do::PanicOwned("boom")).unwrap();
     let report = system.drain(20 * SECOND).await;
-    assert!(report.is_clean());
+    assert!(!report.is_clean(), "what it had was not finished");
+    let boom = Exit::Panicked("boom".to_owned());
+    assert_eq!(report.failed[0].exit, boom);
     let tree = system.handle().tree();
     assert_eq!(
         tree.children[0].last_cause.as_deref(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, Probe, ProbeStage, Settlements, kill, until};
 use actors::{
-    Addr, ChildSpec, Children, Cost, Credits, Cx, Epoch, Failure, Intensity, Outcome, Position,
-    Receipt, Stage, State, Strategy, SupervisorSpec, System, Watch,
+    Addr, ChildSpec, Children, Cost, Credits, Cx, Epoch, Exit, Failure, Intensity, Outcome,
+    Position, Receipt, Stage, State, Strategy, SupervisorSpec, System, Watch,
 };
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Random;
@@ -334,7 +334,9 @@ proptest! {
                 }
                 assert!(probes.iter().all(|probe| probe.most_alive() <= 1));
             }
-            assert!(system.drain(SECOND).await.is_clean());
+            // Some fail in the drain, of a message they had; nobody is late.
+            let report = system.drain(SECOND).await;
+            assert!(report.laggards.is_empty() && report.exit == Exit::Drained, "{report:?}");
             assert!(probes.iter().all(|probe| probe.alive() == 0));
         });
     }
