@@ -19,7 +19,7 @@ use crate::supervisor::SupMsg;
 use crate::sync::{self, Mutex};
 use crate::system::Shared;
 use crate::tree::Node;
-use crate::{Epoch, Exit};
+use crate::{Credits, Epoch, Exit};
 use control::Reachable;
 use word::Word;
 
@@ -54,10 +54,18 @@ pub(crate) struct Notice {
     epoch: Epoch,
     control: Arc<Control>,
     word: Word<Exit>,
+    /// Taken back with the incarnation, whether its supervisor is there to hear of its end or not.
+    reclaims: Vec<Credits>,
 }
 
 impl Notice {
-    pub(crate) fn new(parent: Parent, key: u64, epoch: Epoch, control: &Arc<Control>) -> Arc<Self> {
+    pub(crate) fn new(
+        parent: Parent,
+        key: u64,
+        epoch: Epoch,
+        control: &Arc<Control>,
+        reclaims: Vec<Credits>,
+    ) -> Arc<Self> {
         let control = Arc::clone(control);
         Arc::new(Self {
             parent,
@@ -65,6 +73,7 @@ impl Notice {
             epoch,
             control,
             word: Word::default(),
+            reclaims,
         })
     }
 
@@ -87,6 +96,10 @@ impl Notice {
             }
         };
         if let Some(exit) = self.word.say(unsaid) {
+            // Before the news, so before anybody can start its successor.
+            for credits in &self.reclaims {
+                credits.reclaim();
+            }
             self.tell(News::Gone(exit));
         }
     }

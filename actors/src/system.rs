@@ -84,7 +84,7 @@ impl System {
         let guard = Guard(Arc::clone(&control));
         let epoch = Epoch::next();
         let (to, mut news) = mpsc::unbounded_channel();
-        let notice = Notice::new(Parent::System(to), 0, epoch, &control);
+        let notice = Notice::new(Parent::System(to), 0, epoch, &control, Vec::new());
         node.begin(epoch, false);
         let launch = Launch {
             epoch,

@@ -38,7 +38,7 @@ impl State {
             node: Arc::clone(&child.node),
             control: Arc::clone(&control),
             shared: Arc::clone(&self.launch.shared),
-            notice: Notice::new(parent, key, epoch, &control),
+            notice: Notice::new(parent, key, epoch, &control, child.spec.reclaims.clone()),
         };
         child.epoch = Some(epoch);
         child.guard = Some(Guard(control));
@@ -194,9 +194,6 @@ impl State {
         };
         child.guard = None;
         child.node.ended(exit);
-        for credits in &child.spec.reclaims {
-            credits.reclaim();
-        }
         child.exit = Some(exit.clone());
         let path = &child.node.path;
         if exit.is_failure() {

@@ -1,9 +1,11 @@
 //! A panic in every callback of every role neither deadlocks nor leaks.
 
-use actors::testkit::{Callback, Fault, Faults, Probe, Settlements, kill_supervisor, until};
+use actors::testkit::{
+    Callback, Fault, Faults, Probe, Settlements, kill_supervisor, panic_supervisor, until,
+};
 use actors::{
-    Addr, ChildSpec, Children, Epoch, Exit, Outcome, Position, Receipt, Settle, Settled, Strategy,
-    System, Watch,
+    Addr, ChildSpec, Children, Cost, Credits, Epoch, Exit, Outcome, Position, Receipt, Settle,
+    Settled, Strategy, System, Watch,
 };
 
 use crate::children::running as with_dynamic;
@@ -120,6 +122,38 @@ async fn a_supervisor_killed_from_outside_takes_its_children_along_and_counts_as
     assert_eq!(cause.as_deref(), Some("killed from outside"));
     until("it takes children again", || children.ids().is_empty()).await;
     children.start(Doer::child("a", &a, &notes)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_child_reclaims_is_taken_back_also_when_it_dies_with_its_supervisor() {
+    let (children, a) = (Children::new(), Addr::new("a"));
+    let (notes, book) = (Notes::default(), Settlements::new());
+    let whole = Cost { count: 3, bytes: 3 };
+    let rooms = Credits::new("rooms", whole);
+    let system = with_dynamic(&children).await;
+    let child = Doer::child("a", &a, &notes).reclaims(&rooms);
+    children.start(child).await.unwrap();
+    let position = Position {
+        lane: 0,
+        epoch: Epoch::next(),
+        seq: 0,
+    };
+    let all = rooms.try_take(whole).unwrap();
+    let receipt = book.receipt(position, Some(all.into()));
+    a.send(Do::Settle(3600 * SECOND, receipt)).unwrap();
+    until("its owned task has it", || a.depth() == 0).await;
+    assert!(panic_supervisor(&children));
+    until("it is restarted", || {
+        system.handle().tree().find("dynamic").unwrap().restarts == 1
+    })
+    .await;
+    assert_eq!(rooms.in_use(), Cost::default(), "the task hangs still");
+    let again = rooms.try_take(whole).unwrap();
+    tokio::time::sleep(3600 * SECOND).await;
+    assert_eq!(book.open(), 0, "the old work is done");
+    assert_eq!(rooms.in_use(), whole, "it gave nothing back twice");
+    drop(again);
+    assert_eq!(rooms.in_use(), Cost::default());
 }
 
 #[tokio::test(start_paused = true)]
