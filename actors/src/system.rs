@@ -2,7 +2,7 @@
 //! who did not finish in time.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, watch};
@@ -48,6 +48,7 @@ impl Shared {
 pub struct System {
     guard: Guard,
     exit: Arc<watch::Sender<Option<Exit>>>,
+    shared: Arc<Shared>,
     handle: SystemHandle,
     /// One list for all drains: who comes second joins the first.
     losses: SharedLosses,
@@ -77,7 +78,7 @@ impl System {
         });
         let handle = SystemHandle {
             node: Arc::clone(&node),
-            shared: Arc::clone(&shared),
+            shared: Arc::downgrade(&shared),
             publisher: Arc::default(),
         };
         let control = Arc::<Control>::default();
@@ -90,7 +91,7 @@ impl System {
             epoch,
             node: Arc::clone(&node),
             control,
-            shared,
+            shared: Arc::clone(&shared),
             notice,
         };
         supervisor::spawn(Arc::new(root), launch).await;
@@ -111,6 +112,7 @@ impl System {
         Ok(Self {
             guard,
             exit,
+            shared,
             handle,
             losses: SharedLosses::default(),
             kill_grace,
@@ -147,7 +149,7 @@ impl System {
             exit,
             took: began.elapsed(),
         };
-        self.handle.shared.emit(|| Event::Drained {
+        self.shared.emit(|| Event::Drained {
             path: self.handle.node.path.clone(),
             took: report.took,
         });
@@ -246,7 +248,8 @@ async fn publish(handle: SystemHandle) {
 #[derive(Clone)]
 pub struct SystemHandle {
     node: Arc<Node>,
-    shared: Arc<Shared>,
+    /// Of the system and its actors: when they are gone, subscribers hear that it is over.
+    shared: Weak<Shared>,
     publisher: Arc<Mutex<Publisher>>,
 }
 
@@ -258,7 +261,10 @@ impl SystemHandle {
 
     /// What happens from now on. A subscriber more than 1024 events behind loses the oldest.
     pub fn events(&self) -> Events {
-        Events::new(self.shared.events.subscribe())
+        Events::new(match self.shared.upgrade() {
+            Some(shared) => shared.events.subscribe(),
+            None => broadcast::channel(1).1,
+        })
     }
 
     /// Carries all numbers over to the metrics recorder now; otherwise it happens once a second.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, Probe, until};
-use actors::{Addr, Casualty, ChildSpec, Exit, Overrun, Shutdown, Strategy, System};
+use actors::{Addr, Casualty, ChildSpec, Exit, NoEvent, Overrun, Shutdown, Strategy, System};
 
 use crate::support::{Do, Doer, Notes, SECOND, eager};
 
@@ -191,6 +191,18 @@ async fn a_dropped_system_leaves_no_orphan() {
     .await;
     until("owned work is done", || notes.has("slow worked")).await;
     assert_eq!(handle.tree().id, "t");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_over_when_the_system_is_gone_also_while_a_handle_lives() {
+    let (system, ..) = nested(Shutdown::Infinity).await;
+    let handle = system.handle();
+    let mut events = handle.events();
+    drop(system);
+    let over = async { while events.recv().await != Err(NoEvent::Over) {} };
+    let heard = tokio::time::timeout(SECOND, over).await;
+    assert!(heard.is_ok(), "waits for ever");
+    assert_eq!(handle.events().try_recv().err(), Some(NoEvent::Over));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
