@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use crate::commits;
 use crate::customers::{Customers, Seen};
 use crate::field::Field;
 use crate::ledger::{self, Wrongs};
@@ -32,6 +33,9 @@ const SLOWEST: u64 = 500;
 /// Partitions of a shop's topic.
 const PARTITIONS: i32 = 3;
 
+/// The time was over before enough was bought: whatever was not shown may be wrong.
+const TOO_FEW: &str = "campaigns that were over too early";
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Campaign {
@@ -39,6 +43,8 @@ pub struct Campaign {
     pub seed: u64,
     /// Orders.
     pub purchases: usize,
+    /// How many of them must be made before the time is over, else the campaign has shown too little.
+    pub at_least: usize,
     /// How many of them a second, at most.
     pub per_second: u32,
     /// Faults and orders end at the latest after this.
@@ -124,6 +130,10 @@ impl Campaign {
         let mut wrongs = std::mem::take(&mut *field.wrongs());
         wrongs.extend(odd);
         wrongs.extend(watch.wrongs);
+        wrongs.extend(commits::check(
+            &commits::read(&shop.witness).await,
+            PARTITIONS,
+        ));
         wrongs.extend(ledger::check(&orders, &records, &documents));
         wrongs.extend(statistics(&field, &sums, &ends).await);
         let letters = shop.ground.end_offsets(&shop.dead_letters()).await;
@@ -145,6 +155,11 @@ impl Campaign {
             documents: documents.len(),
             looks: (watch.looks, watch.unanswered, watch.records),
         };
+        if report.orders < self.at_least {
+            wrongs.add(TOO_FEW, || {
+                format!("{} of {} orders", report.orders, self.at_least)
+            });
+        }
         assert!(wrongs.is_empty(), "{report}\n\nWRONG:\n{wrongs}");
         report
     }

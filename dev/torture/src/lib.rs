@@ -7,6 +7,7 @@
 
 mod book;
 mod campaign;
+mod commits;
 mod customers;
 mod field;
 pub mod ledger;

@@ -32,7 +32,7 @@ struct Cli {
     /// Faults and purchases end after so many minutes, or when all is bought [default: 20]
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
-    /// Purchases [default: 1000000, or with --minutes as many as fit]
+    /// Purchases; fewer before the time is over are a failure [default: 1000000, or with --minutes as many as fit]
     #[arg(long, value_name = "N")]
     purchases: Option<usize>,
     /// Purchases a second, at most
@@ -65,10 +65,15 @@ impl Cli {
         let seed = self.seed.unwrap_or_else(another);
         let minutes = self.minutes.unwrap_or(MINUTES);
         let fit = (minutes * 60.0 * f64::from(self.per_second)) as usize;
-        let purchases = match (self.purchases, self.minutes) {
-            (Some(purchases), _) => purchases,
-            (None, Some(_)) => fit.max(1),
-            (None, None) => PURCHASES,
+        let (purchases, at_least) = match (self.purchases, self.minutes) {
+            (Some(purchases), _) => (purchases, purchases),
+            // As many as fit if nothing stood in their way, and much does.
+            (None, Some(_)) => (fit.max(1), fit / 20),
+            (None, None) => (PURCHASES, PURCHASES),
+        };
+        let bought = match (self.purchases, self.minutes) {
+            (None, Some(_)) => String::new(),
+            _ => format!(" --purchases {purchases}"),
         };
         let shape = Shape {
             consumers: usize::from(self.consumers),
@@ -76,13 +81,14 @@ impl Cli {
             brokers: self.brokers,
         };
         let again = format!(
-            "cargo xtask torture --seed {seed} --minutes {minutes} --purchases {purchases} --per-second {} \
+            "cargo xtask torture --seed {seed} --minutes {minutes}{bought} --per-second {} \
              --consumers {} --producers {} --brokers {}",
             self.per_second, self.consumers, self.producers, self.brokers
         );
         Campaign {
             seed,
             purchases,
+            at_least,
             per_second: self.per_second,
             at_most: Duration::from_secs_f64(minutes * 60.0),
             shape,

@@ -1,9 +1,9 @@
 //! The promise that holds at every moment: what is committed is stored, and commits only move on.
 //! In: broker and database, while they are hurt. Out: every moment at which it did not hold.
 //!
-//! Offsets are read before documents, so nothing that is stored in between is missed. Of what is
-//! committed, the newest records are looked for: there, somebody who commits too early is caught.
-//! A look that broker or database cannot answer is counted, and says nothing.
+//! Offsets are read before documents, so nothing that is stored in between is missed. Every record is
+//! looked for once, as soon as it is committed: documents do not go away again. A look that broker or
+//! database cannot answer is counted, and what it was to look for is left to the next one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,14 +24,16 @@ use crate::recount;
 const EVERY: Duration = Duration::from_millis(700);
 /// How long the broker may take to answer one.
 const REQUEST: Duration = Duration::from_secs(2);
-/// Records before a committed offset that are looked for: more than a consumer has between its hands.
-const WINDOW: i64 = 2_000;
 /// Ids a query.
 const CHUNK: usize = 1_000;
 /// A commit of what is not stored.
 pub(crate) const TOO_EARLY: &str = "records that were committed before they were stored";
-/// A commit by somebody who no longer had the partition.
+/// A commit by somebody who no longer had the partition, seen while it stood.
 pub(crate) const BACKWARDS: &str = "commits that went backwards";
+/// Then nothing was shown.
+pub(crate) const BLIND: &str = "campaigns in which no commit could be looked at";
+/// Records that were committed and never looked for.
+pub(crate) const UNSEEN: &str = "partitions that were not looked at to their end";
 
 /// Looks, again and again.
 pub(crate) struct Watch {
@@ -40,6 +42,8 @@ pub(crate) struct Watch {
     reader: Arc<BaseConsumer>,
     collection: Collection<Document>,
     committed: BTreeMap<i32, i64>,
+    /// Everything before it was looked for.
+    seen: BTreeMap<i32, i64>,
     /// What was seen.
     pub(crate) wrongs: Wrongs,
     /// Looks that were answered.
@@ -62,6 +66,7 @@ impl Watch {
             reader: Arc::new(recount::reader(witness)),
             collection,
             committed: BTreeMap::new(),
+            seen: BTreeMap::new(),
             wrongs: Wrongs::default(),
             looks: 0,
             unanswered: 0,
@@ -78,10 +83,28 @@ impl Watch {
                 Err(_) => self.unanswered += 1,
             }
             if over {
+                self.is_done();
                 return self;
             }
             // Whoever was to tell is gone, or has told: both end the pause.
             drop(tokio::time::timeout(EVERY, stop.changed()).await);
+        }
+    }
+
+    /// Whether what it was to look at was looked at.
+    fn is_done(&mut self) {
+        if self.looks == 0 || self.records == 0 {
+            let (looks, records) = (self.looks, self.records);
+            self.wrongs
+                .add(BLIND, || format!("{looks} looks, {records} records"));
+        }
+        for (partition, committed) in &self.committed {
+            let seen = self.seen.get(partition).copied().unwrap_or_default();
+            if seen < *committed {
+                self.wrongs.add(UNSEEN, || {
+                    format!("partition {partition}: {seen} of {committed} records")
+                });
+            }
         }
     }
 
@@ -91,11 +114,15 @@ impl Watch {
             self.topic.clone(),
             self.partitions,
         );
-        let asked = tokio::task::spawn_blocking(move || newest(&reader, &topic, partitions));
+        let seen = self.seen.clone();
+        let asked = tokio::task::spawn_blocking(move || newest(&reader, &topic, partitions, &seen));
         let (committed, newest) = asked.await.map_err(|error| error.to_string())??;
-        for (partition, offset) in committed {
-            let before = self.committed.insert(partition, offset).unwrap_or_default();
-            if offset < before {
+        for (partition, offset) in &committed {
+            let before = self
+                .committed
+                .insert(*partition, *offset)
+                .unwrap_or_default();
+            if *offset < before {
                 self.wrongs.add(BACKWARDS, || {
                     format!("partition {partition}: {offset} after {before}")
                 });
@@ -108,6 +135,11 @@ impl Watch {
                     format!("{missing:?}, committed: {:?}", self.committed)
                 });
             }
+        }
+        // Only now: else one that could not be answered would pass them over.
+        for (partition, offset) in committed {
+            let seen = self.seen.entry(partition).or_default();
+            *seen = offset.max(*seen);
         }
         Ok(())
     }
@@ -133,11 +165,12 @@ impl Watch {
     }
 }
 
-/// What is committed, and the newest of it.
+/// What is committed, and what of it was not seen yet.
 fn newest(
     reader: &BaseConsumer,
     topic: &str,
     partitions: i32,
+    seen: &BTreeMap<i32, i64>,
 ) -> Result<(BTreeMap<i32, i64>, Vec<Placed>), String> {
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
@@ -153,8 +186,8 @@ fn newest(
         }
     }
     let from = committed
-        .iter()
-        .map(|(partition, offset)| (*partition, (offset - WINDOW).max(0)))
+        .keys()
+        .map(|partition| (*partition, seen.get(partition).copied().unwrap_or_default()))
         .collect();
     let mut records = Vec::new();
     recount::each_record(reader, topic, &from, &committed, REQUEST, |record| {

@@ -172,3 +172,52 @@ async fn ask_with(service: &Service, method: &str, path: &str, tag: &str) -> Ans
     let mut connection = Connection::open(service.http()).await.expect("it listens");
     connection.send(request).await.expect("an answer")
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_stay_as_they_are_while_purchases_arrive_between_them() {
+    let shop = Shop::on(Ground::shared().await).await;
+    let consumer = shop.consumer().ready().await;
+    let user = shop.name.as_str();
+    // Seven share each moment, so that every page ends within one.
+    let at = |number: u32| BEGIN + i64::from(number / 7) * MINUTE;
+    let before: Vec<_> = (1_000..1_100)
+        .map(|number| purchase(user, number, at(number)))
+        .collect();
+    shop.documents.add(&before).await;
+    let (mut seen, mut arrived) = (Vec::new(), 1_100);
+    let mut next = "?limit=9".to_owned();
+    let path = format!("/purchases/{user}");
+    loop {
+        let answer = consumer.get(&format!("{path}{next}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let history = answer.json();
+        assert_eq!(
+            history["total_purchases"],
+            arrived - 1_000,
+            "totals are of now"
+        );
+        let page = history["purchases"].as_array().expect("a page");
+        seen.extend(page.iter().map(|purchase| text(&purchase["username"])));
+        let Some((target, _)) = answer.header("link").split_once('>') else {
+            break;
+        };
+        next = target[1..].to_owned();
+        // Newer ones, and one of the moment of the page's beginning that sorts before what was read.
+        let newer = (arrived..arrived + 5).map(|number| purchase(user, number, at(number)));
+        let mut more: Vec<_> = newer.collect();
+        let first = page[0]["timestamp"].as_str().expect("a moment").to_owned();
+        let moment = DateTime::parse_rfc3339_str(first).expect("a moment");
+        more.push(purchase(user, arrived + 5, moment.timestamp_millis()));
+        shop.documents.add(&more).await;
+        arrived += 6;
+    }
+    let all: Vec<String> = (1_000..1_100)
+        .rev()
+        .map(|number| format!("{user} at {number}"))
+        .collect();
+    assert_eq!(
+        seen, all,
+        "nothing twice, nothing passed over, nothing new in between"
+    );
+    consumer.drains(DEADLINE).await;
+}

@@ -23,6 +23,7 @@ async fn half_a_minute_of_every_fault_at_once_loses_doubles_and_invents_nothing(
     let campaign = Campaign {
         seed,
         purchases: SECONDS as usize * PER_SECOND as usize,
+        at_least: SECONDS as usize * PER_SECOND as usize / 20,
         per_second: PER_SECOND,
         at_most: Duration::from_secs(SECONDS),
         shape: Shape {
