@@ -11,6 +11,7 @@ pub mod http;
 pub mod mongo;
 pub mod openapi;
 pub mod range;
+mod remember;
 mod request;
 pub mod stats;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 use actors::{Cx, Failure, Stage};
 use host::serve::{Door, ServeReport};
 use host::web::front::FrontRules;
-use purchases::views::{ItemTotal, PurchaseView};
+use purchases::views::{ItemTotal, OtherItems, PurchaseView};
 use purchases::{Cents, Timestamp, UserId};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -51,8 +52,10 @@ pub struct Totals {
     pub first: Option<Timestamp>,
     /// Newest of them.
     pub last: Option<Timestamp>,
-    /// By item, most spent first.
+    /// By item, most spent first, as many as are shown.
     pub items: Vec<ItemTotal>,
+    /// The rest of them.
+    pub other: OtherItems,
 }
 
 /// One page of purchases, newest first.
@@ -83,6 +86,13 @@ pub trait HistoryStore: Clone + Send + Sync + 'static {
         user: &UserId,
         range: &Range,
     ) -> impl Future<Output = Result<Totals, StoreError>> + Send;
+
+    /// How many they are, for less than it takes to add them up.
+    fn count(
+        &self,
+        user: &UserId,
+        range: &Range,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// One page of them.
     fn page(

@@ -14,6 +14,8 @@ mod samples;
 pub const PAGE_DEFAULT: usize = 100;
 /// Most that it may say.
 pub const PAGE_MAX: usize = 1000;
+/// Items that a history names; what else was bought is summed up.
+pub const ITEMS_MAX: usize = 1000;
 /// Cursors of a history, as a regular expression of JSON Schema: 21 bytes in base64, which are a
 /// version, a moment from the year 200 to 9900, and an id. In the second version, of a range, two
 /// bounds follow: nothing but zeros, or a 1 and such a moment.
@@ -55,8 +57,11 @@ pub struct History {
     /// Newest purchase; `null` likewise.
     #[schema(required = true)]
     pub last_purchase_at: Option<Timestamp>,
-    /// By item, most spent first.
+    /// By item, most spent first: the first thousand.
+    #[schema(max_items = 1000)]
     pub items: Vec<ItemTotal>,
+    /// What is not among them.
+    pub other_items: OtherItems,
     /// The page, newest first.
     #[schema(max_items = 1000)]
     pub purchases: Vec<PurchaseView>,
@@ -73,6 +78,17 @@ pub struct ItemTotal {
     /// How often it was bought.
     pub count: u64,
     /// What it cost in all.
+    pub spent: Cents,
+}
+
+/// The items of a history that found no room, together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct OtherItems {
+    /// How many different ones.
+    pub items: u64,
+    /// How often one of them was bought.
+    pub count: u64,
+    /// What they cost in all.
     pub spent: Cents,
 }
 
@@ -122,6 +138,10 @@ pub struct StatsView {
     /// At most ten, best first.
     #[schema(max_items = 10)]
     pub best_sellers: Vec<ItemSoldView>,
+    /// By how many purchases the figures of any of them may be too low, and how often an item may have
+    /// been sold that is not named: 0 while no partition has sold more than 1024 different items, and
+    /// never more than a 512th of all purchases.
+    pub best_sellers_error: u64,
     /// Everything that is not among the best sellers.
     pub other_items: SoldView,
     /// Different buyers of late.

@@ -15,7 +15,7 @@ use purchases::UserId;
 const EACH: usize = 4;
 /// From so many purchases on a history is a long one: reading its totals takes the database long
 /// enough for others to notice.
-const LONG: u64 = 10_000;
+pub(super) const LONG: u64 = 10_000;
 /// How many users with long histories are remembered. Who is forgotten is noticed again.
 const REMEMBERED: usize = 4_096;
 

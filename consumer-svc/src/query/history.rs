@@ -22,6 +22,7 @@ use super::fair::Fair;
 use super::flight::{Flights, Lost, Share};
 use super::http::{Api, RETRY_AFTER, Told};
 use super::range::Range;
+use super::remember::Remembered;
 use super::{HistoryStore, Page, PageRequest, StoreError, Totals, request};
 use crate::metrics;
 
@@ -31,6 +32,7 @@ pub struct Histories<S> {
     pub store: S,
     /// Whose turn it is to read.
     pub fair: Fair,
+    remembered: Arc<Remembered>,
     sums: Flights<(UserId, Range), Result<Arc<Sum>, Trouble>>,
     /// By the tag, too: a page that was begun before the sums were known may lack what they count.
     pages: Flights<(UserId, PageRequest, HeaderValue), Result<Shown, Trouble>>,
@@ -74,6 +76,7 @@ impl<S: HistoryStore> Histories<S> {
         Self {
             store,
             fair,
+            remembered: Arc::default(),
             sums: Flights::default(),
             pages: Flights::default(),
         }
@@ -82,7 +85,11 @@ impl<S: HistoryStore> Histories<S> {
     async fn sum(&self, user: &UserId, range: Range) -> Result<Arc<Sum>, Trouble> {
         let read = || {
             let (store, fair, user) = (self.store.clone(), self.fair.clone(), user.clone());
-            async move { sum(&store, &fair, &user, &range).await.map(Arc::new) }
+            let remembered = Arc::clone(&self.remembered);
+            async move {
+                let sum = sum((&store, &remembered), &fair, &user, &range).await;
+                sum.map(Arc::new)
+            }
         };
         let answer = self.sums.share((user.clone(), range), read).await;
         landed("totals", answer)
@@ -181,6 +188,7 @@ fn version(version: &str, user: &UserId, page: &PageRequest, sum: &Sum) -> Heade
         count: u64,
         moments: [Option<i64>; 2],
         items: &'a [purchases::views::ItemTotal],
+        other: purchases::views::OtherItems,
         username: Option<&'a str>,
     }
     let millis = |moment: Option<purchases::Timestamp>| moment.map(|moment| moment.as_millis());
@@ -193,21 +201,38 @@ fn version(version: &str, user: &UserId, page: &PageRequest, sum: &Sum) -> Heade
         count: sum.totals.count,
         moments: [millis(sum.totals.first), millis(sum.totals.last)],
         items: &sum.totals.items,
+        other: sum.totals.other,
         username: sum.username.as_deref(),
     };
     // Numbers and texts are always written.
     tag(&serde_json::to_vec(&seen).unwrap_or_default())
 }
 
-async fn sum(
-    store: &impl HistoryStore,
+/// What they add up to: what it was a moment ago, if there are no more of them now.
+async fn totals<S: HistoryStore>(
+    (store, remembered): (&S, &Remembered),
+    user: &UserId,
+    range: &Range,
+) -> Result<Totals, StoreError> {
+    if let Some(known) = remembered.of(user, range)
+        && store.count(user, range).await? == known.count
+    {
+        return Ok(known);
+    }
+    let totals = store.totals(user, range).await?;
+    remembered.note(user, range, &totals);
+    Ok(totals)
+}
+
+async fn sum<S: HistoryStore>(
+    read: (&S, &Remembered),
     fair: &Fair,
     user: &UserId,
     range: &Range,
 ) -> Result<Sum, Trouble> {
     let _turn = fair.turn(user).await.map_err(|_| Trouble::Overloaded)?;
     if range.is_whole() {
-        let totals = store.totals(user, range).await?;
+        let totals = totals(read, user, range).await?;
         fair.seen(user, totals.count);
         if totals.count == 0 {
             return Err(Trouble::Unknown);
@@ -215,7 +240,7 @@ async fn sum(
         let username = None;
         return Ok(Sum { totals, username });
     }
-    let (totals, username) = tokio::try_join!(store.totals(user, range), store.username(user))?;
+    let (totals, username) = tokio::try_join!(totals(read, user, range), read.0.username(user))?;
     fair.seen(user, totals.count);
     match username {
         None => Err(Trouble::Unknown),
@@ -281,6 +306,7 @@ fn written(
         first_purchase_at: totals.first,
         last_purchase_at: totals.last,
         items: totals.items.clone(),
+        other_items: totals.other,
         purchases: found.purchases,
         next_cursor,
     };

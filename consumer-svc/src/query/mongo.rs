@@ -96,11 +96,25 @@ impl HistoryStore for MongoHistory {
         let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
         let pipeline = ask::totals(user, range);
         let read = async move {
-            let found = collection.aggregate(pipeline).max_time(deadline).await?;
-            found.try_collect().await
+            let mut found = collection.aggregate(pipeline).max_time(deadline).await?;
+            // One by one: a user may have bought as many different things as there are names.
+            let mut sum = answer::Adding::default();
+            while let Some(group) = found.try_next().await? {
+                sum.add(&group);
+            }
+            Ok(sum)
         };
-        let groups: Vec<Document> = self.answers.to(read).await?;
-        Ok(answer::totals(&groups)?)
+        Ok(self.answers.to(read).await?.done()?)
+    }
+
+    async fn count(&self, user: &UserId, range: &Range) -> Result<u64, StoreError> {
+        let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
+        let wanted = ask::all(user, range);
+        let count = async move {
+            let count = collection.count_documents(wanted);
+            count.max_time(deadline).await
+        };
+        Ok(self.answers.to(count).await?)
     }
 
     async fn page(&self, user: &UserId, page: &PageRequest) -> Result<Page, StoreError> {

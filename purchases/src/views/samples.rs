@@ -46,6 +46,7 @@ impl History {
                 item("Laptop", cents(99_999)),
                 item("Headphones", cents(14_998)),
             ],
+            other_items: OtherItems::default(),
             purchases: vec![purchase],
             next_cursor: Some("AQAAAZwVxvx7awMuSoVm9OAvtiDy".to_owned()),
         }
@@ -88,6 +89,7 @@ impl StatsView {
                 purchases: 1,
                 revenue: cents(99_999),
             }],
+            best_sellers_error: 0,
             other_items: SoldView {
                 purchases: 0,
                 revenue: Cents::ZERO,

@@ -5,15 +5,33 @@
 
 use bson::{Bson, Document};
 use purchases::Cents;
-use purchases::views::{ItemTotal, PurchaseView};
+use purchases::views::{ITEMS_MAX, ItemTotal, PurchaseView};
 
 use crate::document::{Malformed, id, malformed, moment, text};
 use crate::query::Totals;
 
-/// Adds up the groups. Nothing of nothing.
-pub(super) fn totals(groups: &[Document]) -> Result<Totals, Malformed> {
-    let mut sum = Totals::default();
-    for group in groups {
+/// Adds up the groups, one by one, and keeps only as many of them as are shown.
+#[derive(Default)]
+pub(super) struct Adding {
+    sum: Totals,
+    malformed: Option<Malformed>,
+}
+
+impl Adding {
+    /// Adds one item's. The first that cannot be read is what is told in the end.
+    pub(super) fn add(&mut self, group: &Document) {
+        if self.malformed.is_none() {
+            self.malformed = self.take(group).err();
+        }
+    }
+
+    /// What they add up to. Nothing of nothing.
+    pub(super) fn done(mut self) -> Result<Totals, Malformed> {
+        self.settle();
+        self.malformed.map_or(Ok(self.sum), Err)
+    }
+
+    fn take(&mut self, group: &Document) -> Result<(), Malformed> {
         let item = ItemTotal {
             item_name: text(group, "_id")?.to_owned(),
             count: whole(group, "count")?,
@@ -23,6 +41,7 @@ pub(super) fn totals(groups: &[Document]) -> Result<Totals, Malformed> {
                 .ok_or_else(|| malformed(group, "cents"))?,
         };
         let (first, last) = (moment(group, "first")?, moment(group, "last")?);
+        let sum = &mut self.sum;
         sum.count += item.count;
         sum.spent = sum
             .spent
@@ -31,13 +50,28 @@ pub(super) fn totals(groups: &[Document]) -> Result<Totals, Malformed> {
         sum.first = Some(sum.first.map_or(first, |sum| sum.min(first)));
         sum.last = Some(sum.last.map_or(last, |sum| sum.max(last)));
         sum.items.push(item);
+        // Not with every one: sorting pays off by the thousand.
+        if sum.items.len() == 2 * ITEMS_MAX {
+            self.settle();
+        }
+        Ok(())
     }
-    sum.items.sort_by(|a, b| {
-        b.spent
-            .cmp(&a.spent)
-            .then_with(|| a.item_name.cmp(&b.item_name))
-    });
-    Ok(sum)
+
+    /// Sorts, and adds what finds no room to the others.
+    fn settle(&mut self) {
+        let Totals { items, other, .. } = &mut self.sum;
+        items.sort_by(|a, b| {
+            b.spent
+                .cmp(&a.spent)
+                .then_with(|| a.item_name.cmp(&b.item_name))
+        });
+        for item in items.drain(items.len().min(ITEMS_MAX)..) {
+            other.items += 1;
+            other.count += item.count;
+            // Within the sum of all, which was checked.
+            other.spent = [other.spent, item.spent].into_iter().sum();
+        }
+    }
 }
 
 /// A whole number, in whichever numeric type the server summed it.

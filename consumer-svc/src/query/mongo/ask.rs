@@ -71,16 +71,21 @@ pub fn newest(user: &UserId) -> Find {
     }
 }
 
-/// Totals by item, from the index alone.
-pub fn totals(user: &UserId, range: &Range) -> Vec<Document> {
+/// Every purchase in the range.
+pub fn all(user: &UserId, range: &Range) -> Document {
     let mut wanted = doc! { "user_id": user.as_str() };
     let mut times = Document::new();
     bound(&mut times, range);
     if !times.is_empty() {
         wanted.insert("timestamp", times);
     }
+    wanted
+}
+
+/// Totals by item, from the index alone.
+pub fn totals(user: &UserId, range: &Range) -> Vec<Document> {
     vec![
-        doc! { "$match": wanted },
+        doc! { "$match": all(user, range) },
         doc! { "$group": {
             "_id": "$item_name",
             "count": { "$sum": 1 },

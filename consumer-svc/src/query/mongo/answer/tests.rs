@@ -9,6 +9,12 @@ fn group(item: &str, count: i32, cents: impl Into<Bson>, first: i64, last: i64) 
     doc! { "_id": item, "count": count, "cents": cents.into(), "first": DateTime::from_millis(first), "last": DateTime::from_millis(last) }
 }
 
+fn totals(groups: &[Document]) -> Result<Totals, Malformed> {
+    let mut sum = Adding::default();
+    groups.iter().for_each(|group| sum.add(group));
+    sum.done()
+}
+
 #[test]
 fn nothing_adds_up_to_nothing() {
     let none = totals(&[]).unwrap();
@@ -58,4 +64,23 @@ fn a_purchase_is_shown_as_it_is_stored_and_a_field_that_is_not_is_named() {
         stored.insert(field, 1);
         assert_eq!(view(&stored).unwrap_err().field, field);
     }
+}
+
+#[test]
+fn of_any_number_of_items_those_that_cost_most_are_named_and_the_rest_is_summed_up() {
+    // In an order of its own: 7919 is prime to the number of items.
+    let all = 5_000;
+    let groups: Vec<Document> = (0..all)
+        .map(|number| (number * 7_919) % all)
+        .map(|number| group(&format!("item {number}"), 2, 2 * number, 1, 2))
+        .collect();
+    let totals = totals(&groups).unwrap();
+    assert_eq!(totals.count, 10_000);
+    assert_eq!(totals.items.len(), ITEMS_MAX);
+    let spent: Vec<i64> = totals.items.iter().map(|item| item.spent.get()).collect();
+    let most: Vec<i64> = (4_000..5_000).rev().map(|number| 2 * number).collect();
+    assert_eq!(spent, most);
+    assert_eq!((totals.other.items, totals.other.count), (4_000, 8_000));
+    let named: i64 = spent.iter().sum();
+    assert_eq!(totals.spent.get(), named + totals.other.spent.get());
 }
