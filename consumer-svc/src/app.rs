@@ -122,7 +122,7 @@ impl App {
             store.clone(),
             Arc::clone(&tallies),
             &observer,
-            stops(latch("partitions")),
+            (stops(latch("partitions")), &process.tracer),
         )?;
         let stats_addr = Addr::new("stats");
         let board = Board::new(stats::waker(stats_addr.clone()));

@@ -24,13 +24,20 @@ use self::ledger::Ledger;
 use self::opening::{Pending, Reader};
 use self::release::Release;
 use crate::flow::{CommitError, CommitMsg, Note};
+use crate::mark::Print;
 use crate::metrics;
 use crate::tally::{TallyError, TallyStore};
 
-/// The port to the group coordinator.
+/// The port to the broker.
 pub trait Committer: Send + Sync + 'static {
     /// Commits next offsets by partition. Blocks until the coordinator has answered.
     fn commit(&self, positions: &[(i32, u64)]) -> Result<(), CommitError>;
+
+    /// The record that stands at this offset; `None` if there is none any more. Blocks.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String>;
 }
 
 /// Delivers settlements to the commit stage. A settlement that finds it dead is dropped: the
@@ -224,11 +231,18 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         let applied = self.ledger.settle(batch);
         metrics::fenced(applied.fenced);
         for partition in applied.recall {
+            let reader = self.readers.get(&partition);
+            // A partition that is stopped is not read again, and its reader must not use up the
+            // restarts that those of the others have in common.
+            if let Some(stopped) = reader.filter(|reader| reader.lane.halted().is_some()) {
+                stopped.lane.rest();
+                continue;
+            }
             warn!(
                 partition,
                 "a record failed, its reader starts over from what is settled"
             );
-            if let Some(reader) = self.readers.get(&partition) {
+            if let Some(reader) = reader {
                 (reader.recall)();
             }
         }
@@ -258,14 +272,13 @@ impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
             CommitMsg::Open {
                 partition,
                 epoch,
-                start,
-                end,
+                standing,
                 lane,
                 recall,
                 opened,
             } => {
                 let reader = Reader { recall, lane };
-                let pending = Pending::new(epoch, (start, end), reader, opened);
+                let pending = Pending::new(epoch, standing, reader, opened);
                 self.open(partition, pending, cx);
             }
             CommitMsg::Loaded {
@@ -277,11 +290,15 @@ impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
                 partition,
                 epoch,
                 offsets,
+                mark,
             } => {
                 let late = offsets
                     .into_iter()
                     .filter(|offset| !self.ledger.admit(partition, epoch, *offset));
                 metrics::fenced(late.count());
+                if let Some(mark) = mark {
+                    self.ledger.mark(partition, epoch, mark);
+                }
             }
             CommitMsg::Settled(batch) => self.settled(batch),
             CommitMsg::Release {

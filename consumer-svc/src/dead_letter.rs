@@ -156,7 +156,9 @@ impl<L: LetterBox, O: Originals> BatchSink<Rejected> for DeadLetters<L, O> {
 /// A record whose document was refused, as it stands in the log. Where it does not stand there any
 /// more, it is made again of what was read of it, and the reason says so.
 fn bad_record(incoming: Incoming, reason: String, original: Option<Original>) -> BadRecord {
-    let Incoming { purchase, origin } = incoming;
+    let Incoming {
+        purchase, origin, ..
+    } = incoming;
     let Some(original) = original else {
         let id = purchase.id().to_hex().to_vec();
         return BadRecord {

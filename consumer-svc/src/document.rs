@@ -216,6 +216,10 @@ pub(crate) fn sample() -> Document {
         partition: 2,
         offset: 5,
     };
-    let document = PurchaseDocument::new(&Incoming { purchase, origin });
+    let document = PurchaseDocument::new(&Incoming {
+        purchase,
+        origin,
+        span: host::span::Span::none(),
+    });
     Document::try_from(document.raw().as_ref()).unwrap()
 }

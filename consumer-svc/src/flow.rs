@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{BatchMsg, Delivery, Epoch, Reply, Settled};
+use host::span::Span;
 use purchases::{Purchase, Timestamp};
 
 use crate::lane::Lane;
+use crate::mark::{Kin, Mark};
 use crate::tally::{Sale, Tally, TallyError};
 
 /// What a record contributes to the statistics: its sale, if it was the first to store its
@@ -27,13 +29,15 @@ pub struct Origin {
 }
 
 /// A decoded purchase on its way into the database.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Incoming {
     /// The purchase; its id is the record's, or derived from the origin where a foreign event
     /// has none.
     pub purchase: Purchase,
     /// The record it came in.
     pub origin: Origin,
+    /// Tells of this work in the trace that the record came with, and ends with it.
+    pub span: Span,
 }
 
 /// A record as it stands in the log.
@@ -61,7 +65,7 @@ pub struct BadRecord {
 }
 
 /// What cannot be stored.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Rejection {
     /// It could not be read as a purchase.
     Record(BadRecord),
@@ -150,10 +154,8 @@ pub enum CommitMsg {
         partition: i32,
         /// The reader's epoch; everything of an older one is fenced from here on.
         epoch: Epoch,
-        /// The committed offset at assignment.
-        start: u64,
-        /// The end of the log then.
-        end: u64,
+        /// Where the group stood in it at assignment.
+        standing: Standing,
         /// The partition.
         lane: Lane,
         /// Called when a record of this epoch failed and must be read again.
@@ -167,8 +169,8 @@ pub enum CommitMsg {
         partition: i32,
         /// The epoch they were asked for.
         epoch: Epoch,
-        /// What is saved of it; nothing before the first time.
-        found: Result<Option<Box<Tally>>, TallyError>,
+        /// What is saved of it; nothing before the first time. And whether that is of this log.
+        found: Result<Option<(Box<Tally>, Kin)>, TallyError>,
     },
     /// The statistics that were being saved, each with the offset they reach to.
     Saved(Vec<(i32, u64, Result<(), TallyError>)>),
@@ -180,6 +182,8 @@ pub enum CommitMsg {
         epoch: Epoch,
         /// Rising offsets.
         offsets: Vec<u64>,
+        /// One of them, by which this log is known again.
+        mark: Option<Mark>,
     },
     /// These deliveries came to their end.
     Settled(Vec<Settled<Note>>),

@@ -101,9 +101,14 @@ impl Lane {
 
     /// Reading begins in another epoch: nothing is under way.
     pub fn begin(&self, epoch: Epoch) {
+        self.rest();
+        self.0.epoch.store(epoch.get(), Ordering::Relaxed);
+    }
+
+    /// What is under way here will never be passed: the watchdog must not wait for it.
+    pub fn rest(&self) {
         self.0.pulse.reset();
         *locked(&self.0.turns) = Turns::default();
-        self.0.epoch.store(epoch.get(), Ordering::Relaxed);
     }
 
     /// Somebody works on this partition and knows what he waits for: that is no stall, however

@@ -17,6 +17,7 @@ pub mod flow;
 pub mod health;
 pub mod kafka;
 pub mod lane;
+pub mod mark;
 pub mod metrics;
 pub mod mongo;
 pub mod query;

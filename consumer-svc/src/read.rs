@@ -10,6 +10,7 @@ mod args;
 mod decode;
 pub mod kafka;
 mod source;
+mod traced;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +24,12 @@ use tracing::{debug, warn};
 pub use self::args::{ReadLimits, ReaderArgs};
 pub(crate) use self::decode::{Decoded, decode};
 pub use self::source::{OpenPartition, PartitionSource, Polled, SourceError};
+pub(crate) use self::traced::Traced;
 use crate::flow::{
     CommitMsg, DeadLetterMsg, Delivered, Opened, Recall, Rejected, Rejection, WriteMsg,
 };
 use crate::lane::Halt;
+use crate::mark::Mark;
 use crate::metrics;
 
 /// Mailbox of a reader.
@@ -103,7 +106,7 @@ impl<O: OpenPartition> PartitionReader<O> {
         }
         let again = self.args.opened_before.swap(true, Ordering::AcqRel);
         let source = self.args.open.open(self.wake(cx))?;
-        if again || next != self.args.start {
+        if again || next != self.args.standing.start() {
             let open = Arc::clone(&self.args.open);
             tokio::task::spawn_blocking(move || open.seek(next)).await??;
         }
@@ -217,13 +220,14 @@ impl<O: OpenPartition> PartitionReader<O> {
             &mut permit,
             used.ok_or("a turn used more than its credit")?,
         ));
-        self.dispatch(polled, permit);
+        let mark = self.source.as_mut().and_then(PartitionSource::mark);
+        self.dispatch(polled, mark, permit);
         Ok(more)
     }
 
     /// Hands the records on. A stage that is being replaced drops them, which settles them as
     /// failed, which calls this reader back.
-    fn dispatch(&self, polled: Vec<Polled>, permit: Permit) {
+    fn dispatch(&self, polled: Vec<Polled>, mark: Option<Mark>, permit: Permit) {
         let offsets = polled.iter().map(Polled::offset).collect();
         let (partition, epoch) = (self.args.partition, self.epoch);
         if self
@@ -233,6 +237,7 @@ impl<O: OpenPartition> PartitionReader<O> {
                 partition,
                 epoch,
                 offsets,
+                mark,
             })
             .is_err()
         {
@@ -298,8 +303,7 @@ impl<O: OpenPartition> Stage for PartitionReader<O> {
         let open = CommitMsg::Open {
             partition: self.args.partition,
             epoch: self.epoch,
-            start: self.args.start,
-            end: self.args.end,
+            standing: self.args.standing,
             lane: self.args.lane.clone(),
             recall: self.recall(cx),
             opened: self.opened(cx),

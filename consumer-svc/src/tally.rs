@@ -17,6 +17,8 @@ use std::cmp::Ordering;
 
 use purchases::{Cents, ItemName, Purchase, Timestamp};
 
+use crate::mark::Mark;
+
 pub use self::buyers::{Buyer, Buyers};
 pub use self::goods::Goods;
 pub use self::series::Series;
@@ -144,6 +146,7 @@ pub struct Tally {
     from: u64,
     upto: u64,
     skipped: u64,
+    mark: Option<Mark>,
     counts: Counts,
 }
 
@@ -154,6 +157,7 @@ impl Tally {
             from: offset,
             upto: offset,
             skipped: 0,
+            mark: None,
             counts: Counts::default(),
         }
     }
@@ -171,6 +175,21 @@ impl Tally {
     /// Offsets after `from` that were passed over because somebody moved the group's offset.
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// A record before `upto`, by which the log is known again; `None` before the first.
+    pub fn mark(&self) -> Option<Mark> {
+        self.mark
+    }
+
+    /// Remembers one of the records that were passed.
+    pub fn remember(&mut self, mark: Mark) {
+        self.mark = Some(mark);
+    }
+
+    /// Whether any record was passed.
+    pub fn has_begun(&self) -> bool {
+        self.upto > self.from
     }
 
     /// What was counted.

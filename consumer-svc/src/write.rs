@@ -8,9 +8,10 @@
 
 pub mod mongo;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use actors::{Addr, Backoff, BatchSink, Outcome, Receipt};
+use host::span::SpanKind;
 use tracing::{debug, info, warn};
 
 use crate::document::PurchaseDocument;
@@ -73,7 +74,8 @@ impl<S: PurchaseStore> BatchWriter<S> {
     fn refuse(&self, mut refused: Vec<(Delivered, String)>) {
         refused.sort_by_key(|(delivery, _)| delivery.receipt.position());
         let mut letters = Vec::with_capacity(refused.len());
-        for (Delivered { value, receipt }, reason) in refused {
+        for (Delivered { mut value, receipt }, reason) in refused {
+            value.span.fail(&reason);
             let Origin {
                 partition, offset, ..
             } = value.origin;
@@ -111,15 +113,15 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
             {
                 match outcome {
                     WriteOutcome::Stored => {
-                        settled.push(stored(delivery, Some(document.created_at())));
+                        settled.push(stored(delivery, Some(document.created_at()), started));
                     }
                     WriteOutcome::Redelivered(at) => {
                         known += 1;
-                        settled.push(stored(delivery, Some(at)));
+                        settled.push(stored(delivery, Some(at), started));
                     }
                     WriteOutcome::Repeated => {
                         known += 1;
-                        settled.push(stored(delivery, None));
+                        settled.push(stored(delivery, None, started));
                     }
                     WriteOutcome::Retry(reason) => {
                         cause = Some(reason);
@@ -157,8 +159,16 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
 fn stored(
     delivery: Delivered,
     created_at: Option<Timestamp>,
+    began: Instant,
 ) -> (Receipt<Note>, Outcome, Option<Note>) {
     let Delivered { value, receipt } = delivery;
+    if value.span.is_recorded() {
+        // Told of now that it is over: a record waits in many places, and only here for the database.
+        let since = SystemTime::now() - began.elapsed();
+        let name = ("store", "purchase");
+        let mut storing = value.span.child_since(SpanKind::Client, name, since);
+        storing.set("db.system.name", "mongodb");
+    }
     let sale = created_at.map(|at| Sale::of(&value.purchase, at));
     (receipt, Outcome::Stored, sale)
 }

@@ -8,6 +8,7 @@ use actors::{
     Restart, Shutdown, Strategy, SupervisorSpec, Watch,
 };
 use host::exit::{Code, Failure};
+use host::span::Tracer;
 
 use crate::assign::kafka::KafkaMembership;
 use crate::assign::{Assign, Assigned, Assignment, Held, ReleasePace};
@@ -20,7 +21,7 @@ use crate::flow::{CommitMsg, DeadLetterMsg, Note, WriteMsg};
 use crate::kafka::{ConsumerSlot, Observer, refused};
 use crate::lane::{Lanes, Report};
 use crate::read::kafka::KafkaPartition;
-use crate::read::{PartitionReader, ReadLimits, ReaderArgs};
+use crate::read::{PartitionReader, ReadLimits, ReaderArgs, Traced};
 use crate::tally::mongo::MongoTallies;
 use crate::write::BatchWriter;
 use crate::write::mongo::MongoStore;
@@ -73,7 +74,7 @@ impl Ingest {
         store: MongoStore,
         tallies: Arc<MongoTallies>,
         observer: &Arc<Observer>,
-        report: Report,
+        (report, tracer): (Report, &Tracer),
     ) -> Result<Self, Failure> {
         let slot = ConsumerSlot::default();
         let held = Held::new(Lanes::new(config.flow.bad, report));
@@ -96,7 +97,9 @@ impl Ingest {
             },
         );
         let member = (&slot, observer);
-        let assign = assign(config, &addrs, member, &held, &readers, credits.clone());
+        let traced = Traced::new(tracer.clone(), Arc::from(config.kafka.topic.as_str()));
+        let reading = (&readers, credits.clone(), traced);
+        let assign = assign(config, &addrs, member, &held, reading);
         // Started in this order and drained in the reverse one: first the partitions are given
         // back, which needs every stage above; the books of commit close last.
         let spec = SupervisorSpec::new(Strategy::RestForOne)
@@ -144,10 +147,7 @@ fn commit(
     slot: &ConsumerSlot,
     tallies: Arc<MongoTallies>,
 ) -> ChildSpec {
-    let committer = Arc::new(KafkaCommitter::new(
-        slot.clone(),
-        config.kafka.topic.clone(),
-    ));
+    let committer = Arc::new(KafkaCommitter::new(slot.clone(), &config.kafka));
     let interval = config.flow.commit_interval;
     ChildSpec::stage("commit", &addrs.commit, move |_| {
         Commit::new(Arc::clone(&committer), Arc::clone(&tallies), interval)
@@ -185,8 +185,7 @@ fn assign(
     addrs: &Addrs,
     (slot, observer): (&ConsumerSlot, &Arc<Observer>),
     held: &Held,
-    readers: &Children,
-    credits: Credits,
+    (readers, credits, traced): (&Children, Credits, Traced),
 ) -> ChildSpec {
     let outlet: Outlet<Note> = Arc::new(CommitOutlet(addrs.commit.clone()));
     let limits = ReadLimits {
@@ -198,8 +197,7 @@ fn assign(
     let make_reader = move |assigned: Assigned<KafkaPartition>| {
         let args = ReaderArgs {
             partition: assigned.partition,
-            start: assigned.standing.start(),
-            end: assigned.standing.end,
+            standing: assigned.standing,
             open: assigned.records,
             opened_before: Arc::default(),
             lane: assigned.lane,
@@ -234,7 +232,8 @@ fn assign(
     };
     let (topic, own): (Arc<str>, _) = (Arc::from(config.kafka.topic.as_str()), slot.clone());
     let prepare = move |consumer: &_, partition| {
-        KafkaPartition::split(consumer, own.clone(), Arc::clone(&topic), partition)
+        let (own, topic) = (own.clone(), Arc::clone(&topic));
+        KafkaPartition::split(consumer, own, topic, partition, traced.clone())
     };
     let membership = Arc::new(KafkaMembership::new(
         config.kafka.clone(),

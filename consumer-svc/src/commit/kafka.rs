@@ -5,19 +5,26 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Committer;
+use crate::config::KafkaConfig;
 use crate::flow::CommitError;
-use crate::kafka::ConsumerSlot;
+use crate::kafka::{ConsumerSlot, Lookup};
+use crate::mark::Print;
 
 /// Commits with whatever consumer is in the slot at that moment.
 pub struct KafkaCommitter {
     slot: ConsumerSlot,
     topic: String,
+    log: Lookup,
 }
 
 impl KafkaCommitter {
-    /// Commits positions of `topic`.
-    pub fn new(slot: ConsumerSlot, topic: String) -> Self {
-        Self { slot, topic }
+    /// Commits positions of the topic that is configured.
+    pub fn new(slot: ConsumerSlot, config: &KafkaConfig) -> Self {
+        Self {
+            slot,
+            topic: config.topic.clone(),
+            log: Lookup::new(config),
+        }
     }
 }
 
@@ -33,6 +40,11 @@ impl Committer for KafkaCommitter {
         consumer
             .commit(&list, CommitMode::Sync)
             .map_err(|error| classify(&error))
+    }
+
+    fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String> {
+        let found = self.log.at(&self.topic, partition, &[offset as i64])?;
+        Ok(found.first().map(|(_, record)| Print::again(record)))
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use actors::{Epoch, Outcome, Settled, Tracker};
 
 use crate::flow::Note;
+use crate::mark::Mark;
 use crate::tally::{Sale, Tally};
 
 /// One assigned partition.
@@ -27,6 +28,8 @@ struct Lane {
     saved: Option<u64>,
     /// Records the prefix has passed since that was last told.
     passed: u64,
+    /// A record that the prefix has not passed yet; then the log is known again by it.
+    mark: Option<Mark>,
 }
 
 impl Lane {
@@ -46,6 +49,9 @@ impl Lane {
             self.tally.fold(offset, &sale);
         }
         self.tally.pass(next);
+        if let Some(mark) = self.mark.take_if(|mark| mark.offset < next) {
+            self.tally.remember(mark);
+        }
     }
 
     /// What may be committed: settled, and counted in saved statistics.
@@ -98,6 +104,7 @@ impl Ledger {
             ahead: BTreeMap::new(),
             saved,
             passed: 0,
+            mark: None,
         };
         self.lanes.insert(partition, lane);
         let next = start;
@@ -110,7 +117,7 @@ impl Ledger {
         let lane = self.lanes.get_mut(&partition)?;
         let next = start.max(lane.tracker.next());
         lane.tracker = Tracker::new(epoch, next);
-        (lane.failed, lane.passed) = (false, 0);
+        (lane.failed, lane.passed, lane.mark) = (false, 0, None);
         // They will be read and settled again.
         lane.ahead.clear();
         lane.tally.resume(next);
@@ -124,6 +131,14 @@ impl Ledger {
             .get_mut(&partition)
             .filter(|lane| lane.tracker.epoch() == epoch);
         lane.is_some_and(|lane| lane.tracker.admit(offset).is_ok())
+    }
+
+    /// Notes a record by which the log may be known again, unless one is on its way already.
+    pub(crate) fn mark(&mut self, partition: i32, epoch: Epoch, mark: Mark) {
+        let lane = self.lanes.get_mut(&partition);
+        if let Some(lane) = lane.filter(|lane| lane.tracker.epoch() == epoch) {
+            lane.mark.get_or_insert(mark);
+        }
     }
 
     /// Applies settlements; those of lost epochs change nothing.

@@ -9,17 +9,17 @@ use actors::{Cx, Epoch};
 use tracing::{debug, error, info, warn};
 
 use super::{Commit, Committer};
-use crate::flow::{CommitMsg, Opened, Recall};
-use crate::lane::{Cause, Lane};
+use crate::flow::{CommitMsg, Opened, Recall, Standing};
+use crate::lane::{Cause, Halt, Lane};
+use crate::mark::{Kin, Mark};
 use crate::metrics;
 use crate::tally::{Tally, TallyError, TallyStore};
 
 /// A partition on its way to be opened.
 pub(super) struct Pending {
     epoch: Epoch,
-    pub(super) start: u64,
-    /// The end of the log when it was assigned.
-    end: u64,
+    /// Where the group stood when it was assigned.
+    pub(super) standing: Standing,
     reader: Reader,
     opened: Opened,
     loading: bool,
@@ -33,16 +33,10 @@ pub(super) struct Reader {
 }
 
 impl Pending {
-    pub(super) fn new(
-        epoch: Epoch,
-        (start, end): (u64, u64),
-        reader: Reader,
-        opened: Opened,
-    ) -> Self {
+    pub(super) fn new(epoch: Epoch, standing: Standing, reader: Reader, opened: Opened) -> Self {
         Self {
             epoch,
-            start,
-            end,
+            standing,
             reader,
             opened,
             loading: false,
@@ -53,7 +47,7 @@ impl Pending {
 
 impl<C: Committer, T: TallyStore> Commit<C, T> {
     pub(super) fn open(&mut self, partition: i32, pending: Pending, cx: &mut Cx<CommitMsg>) {
-        let (epoch, start) = (pending.epoch, pending.start);
+        let (epoch, start) = (pending.epoch, pending.standing.start());
         self.forget_release(partition);
         if let Some(next) = self.ledger.reopen(partition, epoch, start) {
             info!(partition, %epoch, next, "partition opened again");
@@ -84,13 +78,21 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             return;
         };
         pending.loading = true;
-        let (epoch, tallies) = (pending.epoch, Arc::clone(&self.tallies));
+        let (epoch, standing) = (pending.epoch, pending.standing);
+        let (tallies, log) = (Arc::clone(&self.tallies), Arc::clone(&self.committer));
         cx.spawn(async move {
-            let found = tallies.load(partition).await;
+            let found = match tallies.load(partition).await {
+                Ok(None) => Ok(None),
+                Ok(Some(tally)) => {
+                    let kin = kin(log, standing, tally.mark()).await;
+                    kin.map(|kin| Some((Box::new(tally), kin)))
+                }
+                Err(cause) => Err(cause),
+            };
             CommitMsg::Loaded {
                 partition,
                 epoch,
-                found: found.map(|tally| tally.map(Box::new)),
+                found,
             }
         });
     }
@@ -99,7 +101,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         &mut self,
         partition: i32,
         epoch: Epoch,
-        found: Result<Option<Box<Tally>>, TallyError>,
+        found: Result<Option<(Box<Tally>, Kin)>, TallyError>,
         cx: &mut Cx<CommitMsg>,
     ) {
         let wanted = |pending: &Pending| pending.epoch == epoch;
@@ -109,10 +111,10 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         }
         match found {
             // Stays as it is, unopened.
-            Ok(found) if !self.is_of_this_log(partition, found.as_deref()) => {}
+            Ok(Some((tally, kin))) if !self.is_of_this_log(partition, &tally, kin) => {}
             Ok(found) => {
                 if let Some(pending) = self.openings.remove(&partition) {
-                    self.begin(partition, pending, found.map(|tally| *tally));
+                    self.begin(partition, pending, found.map(|(tally, _)| *tally));
                     // An empty partition gets its first commit now, and a place in the statistics.
                     self.advance(cx);
                 }
@@ -125,12 +127,12 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         let counted = found.as_ref().map(Tally::upto);
         let opening = self
             .ledger
-            .open(partition, pending.epoch, pending.start, found);
+            .open(partition, pending.epoch, pending.standing.start(), found);
         if opening.skipped > 0 {
             warn!(
                 partition,
                 counted,
-                start = pending.start,
+                start = pending.standing.start(),
                 "the group's offset was moved ahead of the statistics: what is between is not in them"
             );
         }
@@ -148,21 +150,18 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         self.readers.insert(partition, reader);
     }
 
-    /// Whether the saved statistics are of this log. Those of a longer one were counted in a log
-    /// that is gone: what is read now would be taken for counted, and a foreign event for stored.
-    fn is_of_this_log(&self, partition: i32, found: Option<&Tally>) -> bool {
-        let pending = self.openings.get(&partition);
-        let Some((pending, counted)) = pending.zip(found.map(Tally::upto)) else {
-            return true;
+    /// Whether the saved statistics are of this log; else it is stopped.
+    fn is_of_this_log(&self, partition: i32, found: &Tally, kin: Kin) -> bool {
+        let Some(pending) = self.openings.get(&partition) else {
+            return false;
         };
-        if counted > pending.end {
-            let end = pending.end;
-            let reason = format!(
-                "its statistics reach to offset {counted}, but the log ends at {end}: the topic was made anew or cut off"
-            );
-            pending.reader.lane.halt(Cause::OtherLog, reason);
+        match compare(&pending.standing, found, kin) {
+            Ok(()) => true,
+            Err(Halt { cause, reason }) => {
+                pending.reader.lane.halt(cause, reason);
+                false
+            }
         }
-        counted <= pending.end
     }
 
     fn not_loaded(&mut self, partition: i32, cause: &TallyError) {
@@ -184,5 +183,69 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             }
         }
         pending.attempts = pending.attempts.saturating_add(1);
+    }
+}
+
+/// Whether the marked record still stands where it stood.
+async fn kin<C: Committer>(
+    log: Arc<C>,
+    standing: Standing,
+    mark: Option<Mark>,
+) -> Result<Kin, TallyError> {
+    let kept = standing.first..standing.end;
+    let Some(mark) = mark.filter(|mark| kept.contains(&mark.offset)) else {
+        return Ok(Kin::Unknown);
+    };
+    let look = move || log.print(standing.partition, mark.offset);
+    let found = tokio::task::spawn_blocking(look).await;
+    match found.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(Some(print)) if print == mark.print => Ok(Kin::Same),
+        Ok(Some(_)) => Ok(Kin::Other(mark)),
+        Ok(None) => Ok(Kin::Unknown),
+        Err(cause) => Err(TallyError::Unavailable(format!(
+            "the log cannot be compared with them: {cause}"
+        ))),
+    }
+}
+
+/// Whether reading may go on in this log with what was counted. In another one, what is read now
+/// would be taken for counted, and a foreign event for stored. Where nothing is committed, the
+/// statistics alone say how far the group was: a crash before the first commit leaves that, and so do
+/// a topic that was made anew, which takes the commits with it, and commits that were removed.
+fn compare(standing: &Standing, found: &Tally, kin: Kin) -> Result<(), Halt> {
+    const REMEDY: &str =
+        "read it under another name (KAFKA_TOPIC) or as another group (KAFKA_GROUP_ID)";
+    let (Standing { first, end, .. }, counted) = (*standing, found.upto());
+    let other = |reason| {
+        let cause = Cause::OtherLog;
+        Err(Halt { cause, reason })
+    };
+    if counted > end {
+        return other(format!(
+            "its statistics reach to offset {counted}, but the log ends at {end}: the topic was made anew or cut off; {REMEDY}"
+        ));
+    }
+    if let Kin::Other(Mark { offset, .. }) = kin {
+        return other(format!(
+            "at offset {offset} stands another record than the one that was read there: the topic was made anew; {REMEDY}"
+        ));
+    }
+    if standing.committed.is_some() || !found.has_begun() {
+        return Ok(());
+    }
+    if counted < first {
+        let reason = format!(
+            "nothing is committed, its statistics reach to offset {counted}, but the log begins at {first}: {} records were removed before they were read",
+            first - counted
+        );
+        let cause = Cause::OffsetGone;
+        return Err(Halt { cause, reason });
+    }
+    match kin {
+        Kin::Unknown => other(format!(
+            "nothing is committed, although its statistics reach to offset {counted}, and no record is left that shows whether they are of this log; \
+             {REMEDY}, or set the group's offset with Kafka's tools if they are"
+        )),
+        Kin::Same | Kin::Other(_) => Ok(()),
     }
 }

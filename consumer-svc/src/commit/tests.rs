@@ -9,9 +9,10 @@ use actors::{ChildSpec, Epoch, Outcome, Position, Strategy, SupervisorSpec, Syst
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::flow::{Recall, Released};
+use crate::flow::{Recall, Released, Standing};
 use crate::lane::Lanes;
 use crate::lane::tests::patient;
+use crate::mark::Mark;
 use crate::tally::memory::MemoryTallies;
 use crate::tally::tests::sale;
 
@@ -20,6 +21,8 @@ use crate::tally::tests::sale;
 struct Coordinator {
     script: Mutex<Vec<CommitError>>,
     accepted: Mutex<Vec<(i32, u64)>>,
+    /// What stands in every log.
+    log: Mutex<Vec<Mark>>,
     /// Looked at with every commit: what it must not be ahead of.
     tallies: Arc<MemoryTallies>,
 }
@@ -39,6 +42,22 @@ impl Committer for Coordinator {
         self.accepted.lock().unwrap().extend_from_slice(positions);
         Ok(())
     }
+
+    fn print(&self, _: i32, offset: u64) -> Result<Option<Print>, String> {
+        let log = self.log.lock().unwrap();
+        Ok(log
+            .iter()
+            .find(|mark| mark.offset == offset)
+            .map(|mark| mark.print))
+    }
+}
+
+/// A record of the log that all tests read.
+fn mark(offset: u64) -> Mark {
+    Mark {
+        offset,
+        print: Print(offset),
+    }
 }
 
 struct Bench {
@@ -50,6 +69,8 @@ struct Bench {
     lanes: Lanes,
     /// The end of every log.
     end: u64,
+    /// The group has no offset: it starts where the log does.
+    uncommitted: bool,
 }
 
 impl Bench {
@@ -88,6 +109,7 @@ impl Bench {
             recalls: Arc::default(),
             lanes: patient(),
             end: 1_000,
+            uncommitted: false,
         }
     }
 
@@ -111,8 +133,12 @@ impl Bench {
         let open = CommitMsg::Open {
             partition,
             epoch,
-            start,
-            end: self.end,
+            standing: Standing {
+                partition,
+                committed: (!self.uncommitted).then_some(start),
+                first: if self.uncommitted { start } else { 0 },
+                end: self.end,
+            },
             lane: self.lanes.open(partition),
             recall,
             opened,
@@ -127,6 +153,7 @@ impl Bench {
                 partition,
                 epoch,
                 offsets: offsets.to_vec(),
+                mark: offsets.first().map(|offset| mark(*offset)),
             })
             .ok()
             .unwrap();

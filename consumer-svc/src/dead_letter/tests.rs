@@ -170,6 +170,7 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
                 incoming: Box::new(Incoming {
                     purchase: purchases::Purchase::new(id, event),
                     origin,
+                    span: host::span::Span::none(),
                 }),
                 reason: "no".into(),
             },

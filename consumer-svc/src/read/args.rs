@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use actors::{Addr, Credits, Outlet};
 
-use crate::flow::{CommitMsg, DeadLetterMsg, Note, WriteMsg};
+use crate::flow::{CommitMsg, DeadLetterMsg, Note, Standing, WriteMsg};
 use crate::lane::Lane;
 
 /// How much one turn of a reader may take.
@@ -23,14 +23,12 @@ pub struct ReadLimits {
 pub struct ReaderArgs<O> {
     /// Partition to read.
     pub partition: i32,
-    /// Committed offset when the partition was assigned; the client stands there.
-    pub start: u64,
+    /// Where the group stood when the partition was assigned; the client stands at its start.
+    pub standing: Standing,
     /// Opens the partition's queue.
     pub open: Arc<O>,
     /// Whether a reader of this assignment ran before: then the client's position must be moved.
     pub opened_before: Arc<AtomicBool>,
-    /// The end of the log then.
-    pub end: u64,
     /// What the stages share of this partition.
     pub lane: Lane,
     /// Limits of one turn.
@@ -51,10 +49,9 @@ impl<O> Clone for ReaderArgs<O> {
     fn clone(&self) -> Self {
         Self {
             partition: self.partition,
-            start: self.start,
+            standing: self.standing,
             open: Arc::clone(&self.open),
             opened_before: Arc::clone(&self.opened_before),
-            end: self.end,
             lane: self.lane.clone(),
             limits: self.limits,
             credits: self.credits.clone(),

@@ -1,5 +1,6 @@
 //! From a record's bytes to a purchase, a bad record, or a tombstone. Pure.
 
+use host::span::Span;
 use purchases::{Purchase, PurchaseId, wire};
 
 use crate::flow::{BadRecord, Incoming, Origin, Original};
@@ -26,7 +27,11 @@ pub(crate) fn decode(raw: &Raw<'_>, origin: Origin) -> Decoded {
         return Decoded::Tombstone;
     };
     match purchase(raw, value, &origin) {
-        Ok(purchase) => Decoded::Purchase(Incoming { purchase, origin }),
+        Ok(purchase) => Decoded::Purchase(Incoming {
+            purchase,
+            origin,
+            span: Span::none(),
+        }),
         Err(reason) => Decoded::Bad(bad(raw, origin, reason)),
     }
 }
@@ -52,7 +57,7 @@ fn purchase(raw: &Raw<'_>, value: &[u8], origin: &Origin) -> Result<Purchase, St
 
 impl<'r> Raw<'r> {
     /// The header's value. A header without a value counts as an empty one.
-    fn header(&self, name: &str) -> Option<&'r [u8]> {
+    pub(super) fn header(&self, name: &str) -> Option<&'r [u8]> {
         let (_, value) = self.headers.iter().find(|(found, _)| *found == name)?;
         Some(value.unwrap_or_default())
     }

@@ -10,10 +10,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::decode::Raw;
-use super::{Decoded, OpenPartition, PartitionSource, Polled, SourceError, decode};
+use super::{Decoded, OpenPartition, PartitionSource, Polled, SourceError, Traced, decode};
 use crate::flow::Origin;
 use crate::kafka::{ConsumerSlot, GroupConsumer, GroupContext, time_of};
 use crate::lane::{Cause, Halt};
+use crate::mark::{Mark, Print};
 
 /// How long the client may take to move its position.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ pub struct KafkaPartition {
     topic: Arc<str>,
     partition: i32,
     waiting: Mutex<Option<PartitionQueue<GroupContext>>>,
+    traced: Traced,
 }
 
 impl KafkaPartition {
@@ -38,6 +40,7 @@ impl KafkaPartition {
         slot: ConsumerSlot,
         topic: Arc<str>,
         partition: i32,
+        traced: Traced,
     ) -> Option<Self> {
         let queue = consumer.split_partition_queue(&topic, partition)?;
         Some(Self {
@@ -45,6 +48,7 @@ impl KafkaPartition {
             topic,
             partition,
             waiting: Mutex::new(Some(queue)),
+            traced,
         })
     }
 }
@@ -73,6 +77,8 @@ impl OpenPartition for KafkaPartition {
             queue,
             topic: Arc::clone(&self.topic),
             partition: self.partition,
+            traced: self.traced.clone(),
+            mark: None,
         })
     }
 
@@ -99,15 +105,24 @@ pub struct KafkaSource {
     queue: PartitionQueue<GroupContext>,
     topic: Arc<str>,
     partition: i32,
+    traced: Traced,
+    mark: Option<Mark>,
 }
 
 impl PartitionSource for KafkaSource {
     fn poll(&mut self) -> Result<Option<Polled>, SourceError> {
         match self.queue.poll(Duration::ZERO) {
             None => Ok(None),
-            Some(Ok(message)) => Ok(Some(polled(&message, &self.topic))),
+            Some(Ok(message)) => {
+                let mark = &mut self.mark;
+                Ok(Some(polled(&message, &self.topic, &self.traced, mark)))
+            }
             Some(Err(error)) => Err(self.classify(&error)),
         }
+    }
+
+    fn mark(&mut self) -> Option<Mark> {
+        self.mark.take()
     }
 }
 
@@ -128,7 +143,12 @@ impl KafkaSource {
     }
 }
 
-fn polled(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Polled {
+fn polled(
+    message: &BorrowedMessage<'_>,
+    topic: &Arc<str>,
+    traced: &Traced,
+    mark: &mut Option<Mark>,
+) -> Polled {
     let headers = message.headers().map(|headers| {
         headers
             .iter()
@@ -146,9 +166,24 @@ fn polled(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Polled {
         partition: message.partition(),
         offset: message.offset(),
     };
+    // The first of a turn.
+    mark.get_or_insert_with(|| Mark {
+        offset: message.offset().unsigned_abs(),
+        print: Print::of(
+            raw.key,
+            raw.value,
+            raw.headers.iter().copied(),
+            time_of(message),
+        ),
+    });
+    let mut span = traced.begin(&raw, &origin);
     match decode(&raw, origin) {
-        Decoded::Purchase(purchase) => Polled::Purchase(Box::new(purchase), bytes),
+        Decoded::Purchase(mut purchase) => {
+            purchase.span = span;
+            Polled::Purchase(Box::new(purchase), bytes)
+        }
         Decoded::Bad(mut record) => {
+            span.fail(&record.reason);
             record.original.time = time_of(message);
             Polled::Bad(Box::new(record), bytes)
         }

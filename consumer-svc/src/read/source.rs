@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::flow::{BadRecord, Incoming};
 use crate::lane::Halt;
+use crate::mark::Mark;
 
 /// One record as the client hands it out.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ pub trait PartitionSource: Send + 'static {
     /// # Errors
     /// What the client reports for this partition.
     fn poll(&mut self) -> Result<Option<Polled>, SourceError>;
+
+    /// One of the records that were taken since this was last asked, by which the log is known again.
+    fn mark(&mut self) -> Option<Mark>;
 }
 
 /// Opens the records of a partition. `resume_at` is `None` where the client already stands at

@@ -230,3 +230,41 @@ async fn a_partition_that_is_known_to_wait_is_not_stuck() {
         .until("all committed", |bench| bench.position(0) == Some(20))
         .await;
 }
+
+#[tokio::test]
+async fn eight_stopped_partitions_use_up_none_of_the_restarts_that_the_others_have() {
+    let bench = Bench::start(Setup {
+        logs: (0..9).map(|_| good(0..8)).collect(),
+        refused: 8,
+        hold_writes: true,
+        ..Setup::default()
+    })
+    .await;
+    bench
+        .until("all is read", |bench| {
+            (0..9).all(|partition| bench.lane(partition).pulse().pending() == 8)
+        })
+        .await;
+    for partition in 0..8 {
+        let refused = "the database refuses it";
+        bench.lane(partition).halt(Cause::BadRecords, refused);
+    }
+    bench.sink.held.add_permits(1);
+    bench
+        .until("the other one is committed", |bench| {
+            bench.position(8) == Some(8)
+        })
+        .await;
+    bench
+        .until("nobody waits for the stopped ones", |bench| {
+            (0..8).all(|partition| bench.lane(partition).pulse().pending() == 0)
+        })
+        .await;
+    for partition in 0..9 {
+        assert_eq!(bench.restarts(partition), 0, "partition {partition}");
+        assert_eq!(
+            bench.position(partition),
+            Some(if partition < 8 { 0 } else { 8 })
+        );
+    }
+}

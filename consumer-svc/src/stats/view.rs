@@ -61,6 +61,7 @@ fn view(tallies: &[(i32, Tally)], standings: Option<&[Standing]>, now: Timestamp
                 revenue: sold.revenue,
             })
             .collect(),
+        best_sellers_error: counts.goods.floor(),
         other_items: other.into(),
         active_buyers: BuyersView {
             estimate: shop.active_buyers(),

@@ -11,7 +11,9 @@ use mongodb::{Client, Collection};
 use purchases::{Cents, ItemName, Timestamp};
 use tracing::debug;
 
+use super::goods::Item;
 use super::{Buyers, Counts, Goods, Series, Sold, Tally, TallyError, TallyStore};
+use crate::mark::{Mark, Print};
 use crate::mongo::{Answers, Failed, durable};
 
 /// The form of the document. A version that is not known is refused: read as this one, it would
@@ -167,10 +169,13 @@ fn fields(tally: &Tally) -> Result<Document, TallyError> {
     let counts = tally.counts();
     let items: Result<Vec<Document>, TallyError> = counts
         .goods
-        .named()
-        .map(|(item, sold)| {
-            let mut document = doc! { "name": item.as_str() };
-            document.extend(sum(sold)?);
+        .items()
+        .map(|(name, item)| {
+            let mut document = doc! { "name": name.as_str() };
+            document.extend(sum(item.sold)?);
+            if item.missed > 0 {
+                document.insert("missed", whole(item.missed)?);
+            }
             Ok(document)
         })
         .collect();
@@ -179,10 +184,12 @@ fn fields(tally: &Tally) -> Result<Document, TallyError> {
         "from": whole(tally.from())?,
         "upto": whole(tally.upto())?,
         "skipped": whole(tally.skipped())?,
+        "mark": tally.mark().map(mark).transpose()?,
         "total": sum(counts.total)?,
         "newest": counts.newest.map(|newest| DateTime::from_millis(newest.as_millis())),
         "items": items?,
         "other": sum(counts.goods.other())?,
+        "floor": whole(counts.goods.floor())?,
         "seconds": packed(counts.seconds.encode()),
         "minutes": packed(counts.minutes.encode()),
         "buyers": packed(counts.buyers.encode()),
@@ -207,12 +214,17 @@ fn tally(document: &Document) -> Result<Tally, TallyError> {
     for item in document.get_array("items").map_err(|_| bad("items"))? {
         let item = item.as_document();
         let name = item.and_then(|item| ItemName::parse(item.get_str("name").ok()?).ok());
-        let sold = item.and_then(sold);
+        let missed = item.and_then(|item| optional(item, "missed", 0));
+        let sold = item.and_then(sold).zip(missed);
+        let sold = sold.map(|(sold, missed)| Item { sold, missed });
         named.insert(
             name.ok_or_else(|| bad("items"))?,
             sold.ok_or_else(|| bad("items"))?,
         );
     }
+    let other = part("other").ok_or_else(|| bad("other"))?;
+    // Not there in documents of earlier versions, which let go of whatever came late.
+    let floor = optional(document, "floor", other.purchases).ok_or_else(|| bad("floor"))?;
     let newest = match document.get("newest") {
         Some(Bson::DateTime(moment)) => {
             let moment = Timestamp::from_millis(moment.timestamp_millis());
@@ -227,15 +239,34 @@ fn tally(document: &Document) -> Result<Tally, TallyError> {
         total: part("total").ok_or_else(|| bad("total"))?,
         seconds: seconds.map_err(|_| bad("seconds"))?,
         minutes: minutes.map_err(|_| bad("minutes"))?,
-        goods: Goods::from_parts(named, part("other").ok_or_else(|| bad("other"))?),
+        goods: Goods::from_parts(named, other, floor),
         buyers: Buyers::decode(bytes("buyers")?).map_err(|_| bad("buyers"))?,
         newest,
+    };
+    let mark = match document.get("mark") {
+        // Not there in documents of earlier versions.
+        None | Some(Bson::Null) => None,
+        Some(mark) => Some(marked(mark).ok_or_else(|| bad("mark"))?),
     };
     Ok(Tally {
         from: offset("from")?,
         upto: offset("upto")?,
         skipped: offset("skipped")?,
+        mark,
         counts,
+    })
+}
+
+fn mark(mark: Mark) -> Result<Document, TallyError> {
+    let Print(print) = mark.print;
+    Ok(doc! { "offset": whole(mark.offset)?, "print": print.cast_signed() })
+}
+
+fn marked(mark: &Bson) -> Option<Mark> {
+    let mark = mark.as_document()?;
+    Some(Mark {
+        offset: number(mark, "offset")?,
+        print: Print(mark.get_i64("print").ok()?.cast_unsigned()),
     })
 }
 
@@ -262,6 +293,14 @@ fn whole(number: u64) -> Result<i64, TallyError> {
 
 fn number(document: &Document, field: &str) -> Option<u64> {
     u64::try_from(document.get_i64(field).ok()?).ok()
+}
+
+/// The same where a document may lack the field. `None` if it is there and no number.
+fn optional(document: &Document, field: &str, without: u64) -> Option<u64> {
+    match document.contains_key(field) {
+        true => number(document, field),
+        false => Some(without),
+    }
 }
 
 fn malformed(document: &Document, field: &str) -> TallyError {

@@ -62,7 +62,11 @@ fn delivery(offset: u64, books: &Arc<Books>) -> Delivered {
     };
     let outlet: actors::Outlet<Note> = Arc::clone(books) as _;
     Delivery {
-        value: Incoming { purchase, origin },
+        value: Incoming {
+            purchase,
+            origin,
+            span: host::span::Span::none(),
+        },
         receipt: Receipt::new(position, outlet, None),
     }
 }

@@ -18,6 +18,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::answer::Event;
+use crate::until;
 
 /// A broker that was just restarted takes its time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -221,6 +222,21 @@ impl Witness {
         let deleted = self.admin().delete_topics(&[&self.topic], &options).await;
         let deleted = deleted.unwrap_or_else(|error| panic!("no topic is deleted: {error}"));
         assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    }
+
+    /// Forgets the group and its offsets, as they are forgotten that nobody uses for long. Only a group
+    /// without members lets that happen.
+    ///
+    /// # Panics
+    /// If the broker does not.
+    pub async fn forget_group(&self) {
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        until("the group is forgotten", PATIENCE, async || {
+            let forgotten = self.admin().delete_groups(&[&self.group], &options).await;
+            let forgotten = forgotten.unwrap_or_else(|error| panic!("{error}"));
+            forgotten.iter().all(Result::is_ok).then_some(())
+        })
+        .await;
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {

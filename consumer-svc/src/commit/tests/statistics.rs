@@ -1,6 +1,7 @@
 //! What the commit stage counts, on a database that can go away, hang, and belong to others too.
 
 use super::*;
+use crate::lane::Cause;
 use crate::tally::Tally;
 
 #[tokio::test]
@@ -172,7 +173,7 @@ async fn statistics_of_another_log_stop_the_partition_before_anything_is_read() 
     let lane = bench.lanes.get(0).unwrap();
     bench.until("stopped", |_| lane.halted().is_some()).await;
     let halt = lane.halted().unwrap();
-    assert_eq!(halt.cause, crate::lane::Cause::OtherLog);
+    assert_eq!(halt.cause, Cause::OtherLog);
     assert!(halt.reason.contains("reach to offset 6"), "{}", halt.reason);
     assert!(opened.try_recv().is_err(), "its reader must not begin");
     let released = bench.release(0, SOON, false).await;
@@ -184,10 +185,86 @@ async fn statistics_of_another_log_stop_the_partition_before_anything_is_read() 
 async fn a_partition_that_is_stopped_before_it_is_opened_leaves_no_trace() {
     let bench = Bench::start(vec![]).await;
     // Stops all that are assigned from here on.
-    bench.lanes.halt_all(crate::lane::Cause::OffsetGone, "gone");
+    bench.lanes.halt_all(Cause::OffsetGone, "gone");
     let (_, mut opened) = bench.begin_to_open(0, 500);
     let released = bench.release(0, SOON, false).await;
     assert_eq!((released.next, released.committed), (500, true));
     assert!(opened.try_recv().is_err(), "its reader must not begin");
     assert_eq!((bench.accepted(), bench.tallies.get(0)), (vec![], None));
+}
+
+async fn reason_of_stop(bench: &Bench, start: u64) -> (Cause, String) {
+    let (_, mut opened) = bench.begin_to_open(0, start);
+    let lane = bench.lanes.get(0).unwrap();
+    bench.until("stopped", |_| lane.halted().is_some()).await;
+    assert!(opened.try_recv().is_err(), "its reader must not begin");
+    let halt = lane.halted().unwrap();
+    (halt.cause, halt.reason.clone())
+}
+
+/// Ten records were read and counted.
+async fn ten_counted() -> Arc<MemoryTallies> {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.serve(0, epoch, 0..10);
+    bench
+        .until("ten saved", |bench| bench.counted(0) == (10, 10))
+        .await;
+    assert_eq!(bench.tallies.get(0).unwrap().mark(), Some(mark(0)));
+    Arc::clone(&bench.tallies)
+}
+
+#[tokio::test]
+async fn a_log_that_was_filled_again_is_known_by_its_records_for_another_one() {
+    let tallies = ten_counted().await;
+    for uncommitted in [false, true] {
+        let bench = Bench {
+            uncommitted,
+            ..Bench::on(Arc::clone(&tallies), vec![]).await
+        };
+        let other = Mark {
+            print: Print(77),
+            ..mark(0)
+        };
+        bench.coordinator.log.lock().unwrap().push(other);
+        let (cause, reason) = reason_of_stop(&bench, 0).await;
+        assert_eq!(cause, Cause::OtherLog);
+        for part in ["at offset 0 stands another record", "KAFKA_TOPIC"] {
+            assert!(reason.contains(part), "{reason}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_group_without_an_offset_goes_on_in_the_log_that_it_has_counted_and_in_no_other() {
+    let tallies = ten_counted().await;
+    let lost = async || Bench {
+        uncommitted: true,
+        ..Bench::on(Arc::clone(&tallies), vec![]).await
+    };
+    let unknown = reason_of_stop(&lost().await, 0).await;
+    assert_eq!(unknown.0, Cause::OtherLog);
+    assert!(unknown.1.contains("nothing is committed"), "{}", unknown.1);
+    let removed = reason_of_stop(&lost().await, 13).await;
+    assert_eq!(removed.0, Cause::OffsetGone);
+    assert!(
+        removed.1.contains("3 records were removed"),
+        "{}",
+        removed.1
+    );
+
+    let known = lost().await;
+    known.coordinator.log.lock().unwrap().push(mark(0));
+    let (epoch, next) = known.open(0, 0).await;
+    assert_eq!(next, 0, "all is read again, and known");
+    known.serve(0, epoch, 0..12);
+    let released = known.release(0, SOON, false).await;
+    assert!(released.committed);
+    assert_eq!(known.counted(0), (12, 12), "and nothing is counted twice");
+}
+
+#[tokio::test]
+async fn a_committed_offset_goes_on_where_retention_has_removed_the_mark() {
+    let bench = Bench::on(ten_counted().await, vec![]).await;
+    assert_eq!(bench.open(0, 10).await.1, 10);
 }

@@ -12,8 +12,9 @@ use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId,
 
 use super::super::*;
 use crate::commit::{Commit, CommitOutlet, Committer};
-use crate::flow::{BadRecord, CommitError, Incoming, Origin, Original};
+use crate::flow::{BadRecord, CommitError, Incoming, Origin, Original, Standing};
 use crate::lane::{BadLimits, Lane, Lanes};
+use crate::mark::{Mark, Print};
 use crate::tally::memory::MemoryTallies;
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
@@ -74,9 +75,14 @@ impl PartitionSource for Tail {
             Box::new(Incoming {
                 purchase: Purchase::new(id, event),
                 origin,
+                span: host::span::Span::none(),
             }),
             100,
         )))
+    }
+
+    fn mark(&mut self) -> Option<Mark> {
+        None
     }
 }
 
@@ -105,6 +111,10 @@ impl Committer for Committed {
         self.0.lock().unwrap().extend_from_slice(positions);
         Ok(())
     }
+
+    fn print(&self, _: i32, _: u64) -> Result<Option<Print>, String> {
+        Ok(None)
+    }
 }
 
 /// Stores everything, but fails the offset it is told, once, and never comes back from another.
@@ -112,6 +122,7 @@ pub(super) struct Sink {
     stored: Mutex<Vec<(i32, u64)>>,
     fail_once: Mutex<Option<u64>>,
     hang_once: Mutex<Option<(i32, u64)>>,
+    refused: i32,
     pub(super) held: tokio::sync::Semaphore,
 }
 
@@ -134,7 +145,7 @@ impl BatchSink<Delivered> for Sink {
                 .is_some();
             if hang {
                 std::mem::forget(receipt);
-            } else if fail {
+            } else if fail || partition < self.refused {
                 drop(receipt);
             } else {
                 self.stored.lock().unwrap().push((partition, offset));
@@ -174,6 +185,8 @@ pub(super) struct Setup {
     pub(super) stall: Duration,
     pub(super) fail_once: Option<u64>,
     pub(super) hang_once: Option<(i32, u64)>,
+    /// Of so many partitions nothing is ever stored.
+    pub(super) refused: i32,
     pub(super) hold_writes: bool,
     pub(super) hold_letters: bool,
 }
@@ -189,6 +202,7 @@ impl Default for Setup {
             stall: 60 * SOON,
             fail_once: None,
             hang_once: None,
+            refused: 0,
             hold_writes: false,
             hold_letters: false,
         }
@@ -215,6 +229,7 @@ impl Bench {
             stored: Mutex::default(),
             fail_once: Mutex::new(setup.fail_once),
             hang_once: Mutex::new(setup.hang_once),
+            refused: setup.refused,
             held: room(setup.hold_writes),
         });
         let letters = Arc::new(Letters {
@@ -287,8 +302,12 @@ impl Bench {
             logs.push(Arc::clone(&log));
             let args = ReaderArgs {
                 partition,
-                start: setup.start,
-                end: u64::MAX,
+                standing: Standing {
+                    partition,
+                    committed: Some(setup.start),
+                    first: 0,
+                    end: u64::MAX,
+                },
                 open: Arc::new(Shared(log)),
                 opened_before: Arc::default(),
                 lane: lanes.open(partition),

@@ -17,6 +17,10 @@ fn busy() -> Tally {
             &sale(number % 5_000, &item, 99_999, at),
         );
     }
+    tally.remember(Mark {
+        offset: 7,
+        print: Print(u64::MAX),
+    });
     tally
 }
 
@@ -55,6 +59,14 @@ fn a_document_of_another_form_is_refused_by_field_and_never_read_as_zero() {
             );
         }
     }
+    for wrong in [Bson::Int32(7), Bson::Document(doc! { "offset": 7i64 })] {
+        let mut document = good.clone();
+        document.insert("mark", wrong);
+        assert!(super::tally(&document).is_err());
+    }
+    let mut before = good.clone();
+    before.remove("mark");
+    assert_eq!(super::tally(&before).unwrap().mark(), None);
     let mut negative = good;
     negative.insert("upto", -1i64);
     assert!(super::tally(&negative).is_err());

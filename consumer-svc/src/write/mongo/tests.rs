@@ -117,7 +117,11 @@ fn document_of(id: PurchaseId, offset: i64) -> PurchaseDocument {
         partition: 2,
         offset,
     };
-    PurchaseDocument::new(&crate::flow::Incoming { purchase, origin })
+    PurchaseDocument::new(&crate::flow::Incoming {
+        purchase,
+        origin,
+        span: host::span::Span::none(),
+    })
 }
 
 /// What the database would answer about a document that it has.
@@ -292,7 +296,11 @@ fn the_largest_purchase_is_far_from_what_a_server_takes() {
         partition: i32::MAX,
         offset: i64::MAX,
     };
-    let document = PurchaseDocument::new(&crate::flow::Incoming { purchase, origin });
+    let document = PurchaseDocument::new(&crate::flow::Incoming {
+        purchase,
+        origin,
+        span: host::span::Span::none(),
+    });
     // Not 16 MiB: no record becomes a document that is too large for itself.
     assert!(document.raw().as_bytes().len() < 4096);
 }

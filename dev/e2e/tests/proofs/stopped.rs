@@ -212,3 +212,44 @@ async fn a_topic_deleted_while_it_is_read_is_said_at_once_and_its_successor_is_n
     assert_eq!(shop.documents.count().await, 30, "nothing of it was stored");
     drop(consumer);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_was_made_anew_and_filled_again_is_not_taken_for_the_one_that_was_counted() {
+    let shop = Shop::on(Ground::shared().await).await;
+    let records = |count, user| (0..count).map(move |number| good_for(number % 3, user));
+    shop.witness.write(records(30, "first").collect()).await;
+    let consumer = shop.consumer().ready().await;
+    shop.settles(PATIENCE).await;
+    consumer.drains(PATIENCE).await;
+
+    // Offsets that expired say nothing of the log: it is known by its records, read again, and nothing
+    // of it is counted twice.
+    shop.witness.forget_group().await;
+    let consumer = shop.consumer().ready().await;
+    shop.settles(PATIENCE).await;
+    assert_eq!(shop.documents.count().await, 30);
+    until_text("nothing is counted twice", PATIENCE, async || {
+        let stats = consumer.get("/stats").await.json();
+        match stats["total_purchases"] == 30 && stats["backlog"] == 0 {
+            true => Ok(()),
+            false => Err(stats.to_string()),
+        }
+    })
+    .await;
+    consumer.drains(PATIENCE).await;
+
+    shop.witness.delete_topic().await;
+    let made = shop.ground.create_topic(&shop.witness.topic, 3).await;
+    made.expect("the topic is made anew");
+    shop.witness.write(records(90, "second").collect()).await;
+    for committed in [None, Some(10)] {
+        if let Some(offset) = committed {
+            shop.witness.commit_everywhere(offset).await;
+        }
+        let consumer = shop.consumer().start();
+        let words = ["stopped", "another record", "made anew", "KAFKA_TOPIC"];
+        not_ready(&consumer, &words).await;
+        assert_eq!(shop.documents.count().await, 30, "nothing of it was stored");
+        consumer.drains(PATIENCE).await;
+    }
+}

@@ -8,7 +8,9 @@ use e2e::check;
 use e2e::collector::Collector;
 use e2e::ground::Ground;
 use e2e::http::{Answer, Connection};
+use e2e::records::{bytes, good};
 use e2e::shop::Shop;
+use e2e::topic::NewRecord;
 use http::Request;
 use http_body_util::Full;
 use serde_json::json;
@@ -16,6 +18,10 @@ use serde_json::json;
 const PATIENCE: Duration = Duration::from_secs(60);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
+/// Of a record that can never become a purchase.
+const POISON: &str = "0af7651916cd43dd8448eb211c80319c";
+/// Which its caller does not record.
+const UNSAMPLED: &str = "5bd66ef5095369c7b0d1f8f4bd33716a";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_purchase_is_one_trace_from_the_caller_to_the_database_and_back() {
@@ -47,6 +53,11 @@ async fn one_purchase_is_one_trace_from_the_caller_to_the_database_and_back() {
     assert_eq!(buy.parent, CALLER);
     let send = span("producer-svc", &sending).await;
     assert_eq!(send.parent, buy.id);
+    let processing = format!("process {}", shop.witness.topic);
+    let process = span("consumer-svc", &processing).await;
+    assert_eq!(process.parent, send.id);
+    let store = span("consumer-svc", "store purchase").await;
+    assert_eq!(store.parent, process.id);
 
     let asked = span("producer-svc", "GET /purchases/{user_id}").await;
     let answered = span("consumer-svc", "GET /purchases/{user_id}").await;
@@ -69,6 +80,24 @@ async fn one_purchase_is_one_trace_from_the_caller_to_the_database_and_back() {
     assert_eq!(header("traceparent"), format!("00-{TRACE}-{}-01", send.id));
     assert_eq!(header("tracestate"), "them=1");
 
+    let of_trace = |record: NewRecord, trace: &str, flags: &str| NewRecord {
+        headers: vec![(
+            "traceparent".into(),
+            bytes(&format!("00-{trace}-{CALLER}-{flags}")),
+        )],
+        ..record
+    };
+    let poison = NewRecord {
+        value: bytes("{"),
+        ..good(0)
+    };
+    let foreign = vec![
+        of_trace(good(0), UNSAMPLED, "00"),
+        of_trace(poison, POISON, "01"),
+        good(0),
+    ];
+    shop.witness.write(foreign).await;
+    shop.settles(PATIENCE).await;
     for service in [&producer, &consumer] {
         let log = service.drains(PATIENCE).await;
         let said = log
@@ -76,6 +105,26 @@ async fn one_purchase_is_one_trace_from_the_caller_to_the_database_and_back() {
             .any(|line| line.contains("the spans are exported"));
         assert!(said, "{log:#?}");
     }
+    // Everything is exported now: of each trace this and no more.
+    let names = |trace: &str| {
+        let mut names: Vec<(String, String, String)> = collector
+            .of(trace)
+            .into_iter()
+            .map(|span| (span.service, span.name, span.parent))
+            .collect();
+        names.sort();
+        names
+    };
+    let poisoned = (
+        "consumer-svc".to_owned(),
+        processing.clone(),
+        CALLER.to_owned(),
+    );
+    assert_eq!(names(POISON), [poisoned], "read, and not stored");
+    assert_eq!(names(UNSAMPLED), [], "nobody records that trace");
+    let of = collector.of(TRACE);
+    let consumed = of.iter().filter(|span| span.name == processing).count();
+    assert_eq!((of.len(), consumed), (8, 1), "{of:#?}");
 }
 
 /// A request of the caller's trace.
