@@ -5,13 +5,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ractor::{ActorRef, MessagingErr};
 use thiserror::Error;
 
 use crate::bell::Bell;
+use crate::depth::Depth;
 use crate::home::Home;
 use crate::reply::Reply;
 use crate::stage_actor::StageMsg;
@@ -48,42 +48,6 @@ pub(crate) struct Incarnation<M> {
     pub(crate) depth: Depth,
     /// Whether a wake-up for finished owned work is in the mailbox already.
     pub(crate) bell: Bell,
-}
-
-/// Messages sent and not yet begun. Senders and the receiver count each for themselves, on cache
-/// lines of their own: one shared counter would travel between their cores with every message.
-#[derive(Default)]
-pub(crate) struct Depth {
-    sent: Apart<AtomicUsize>,
-    begun: Apart<AtomicUsize>,
-}
-
-#[derive(Default)]
-#[repr(align(128))]
-struct Apart<T>(T);
-
-impl Depth {
-    pub(crate) fn sent(&self) {
-        self.sent.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// It was not taken after all.
-    pub(crate) fn unsent(&self) {
-        self.sent.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Called by the receiver only.
-    pub(crate) fn begun(&self) {
-        self.begun.0.store(
-            self.begun.0.load(Ordering::Relaxed).wrapping_add(1),
-            Ordering::Relaxed,
-        );
-    }
-
-    fn get(&self) -> usize {
-        let begun = self.begun.0.load(Ordering::Relaxed);
-        self.sent.0.load(Ordering::Relaxed).saturating_sub(begun)
-    }
 }
 
 struct Cell<M> {
@@ -164,11 +128,9 @@ impl<M: Send + 'static> Addr<M> {
 
     /// Messages in the mailbox, not counting the one being handled.
     pub fn depth(&self) -> usize {
-        self.cell
-            .live
-            .who()
-            .as_ref()
-            .map_or(0, |live| live.depth.get())
+        self.cell.live.who().as_ref().map_or(0, |live| {
+            usize::try_from(live.depth.get()).unwrap_or(usize::MAX)
+        })
     }
 
     /// The name given at the start.

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::guard::catch_now;
+
 /// What a stage returns when it cannot go on: any error, by its own text.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
@@ -54,8 +56,14 @@ impl fmt::Display for Exit {
     }
 }
 
-/// An error with its sources in one line, as it stands in [`Exit::Failed`].
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+/// An error with its sources in one line, as it stands in [`Exit::Failed`]. Errors are other people's
+/// code: one that panics while it tells or goes is told as such.
+pub(crate) fn told(failure: Failure) -> String {
+    catch_now(move || chain(failure.as_ref()))
+        .unwrap_or_else(|panic| format!("an error that cannot be told, since it panicked: {panic}"))
+}
+
+fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

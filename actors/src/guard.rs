@@ -3,21 +3,26 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 /// Awaits work and turns a panic into its text. What the work borrowed may be in any state
 /// afterwards and has to be thrown away.
 pub(crate) async fn catch<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    let mut work = pin!(work);
+    catch_pinned(pin!(work)).await
+}
+
+/// The same for work that is pinned already, which is then not kept twice.
+pub(crate) fn catch_pinned<T>(
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> impl Future<Output = Result<T, String>> {
     poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        move |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
             Err(panic) => Poll::Ready(Err(text(panic))),
         },
     )
-    .await
 }
 
 /// The same for a plain call.

@@ -110,6 +110,12 @@ fn route(key: u64, ways: usize) -> usize {
     (mixed % ways.max(1) as u64) as usize
 }
 
+/// A list for each way, with room for its share.
+fn routes<T>(ways: usize, records: usize) -> Vec<Vec<T>> {
+    let share = records.div_ceil(ways.max(1));
+    (0..ways).map(|_| Vec::with_capacity(share)).collect()
+}
+
 /// Says of records that come back undelivered why they fail.
 fn nobody_home<V, N: 'static>(work: &[Work<V, N>], name: &str) {
     for work in work {

@@ -52,6 +52,12 @@ pub struct Settled<C> {
 pub trait Settle<C>: Send + Sync + 'static {
     /// Takes settlements, in the order they were made by this caller.
     fn settled(&self, batch: Vec<Settled<C>>);
+
+    /// Takes a settlement that was made alone: a batch of one, unless this knows how to do without
+    /// the vector.
+    fn settled_one(&self, settled: Settled<C>) {
+        self.settled(vec![settled]);
+    }
 }
 
 /// A shared [`Settle`].
@@ -62,13 +68,12 @@ pub type Outlet<C> = Arc<dyn Settle<C>>;
 /// Receipts made from one origin cost a counter each; [`Receipt::new`] makes an origin for one alone.
 ///
 /// ```
-/// use std::sync::Arc;
 /// use actors::testkit::Settlements;
 /// use actors::{Cost, Credits, Epoch, Origin, Outcome, Position, Receipt};
 ///
 /// let (book, room) = (Settlements::<()>::new(), Credits::new("room", Cost { count: 10, bytes: 10 }));
 /// let permit = room.try_take(Cost { count: 2, bytes: 2 })?;
-/// let origin = Origin::new(book.outlet(), Some(Arc::new(permit)));
+/// let origin = Origin::new(book.outlet(), Some(permit));
 /// let epoch = Epoch::next();
 /// let receipts = [0, 1].map(|seq| origin.receipt(Position { lane: 0, epoch, seq }));
 /// drop(origin);
@@ -82,8 +87,25 @@ pub struct Origin<C: 'static = ()> {
 
 struct Shared<C: 'static> {
     outlet: Outlet<C>,
-    /// Held for its drop only: the credit comes back when all the work is settled.
-    permit: Option<Arc<Permit>>,
+    credit: Credit,
+}
+
+/// Held for its drop only: the credit comes back when all the work is settled.
+enum Credit {
+    None,
+    Own {
+        _permit: Permit,
+    },
+    /// Somebody else may take it back before.
+    Shared {
+        _permit: Arc<Permit>,
+    },
+}
+
+impl From<Option<Permit>> for Credit {
+    fn from(permit: Option<Permit>) -> Self {
+        permit.map_or(Self::None, |permit| Self::Own { _permit: permit })
+    }
 }
 
 /// Settlements for one outlet.
@@ -131,16 +153,26 @@ impl<C: 'static> Calls<C> {
 impl<C: 'static> Drop for Calls<C> {
     fn drop(&mut self) {
         for (origin, call) in self.calls.drain(..) {
-            hand_over(&origin.outlet, call);
+            metrics::settled(&call);
+            tell(|| origin.outlet.settled(call));
         }
     }
 }
 
 impl<C: 'static> Origin<C> {
     /// An origin. The permit is given back when the origin is dropped and its last receipt settled.
-    pub fn new(outlet: Outlet<C>, permit: Option<Arc<Permit>>) -> Self {
+    pub fn new(outlet: Outlet<C>, permit: Option<Permit>) -> Self {
+        Self::with(outlet, permit.into())
+    }
+
+    /// With a permit that somebody keeps an eye on, to take it back.
+    pub(crate) fn watched(outlet: Outlet<C>, permit: Arc<Permit>) -> Self {
+        Self::with(outlet, Credit::Shared { _permit: permit })
+    }
+
+    fn with(outlet: Outlet<C>, credit: Credit) -> Self {
         Self {
-            shared: Arc::new(Shared { outlet, permit }),
+            shared: Arc::new(Shared { outlet, credit }),
         }
     }
 
@@ -175,12 +207,12 @@ pub struct Receipt<C: 'static = ()> {
 }
 
 impl<C: 'static> Receipt<C> {
-    /// A receipt for the delivery at `position`; `permit` is shared by the deliveries it was taken
-    /// for. For many with the same outlet and permit, an [`Origin`] is cheaper.
-    pub fn new(position: Position, outlet: Outlet<C>, permit: Option<Arc<Permit>>) -> Self {
+    /// A receipt for the delivery at `position` alone, with a permit of its own. Many that share an
+    /// outlet and a permit are made by an [`Origin`].
+    pub fn new(position: Position, outlet: Outlet<C>, permit: Option<Permit>) -> Self {
         Self {
             position,
-            origin: Some(Arc::new(Shared { outlet, permit })),
+            origin: Some(Origin::new(outlet, permit).shared),
         }
     }
 
@@ -215,14 +247,13 @@ impl<C: 'static> Receipt<C> {
 
     fn tell(&mut self, outcome: Outcome, note: Option<C>) {
         if let Some(origin) = self.origin.take() {
-            hand_over(
-                &origin.outlet,
-                vec![Settled {
-                    position: self.position,
-                    outcome,
-                    note,
-                }],
-            );
+            let settled = Settled {
+                position: self.position,
+                outcome,
+                note,
+            };
+            metrics::settled(std::slice::from_ref(&settled));
+            tell(|| origin.outlet.settled_one(settled));
         }
     }
 }
@@ -235,9 +266,8 @@ impl<C: 'static> Shared<C> {
 
 /// A panic stays here: the other outlets of a batch are still told, and a mailbox that goes down
 /// with receipts in it is not torn in the middle. The owner of the outlet sees a settlement missing.
-fn hand_over<C: 'static>(outlet: &Outlet<C>, call: Vec<Settled<C>>) {
-    metrics::settled(&call);
-    if let Err(panic) = catch_now(|| outlet.settled(call)) {
+fn tell(settle: impl FnOnce()) {
+    if let Err(panic) = catch_now(settle) {
         tracing::error!(panic, "an outlet panicked; its settlements are lost to it");
     }
 }
@@ -257,7 +287,7 @@ impl<C: 'static> fmt::Debug for Receipt<C> {
                 &self
                     .origin
                     .as_ref()
-                    .is_some_and(|origin| origin.permit.is_some()),
+                    .is_some_and(|origin| !matches!(origin.credit, Credit::None)),
             )
             .finish()
     }

@@ -12,7 +12,8 @@ use crate::{Cx, Failure};
 /// or a panic in a callback ends the incarnation; its mailbox is dropped, so receipts in it count
 /// as failed, while owned tasks still run to their end.
 pub trait Stage: Send + 'static {
-    /// What it takes.
+    /// What it takes. It should not panic while it is dropped: one that does is survived, two in one
+    /// mailbox that goes down are an abort of the process, as two such panics at once always are.
     type Msg: Send + 'static;
 
     /// Called first. The supervisor starts the next child only after this returned; an error or a

@@ -5,6 +5,7 @@
 //! ractor's own: it closes the mailbox, lets what is queued be handled and then calls `post_stop`.
 
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,11 +13,12 @@ use ::metrics::Histogram;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
-use crate::addr::{Depth, Incarnation};
+use crate::addr::Incarnation;
 use crate::bell::Bell;
 use crate::cx::Done;
-use crate::exit::chain;
-use crate::guard::{catch, catch_now};
+use crate::depth::Depth;
+use crate::exit::told;
+use crate::guard::{catch, catch_now, catch_pinned};
 use crate::lifeline::{Launch, Target};
 use crate::metrics;
 use crate::{Addr, Cx, Exit, Failure, Stage};
@@ -76,13 +78,15 @@ impl<S: Stage> State<S> {
     fn judge(&self, result: Result<Result<(), Failure>, String>) -> Result<(), ActorProcessingErr> {
         match result {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(failure)) => Err(self.fail(Exit::Failed(chain(failure.as_ref())))),
+            Ok(Err(failure)) => Err(self.fail(Exit::Failed(told(failure)))),
             Err(panic) => Err(self.fail(Exit::Panicked(panic))),
         }
     }
 
-    async fn call(&mut self, msg: S::Msg) -> Result<(), ActorProcessingErr> {
-        let Some(stage) = self.stage.as_mut() else {
+    /// Has the stage handle what is put down there. Lent and not given, since every future that is
+    /// given a message keeps and moves a place for it.
+    async fn call(&mut self, msg: &mut Option<S::Msg>) -> Result<(), ActorProcessingErr> {
+        let (Some(stage), Some(msg)) = (self.stage.as_mut(), msg.take()) else {
             return Ok(());
         };
         let clock = self
@@ -91,7 +95,10 @@ impl<S: Stage> State<S> {
             .then(Instant::now);
         let stats = &self.launch.node.stats;
         stats.busy.store(true, Ordering::Relaxed);
-        let result = catch(async { stage.handle(msg, &mut self.cx).await }).await;
+        let result = match catch_now(|| stage.handle(msg, &mut self.cx)) {
+            Ok(work) => catch_pinned(pin!(work)).await,
+            Err(panic) => Err(panic),
+        };
         self.handled += 1;
         // This actor is the only writer.
         stats
@@ -109,7 +116,7 @@ impl<S: Stage> State<S> {
 
     async fn take(&mut self, done: Done<S::Msg>) -> Result<(), ActorProcessingErr> {
         match done {
-            Ok(msg) => self.call(msg).await,
+            Ok(msg) => self.call(&mut Some(msg)).await,
             Err(panic) => Err(self.fail(Exit::Panicked(panic))),
         }
     }
@@ -180,7 +187,7 @@ impl<S: Stage> Actor for StageActor<S> {
         if let Some(stage) = state.stage.as_mut() {
             let text = match catch(async { stage.started(&mut state.cx).await }).await {
                 Ok(Ok(())) => None,
-                Ok(Err(failure)) => Some(chain(failure.as_ref())),
+                Ok(Err(failure)) => Some(told(failure)),
                 Err(panic) => Some(format!("panicked: {panic}")),
             };
             if let Some(text) = text {
@@ -205,7 +212,7 @@ impl<S: Stage> Actor for StageActor<S> {
         if let StageMsg::User(msg) = message {
             state.cx.me.depth.begun();
             if !state.cx.finishing {
-                state.call(msg).await?;
+                state.call(&mut Some(msg)).await?;
             }
         }
         leave_if_finishing(&myself, state);

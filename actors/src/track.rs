@@ -3,11 +3,10 @@
 //!
 //! Pure: imports neither tokio nor ractor, and knows no clock.
 
-use std::collections::VecDeque;
-
 use thiserror::Error;
 
 use crate::Epoch;
+use crate::window::Window;
 
 /// Why a number was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -39,12 +38,6 @@ pub enum TrackError {
     OutOfRange(u64),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    seq: u64,
-    settled: bool,
-}
-
 /// Moves over the contiguous prefix only: [`next`](Self::next) never passes a number that was
 /// admitted and is not settled.
 ///
@@ -63,24 +56,14 @@ struct Entry {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Tracker {
-    epoch: Epoch,
-    next: u64,
-    /// Least number `admit` takes.
-    open: u64,
-    /// Rising by `seq`; the first one, if any, is not settled.
-    entries: VecDeque<Entry>,
-    settled_ahead: usize,
+    window: Window<()>,
 }
 
 impl Tracker {
     /// A lane whose next unread number is `next`.
     pub fn new(epoch: Epoch, next: u64) -> Self {
         Self {
-            epoch,
-            next,
-            open: next,
-            entries: VecDeque::new(),
-            settled_ahead: 0,
+            window: Window::new(epoch, next),
         }
     }
 
@@ -89,18 +72,7 @@ impl Tracker {
     /// # Errors
     /// [`TrackError::NotRising`], or [`TrackError::OutOfRange`] for `u64::MAX`.
     pub fn admit(&mut self, seq: u64) -> Result<(), TrackError> {
-        if seq < self.open {
-            return Err(TrackError::NotRising {
-                seq,
-                last: self.open,
-            });
-        }
-        self.open = seq.checked_add(1).ok_or(TrackError::OutOfRange(seq))?;
-        self.entries.push_back(Entry {
-            seq,
-            settled: false,
-        });
-        Ok(())
+        self.window.admit(seq)
     }
 
     /// Marks a number as done and moves the prefix as far as it goes.
@@ -109,56 +81,33 @@ impl Tracker {
     /// [`TrackError::Fenced`], [`TrackError::Unknown`] or [`TrackError::Twice`]; the tracker is then as
     /// it was.
     pub fn settle(&mut self, seq: u64, epoch: Epoch) -> Result<(), TrackError> {
-        if epoch != self.epoch {
-            return Err(TrackError::Fenced {
-                ours: self.epoch,
-                theirs: epoch,
-            });
-        }
-        if seq < self.next {
-            return Err(TrackError::Twice(seq));
-        }
-        let at = self.entries.partition_point(|entry| entry.seq < seq);
-        let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.seq == seq) else {
-            return Err(TrackError::Unknown(seq));
-        };
-        if entry.settled {
-            return Err(TrackError::Twice(seq));
-        }
-        entry.settled = true;
-        self.settled_ahead += 1;
-        while let Some(first) = self.entries.front().filter(|entry| entry.settled) {
-            self.next = first.seq + 1;
-            self.settled_ahead -= 1;
-            self.entries.pop_front();
-        }
-        Ok(())
+        self.window.settle(seq, epoch, (), &mut ())
     }
 
     /// The position to commit: one past the last number of the settled prefix.
     pub fn next(&self) -> u64 {
-        self.next
+        self.window.next()
     }
 
     /// How many numbers are admitted and not settled.
     pub fn pending(&self) -> usize {
-        self.entries.len() - self.settled_ahead
+        self.window.pending()
     }
 
     /// How many numbers the prefix has not passed: those not settled, and those settled before their
     /// turn. It is what the lane keeps in memory.
     pub fn ahead(&self) -> usize {
-        self.entries.len()
+        self.window.ahead()
     }
 
     /// The number that holds the prefix back.
     pub fn oldest(&self) -> Option<u64> {
-        self.entries.front().map(|entry| entry.seq)
+        self.window.oldest()
     }
 
     /// The generation settlements have to carry.
     pub fn epoch(&self) -> Epoch {
-        self.epoch
+        self.window.epoch()
     }
 }
 

@@ -3,53 +3,9 @@
 //! Pure: imports neither tokio nor ractor; time is passed in.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Heartbeat of work the supervisor cannot see, for example records that were read and are not
-/// settled yet; shared by cloning.
-#[derive(Clone, Debug, Default)]
-pub struct Pulse {
-    inner: Arc<Beats>,
-}
-
-#[derive(Debug, Default)]
-struct Beats {
-    begun: AtomicU64,
-    done: AtomicU64,
-}
-
-impl Pulse {
-    /// Nothing to do so far.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// So many pieces of work were taken on.
-    pub fn begin(&self, count: u64) {
-        self.inner.begun.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// So many of them are done: that is progress.
-    pub fn done(&self, count: u64) {
-        self.inner.done.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// How many are not done.
-    pub fn pending(&self) -> u64 {
-        let done = self.inner.done.load(Ordering::Relaxed);
-        self.inner
-            .begun
-            .load(Ordering::Relaxed)
-            .saturating_sub(done)
-    }
-
-    /// Forgets what is pending: a new incarnation begins with nothing.
-    pub fn reset(&self) {
-        self.inner.done.fetch_add(self.pending(), Ordering::Relaxed);
-    }
-}
+use crate::Pulse;
 
 /// When a child counts as stalled: work is pending and nothing was done for a while. It is then
 /// killed, and that is a failure like any other: restart, and escalation if it happens too often.
@@ -145,11 +101,7 @@ impl Watcher {
     ) -> Option<Duration> {
         let own = self.own.look(has_work && watch.own, handled, now);
         let pulse = watch.pulse.as_ref().map_or(Duration::ZERO, |pulse| {
-            self.pulse.look(
-                pulse.pending() > 0,
-                pulse.inner.done.load(Ordering::Relaxed),
-                now,
-            )
+            self.pulse.look(pulse.pending() > 0, pulse.beats(), now)
         });
         Some(own.max(pulse)).filter(|still| *still >= watch.quiet)
     }

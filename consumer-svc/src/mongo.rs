@@ -6,6 +6,7 @@ pub(crate) mod fake;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::owned_within;
 use mongodb::Client;
 use mongodb::error::Error;
 use mongodb::event::EventHandler;
@@ -171,19 +172,14 @@ impl Answers {
             let what = format!("{most} earlier operations are still without an answer");
             return Err(Failed::Unknown(what));
         };
-        let mut task = tokio::spawn(async move {
+        let operation = async move {
             let result = operation.await;
             drop(slot);
             result
-        });
-        match tokio::time::timeout(self.deadline, &mut task).await {
-            Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Ok(Err(error))) => Err(Failed::Answered(error)),
-            Ok(Err(join)) => Err(Failed::Unknown(format!("ended without an answer: {join}"))),
-            Err(_) => Err(Failed::Unknown(format!(
-                "no answer within {:?}",
-                self.deadline
-            ))),
+        };
+        match owned_within(self.deadline, operation).await {
+            Ok(answer) => answer.map_err(Failed::Answered),
+            Err(unanswered) => Err(Failed::Unknown(unanswered.to_string())),
         }
     }
 }

@@ -248,7 +248,7 @@ impl<O: OpenPartition> PartitionReader<O> {
         let mut bad: Vec<(Rejected, usize)> = Vec::new();
         let mut passed = Vec::new();
         // One credit for the turn: it comes back when the last record of it is settled.
-        let origin = Origin::new(Arc::clone(&self.args.outlet), Some(Arc::new(permit)));
+        let origin = Origin::new(Arc::clone(&self.args.outlet), Some(permit));
         for record in polled {
             let position = Position {
                 lane: partition as u32,

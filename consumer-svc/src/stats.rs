@@ -10,7 +10,7 @@ mod view;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actors::{Addr, Cx, Failure, Stage, Timer};
+use actors::{Addr, Cx, Failure, Stage, Timer, owned_blocking_within};
 use purchases::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -136,13 +136,12 @@ impl<T: TallyStore, S: Standings> Stats<T, S> {
 /// What the broker says within the time there is; nothing while an earlier question is open.
 async fn standings<S: Standings>(port: Arc<S>, asking: Arc<Semaphore>) -> Option<Vec<Standing>> {
     let turn = asking.try_acquire_owned().ok()?;
-    let ask = tokio::task::spawn_blocking(move || {
+    let ask = move || {
         let answer = port.standings();
         drop(turn);
         answer
-    });
-    let answer = tokio::time::timeout(BROKER_WAIT, ask).await;
-    answer.ok()?.ok()?.ok()
+    };
+    owned_blocking_within(BROKER_WAIT, ask).await.ok()?.ok()
 }
 
 impl<T: TallyStore, S: Standings> Stage for Stats<T, S> {

@@ -32,6 +32,12 @@ impl Done {
             finished,
         )
     }
+
+    fn count(&self, count: u64) {
+        if self.left.fetch_sub(count, Ordering::Relaxed) == count {
+            self.done.lock().unwrap().take().unwrap().send(()).unwrap();
+        }
+    }
 }
 
 impl Settle<()> for Done {
@@ -42,9 +48,12 @@ impl Settle<()> for Done {
                 .all(|settled| settled.outcome == Outcome::Stored)
         );
         let count = batch.len() as u64;
-        if self.left.fetch_sub(count, Ordering::Relaxed) == count {
-            self.done.lock().unwrap().take().unwrap().send(()).unwrap();
-        }
+        self.count(count);
+    }
+
+    fn settled_one(&self, settled: Settled<()>) {
+        assert_eq!(settled.outcome, Outcome::Stored);
+        self.count(1);
     }
 }
 
@@ -110,7 +119,7 @@ pub(crate) async fn single(messages: u64) -> Duration {
                 epoch,
                 seq,
             };
-            let receipt = Receipt::new(position, Arc::clone(&outlet), Some(Arc::new(permit)));
+            let receipt = Receipt::new(position, Arc::clone(&outlet), Some(permit));
             let value = seq;
             first.send(Delivery { value, receipt }).unwrap();
             if seq % BATCH as u64 == BATCH as u64 - 1 {
@@ -172,7 +181,7 @@ pub(crate) async fn batch(
         )
         .await
         .unwrap();
-    let origin = Origin::new(Arc::clone(outlet), Some(Arc::new(permit)));
+    let origin = Origin::new(Arc::clone(outlet), Some(permit));
     (0..BATCH as u64)
         .map(|at| {
             let seq = number * BATCH as u64 + at;

@@ -6,19 +6,17 @@
 //!
 //! The locks come from `crate::sync`, so that the model checker can compile this very file.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
 
 use super::Passed;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
-use crate::{Epoch, Outcome, Permit, Pulse, Settle, Settled, TrackError, Tracker, metrics};
+use crate::window::Window;
+use crate::{Epoch, Outcome, Permit, Pulse, Settle, Settled, TrackError, metrics};
 
 struct Pages<N> {
-    tracker: Tracker,
-    /// Settled, and not passed by the prefix yet.
-    ahead: BTreeMap<u64, Settled<N>>,
+    window: Window<Settled<N>>,
     passed: Vec<Settled<N>>,
     failed: Option<u64>,
     /// What went wrong with the first record of which that is known.
@@ -66,10 +64,8 @@ pub(super) const DROPPED: &str = "its receipt was dropped: an actor ended that h
 impl<N: Send + 'static> Book<N> {
     pub(super) fn new(epoch: Epoch, next: u64, pulse: Pulse, tally: Arc<Tally>) -> Self {
         pulse.reset();
-        let tracker = Tracker::new(epoch, next);
         let pages = Pages {
-            tracker,
-            ahead: BTreeMap::new(),
+            window: Window::new(epoch, next),
             passed: Vec::new(),
             failed: None,
             cause: None,
@@ -93,13 +89,19 @@ impl<N: Send + 'static> Book<N> {
         permit: &Arc<Permit>,
     ) -> Result<(), crate::TrackError> {
         let mut pages = lock(&self.pages);
-        for seq in seqs {
-            pages.tracker.admit(seq)?;
+        let before = pages.open;
+        let admitted = seqs.into_iter().try_for_each(|seq| {
+            pages.window.admit(seq)?;
             pages.open += 1;
-            self.tally.open.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        let new = pages.open - before;
+        self.tally.open.fetch_add(new, Ordering::Relaxed);
+        if !pages.closed {
             // The pulse of a closed book beats for another one.
-            self.pulse.begin(u64::from(!pages.closed));
+            self.pulse.begin(new);
         }
+        admitted?;
         // Amortised: swept whenever the list would have to grow.
         if pages.permits.len() == pages.permits.capacity() {
             pages.permits.retain(|known| known.strong_count() > 0);
@@ -123,7 +125,7 @@ impl<N: Send + 'static> Book<N> {
         let mut pages = lock(&self.pages);
         let settled = std::mem::take(&mut pages.passed);
         let passed = Passed {
-            next: pages.tracker.next(),
+            next: pages.window.next(),
             settled,
         };
         let failed = pages.failed.map(|seq| {
@@ -132,7 +134,7 @@ impl<N: Send + 'static> Book<N> {
         });
         Page {
             passed,
-            pending: pages.tracker.pending(),
+            pending: pages.window.pending(),
             failed,
         }
     }
@@ -194,22 +196,14 @@ impl<N: Send + 'static> Settle<N> for Book<N> {
                     pages.failed = Some(pages.failed.map_or(seq, |first| first.min(seq)));
                     continue;
                 }
-                match pages.tracker.settle(seq, settled.position.epoch) {
-                    Ok(()) => {
-                        pages.ahead.insert(seq, settled);
-                    }
-                    Err(error) => {
-                        late += 1;
-                        twice += u64::from(!matches!(error, TrackError::Fenced { .. }));
-                    }
+                let (epoch, passed) = (settled.position.epoch, &mut pages.passed);
+                if let Err(error) = pages.window.settle(seq, epoch, settled, passed) {
+                    late += 1;
+                    twice += u64::from(!matches!(error, TrackError::Fenced { .. }));
                 }
             }
             twice = twice.max(all - known);
             self.pulse.done(all - late);
-            let rest = pages.ahead.split_off(&pages.tracker.next());
-            pages
-                .passed
-                .extend(std::mem::replace(&mut pages.ahead, rest).into_values());
         }
         drop(guard);
         self.tally.open.fetch_sub(known, Ordering::Relaxed);

@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::HandlerFn;
 use super::book::Book;
 use super::ports::Failed;
-use crate::guard::catch;
-use crate::{Outcome, Receipt};
+use crate::{Outcome, Receipt, Unanswered, owned_within};
 
 /// A record to be decided about, and where that is told.
 pub(super) struct Case<I, O, N: 'static> {
@@ -61,12 +60,11 @@ impl<I: Send + 'static, O: Send + 'static> Judge<I, O> {
     async fn decide(self, failed: Failed<I, O>) -> Result<Outcome, String> {
         let position = failed.position;
         let Self { handler, within } = self;
-        let answer = tokio::spawn(catch(async move { handler(failed).await }));
-        let cause = match tokio::time::timeout(within, answer).await {
-            Ok(Ok(Ok(outcome))) => return Ok(outcome),
-            Ok(Ok(Err(panic))) => format!("panicked: {panic}"),
-            Ok(Err(gone)) => gone.to_string(),
-            Err(_) => format!("did not answer within {within:?}"),
+        let answer = owned_within(within, async move { handler(failed).await });
+        let cause = match answer.await {
+            Ok(outcome) => return Ok(outcome),
+            Err(Unanswered::Late(_)) => format!("did not answer within {within:?}"),
+            Err(other) => other.to_string(),
         };
         tracing::error!(
             lane = position.lane,

@@ -225,7 +225,8 @@ impl<S: Source> Driver<S> {
                 let empty = pulled.as_ref().is_some_and(Vec::is_empty);
                 self.empty_until = empty.then(|| Instant::now() + EMPTY_PAUSE);
                 match pulled {
-                    Some(pulled) => self.held.extend(pulled),
+                    // Nothing is held where something is pulled.
+                    Some(pulled) => self.held = pulled.into(),
                     None => self.at_end = true,
                 }
                 Ok(None)
@@ -259,12 +260,13 @@ impl<S: Source> Driver<S> {
         let Some((count, _)) = self.grant.take() else {
             return Ok(());
         };
-        let chunk: Vec<_> = self.held.drain(..count).collect();
+        let rest = self.held.split_off(count);
+        let chunk = std::mem::replace(&mut self.held, rest);
         let permit = Arc::new(permit);
         self.book
             .admit(chunk.iter().map(|pulled| pulled.seq), &permit)?;
-        let origin = Origin::new(Arc::clone(&self.book) as Outlet<S::Note>, Some(permit));
-        let mut routed: Vec<Vec<_>> = self.shared.workers.iter().map(|_| Vec::new()).collect();
+        let origin = Origin::watched(Arc::clone(&self.book) as Outlet<S::Note>, permit);
+        let mut routed = super::routes(self.shared.workers.len(), chunk.len());
         for Pulled { seq, bytes, value } in chunk {
             let receipt = origin.receipt(Position {
                 lane: self.number,

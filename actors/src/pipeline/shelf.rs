@@ -55,7 +55,7 @@ impl<T> Shelf<T> {
             deadline: None,
         });
         slot.ready.extend(slot.batcher.push(item, bytes, now));
-        self.find_place(key);
+        slot.find_place(key, &mut self.line, &mut self.deadlines);
     }
 
     /// Puts those into line that are old enough.
@@ -82,7 +82,7 @@ impl<T> Shelf<T> {
         for (_, key) in open {
             if let Some(slot) = self.slots.get_mut(&key) {
                 slot.ready.extend(slot.batcher.flush());
-                self.find_place(key);
+                slot.find_place(key, &mut self.line, &mut self.deadlines);
             }
         }
     }
@@ -104,7 +104,7 @@ impl<T> Shelf<T> {
         if slot.ready.is_empty() && slot.batcher.is_empty() {
             self.slots.remove(&key);
         } else {
-            self.find_place(key);
+            slot.find_place(key, &mut self.line, &mut self.deadlines);
         }
     }
 
@@ -122,29 +122,32 @@ impl<T> Shelf<T> {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
     }
+}
 
+impl<T> Slot<T> {
     /// Puts an open key with a closed batch into line, and keeps the deadlines true.
-    fn find_place(&mut self, key: u64) {
-        let Some(slot) = self
-            .slots
-            .get_mut(&key)
-            .filter(|slot| slot.place == Place::Open)
-        else {
+    fn find_place(
+        &mut self,
+        key: u64,
+        line: &mut VecDeque<u64>,
+        deadlines: &mut BTreeSet<(Instant, u64)>,
+    ) {
+        if self.place != Place::Open {
             return;
-        };
-        let deadline = if slot.ready.is_empty() {
-            slot.batcher.deadline()
+        }
+        let deadline = if self.ready.is_empty() {
+            self.batcher.deadline()
         } else {
-            slot.place = Place::InLine;
-            self.line.push_back(key);
+            self.place = Place::InLine;
+            line.push_back(key);
             None
         };
-        if deadline != slot.deadline {
-            if let Some(old) = slot.deadline {
-                self.deadlines.remove(&(old, key));
+        if deadline != self.deadline {
+            if let Some(old) = self.deadline {
+                deadlines.remove(&(old, key));
             }
-            self.deadlines.extend(deadline.map(|at| (at, key)));
-            slot.deadline = deadline;
+            deadlines.extend(deadline.map(|at| (at, key)));
+            self.deadline = deadline;
         }
     }
 }

@@ -12,7 +12,7 @@ use super::turns::Turns;
 use super::work::{WorkMsg, Worker};
 use crate::sync::{AtomicU64, Ordering};
 use crate::{
-    Addr, ChildSpec, Cost, Credits, Delivery, Epoch, Outcome, Position, Pulse, Receipt, Settle,
+    Addr, ChildSpec, Cost, Credits, Delivery, Epoch, Origin, Outcome, Position, Pulse, Settle,
     Settled, Strategy, SupervisorSpec, System,
 };
 
@@ -135,21 +135,18 @@ async fn records_of_a_halted_book_see_no_step_and_no_failed_handler() {
         let book = Arc::new(Book::<()>::new(epoch, 0, Pulse::new(), Arc::clone(&tally)));
         let permit = Arc::new(credits.try_take(Cost { count: 2, bytes: 2 }).unwrap());
         book.admit(0..2, &permit).unwrap();
+        let origin = Origin::watched(Arc::clone(&book) as Arc<dyn Settle<()>>, permit);
         let work = |seq| Work {
             key: 0,
             bytes: 1,
             book: Arc::clone(&book),
             delivery: Delivery {
                 value: seq,
-                receipt: Receipt::new(
-                    Position {
-                        lane: 0,
-                        epoch,
-                        seq,
-                    },
-                    Arc::clone(&book) as Arc<dyn Settle<()>>,
-                    Some(Arc::clone(&permit)),
-                ),
+                receipt: origin.receipt(Position {
+                    lane: 0,
+                    epoch,
+                    seq,
+                }),
             },
         };
         let msgs = [

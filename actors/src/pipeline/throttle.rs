@@ -1,9 +1,12 @@
 //! The rate of a pipeline, over all its lanes. In: chunks that want to pass. Out: the moment they may.
+//!
+//! Locks and time come from `crate::sync` and `crate::clock`, so that the model checker can compile
+//! this very file.
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::Rate;
+use crate::clock;
 use crate::rate::Bucket;
 use crate::sync::{Mutex, lock};
 
@@ -31,14 +34,13 @@ impl Throttle {
     }
 
     pub(super) fn set(&self, rate: Option<Rate>) {
-        lock(&self.bucket).set(rate, Instant::now().into_std());
+        lock(&self.bucket).set(rate, clock::now());
         self.changed.notify_waiters();
     }
 
     /// Waits as long as the rate wants, also if it changes meanwhile.
     pub(super) async fn pass(&self, count: usize) {
-        let now = || Instant::now().into_std();
-        let Some(ticket) = lock(&self.bucket).enter(count, now()) else {
+        let Some(ticket) = lock(&self.bucket).enter(count, clock::now()) else {
             return;
         };
         let mut place = Place {
@@ -47,13 +49,14 @@ impl Throttle {
         };
         loop {
             let changed = self.changed.notified();
-            let wait = lock(&self.bucket).look(ticket, now());
+            let wait = lock(&self.bucket).look(ticket, clock::now());
             let Some(wait) = wait else {
                 place.ticket = None;
                 return;
             };
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                biased;
+                () = clock::sleep(wait) => {}
                 () = changed => {}
             }
         }

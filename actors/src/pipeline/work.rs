@@ -6,7 +6,7 @@ use super::book::Book;
 use super::decide::{Case, Judge};
 use super::ports::{Failed, Step, Unusable};
 use super::write::WriteMsg;
-use super::{Steps, Work, nobody_home, route};
+use super::{Steps, Work, nobody_home, route, routes};
 use crate::guard::catch_now;
 use crate::{Addr, Cx, Delivery, Failure, Outcome, Receipt, Stage, Undelivered};
 
@@ -33,7 +33,7 @@ where
     N: Send + 'static,
 {
     fn work(&self, batch: Vec<Work<I, N>>, cx: &mut Cx<WorkMsg<I, N>>) {
-        let mut routed: Vec<Vec<_>> = self.writers.iter().map(|_| Vec::new()).collect();
+        let mut routed = routes(self.writers.len(), batch.len());
         let mut skipped = Vec::new();
         for Work {
             key,
@@ -62,7 +62,7 @@ where
                     skipped.push((receipt, Outcome::Stored, None));
                     continue;
                 }
-                Ok(Step::Fail(failure)) => crate::exit::chain(failure.as_ref()),
+                Ok(Step::Fail(failure)) => crate::exit::told(failure),
                 Err(panic) => format!("panicked: {panic}"),
             };
             self.unusable(book, Delivery { value, receipt }, cause, cx);

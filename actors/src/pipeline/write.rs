@@ -17,7 +17,7 @@ use super::ports::{Failed, Fate, Sink, Unusable};
 use super::shelf::Shelf;
 use super::turns::Turns;
 use crate::guard::catch;
-use crate::{Cx, Failure, Outcome, Receipt, Stage, Timer};
+use crate::{Cx, Failure, Outcome, Receipt, Stage, Timer, Unanswered, owned_within};
 
 /// What a writer takes.
 pub(super) enum WriteMsg<I, O, N: 'static> {
@@ -28,13 +28,6 @@ pub(super) enum WriteMsg<I, O, N: 'static> {
     Written(u64, Result<Vec<Case<I, O, N>>, String>),
     /// A failed handler is done.
     Handled,
-}
-
-/// What became of a batch when it has no fates.
-enum NoFates {
-    Panicked(String),
-    /// After so long.
-    GivenUp(Duration),
 }
 
 pub(super) struct Writer<I, O, N: 'static, K> {
@@ -117,22 +110,29 @@ where
     N: Send + 'static,
     K: Sink<O, N>,
 {
-    let (values, slips): (Vec<O>, Vec<Slip<N>>) = batch
-        .into_iter()
-        .filter(|work| !work.book.is_halted())
-        .map(|Work { book, delivery, .. }| (delivery.value, (delivery.receipt, book)))
-        .unzip();
+    let room = batch.len();
+    let (mut values, mut slips) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    for Work { book, delivery, .. } in batch {
+        if !book.is_halted() {
+            values.push(delivery.value);
+            slips.push((delivery.receipt, book));
+        }
+    }
     let mut refused = Vec::new();
     if values.is_empty() {
         return Ok(refused);
     }
     let (values, fates) = match hand_in(values, sink, patience).await {
         Ok(done) => done,
-        Err(NoFates::Panicked(panic)) => {
+        Err(Unanswered::Panicked(panic)) => {
             fail(slips, &format!("the sink panicked: {panic}"));
             return Err(panic);
         }
-        Err(NoFates::GivenUp(limit)) => {
+        Err(gone @ Unanswered::Cancelled) => {
+            fail(slips, &gone.to_string());
+            return Err(gone.to_string());
+        }
+        Err(Unanswered::Late(limit)) => {
             tracing::error!(
                 ?limit,
                 records = slips.len(),
@@ -155,7 +155,7 @@ where
                 let failed = Failed {
                     position,
                     record: Unusable::Ready(value),
-                    cause: crate::exit::chain(failure.as_ref()),
+                    cause: crate::exit::told(failure),
                 };
                 refused.push(Case {
                     failed,
@@ -165,7 +165,7 @@ where
                 continue;
             }
             Some(Fate::Failed(failure)) => {
-                let cause = crate::exit::chain(failure.as_ref());
+                let cause = crate::exit::told(failure);
                 tracing::warn!(
                     lane = position.lane,
                     seq = position.seq,
@@ -190,24 +190,20 @@ async fn hand_in<O, N, K>(
     values: Vec<O>,
     sink: Arc<K>,
     patience: Option<Duration>,
-) -> Result<(Vec<O>, Vec<Fate<N>>), NoFates>
+) -> Result<(Vec<O>, Vec<Fate<N>>), Unanswered>
 where
     O: Send + Sync + 'static,
     N: Send + 'static,
     K: Sink<O, N>,
 {
     let write = async move {
-        let fates = catch(sink.write(&values)).await;
-        fates.map(|fates| (values, fates))
+        let fates = sink.write(&values).await;
+        (values, fates)
     };
-    let done = match patience {
-        None => write.await,
-        Some(limit) => match tokio::time::timeout(limit, tokio::spawn(write)).await {
-            Ok(done) => done.unwrap_or_else(|gone| Err(gone.to_string())),
-            Err(_) => return Err(NoFates::GivenUp(limit)),
-        },
-    };
-    done.map_err(NoFates::Panicked)
+    match patience {
+        None => catch(write).await.map_err(Unanswered::Panicked),
+        Some(limit) => owned_within(limit, write).await,
+    }
 }
 
 fn fail<N>(slips: Vec<Slip<N>>, cause: &str) {

@@ -22,23 +22,23 @@ impl Log {
     }
 }
 
-fn receipt(seq: u64, log: &Arc<Log>, permit: Option<Arc<Permit>>) -> Receipt<u8> {
-    Receipt::new(
-        Position {
-            lane: 0,
-            epoch: Epoch::next(),
-            seq,
-        },
-        Arc::clone(log) as Outlet<u8>,
-        permit,
-    )
+fn position(seq: u64) -> Position {
+    Position {
+        lane: 0,
+        epoch: Epoch::next(),
+        seq,
+    }
+}
+
+fn receipt(seq: u64, log: &Arc<Log>) -> Receipt<u8> {
+    Receipt::new(position(seq), Arc::clone(log) as Outlet<u8>, None)
 }
 
 #[test]
 fn a_dropped_receipt_is_settled_as_failed_once() {
     let log = Arc::new(Log::default());
-    drop(receipt(1, &log, None));
-    receipt(2, &log, None).settle(Outcome::Stored, Some(7));
+    drop(receipt(1, &log));
+    receipt(2, &log).settle(Outcome::Stored, Some(7));
     assert_eq!(
         log.outcomes(),
         [vec![(1, Outcome::Failed)], vec![(2, Outcome::Stored)]]
@@ -50,7 +50,7 @@ fn a_dropped_receipt_is_settled_as_failed_once() {
 fn many_are_settled_with_one_call_per_outlet_in_order() {
     let (left, right) = (Arc::new(Log::default()), Arc::new(Log::default()));
     let batch = [(1, &left), (2, &right), (3, &left), (4, &right)];
-    Receipt::settle_all(batch.map(|(seq, log)| (receipt(seq, log, None), Outcome::Stored, None)));
+    Receipt::settle_all(batch.map(|(seq, log)| (receipt(seq, log), Outcome::Stored, None)));
     assert_eq!(
         left.outcomes(),
         [vec![(1, Outcome::Stored), (3, Outcome::Stored)]]
@@ -64,12 +64,11 @@ fn many_are_settled_with_one_call_per_outlet_in_order() {
 #[test]
 fn the_credit_comes_back_with_the_last_receipt_that_shares_it() {
     let credits = Credits::new("t", Cost { count: 2, bytes: 2 });
-    let permit = Arc::new(credits.try_take(Cost { count: 2, bytes: 2 }).unwrap());
+    let permit = credits.try_take(Cost { count: 2, bytes: 2 }).unwrap();
     let log = Arc::new(Log::default());
-    let (first, second) = (
-        receipt(1, &log, Some(Arc::clone(&permit))),
-        receipt(2, &log, Some(permit)),
-    );
+    let origin = Origin::new(Arc::clone(&log) as Outlet<u8>, Some(permit));
+    let [first, second] = [1, 2].map(|seq| origin.receipt(position(seq)));
+    drop(origin);
     first.settle(Outcome::Stored, None);
     assert_eq!(credits.in_use().count, 2);
     drop(second);
@@ -79,7 +78,7 @@ fn the_credit_comes_back_with_the_last_receipt_that_shares_it() {
 #[test]
 fn what_was_settled_before_the_batch_panicked_is_told_and_the_rest_failed() {
     let log = Arc::new(Log::default());
-    let receipts: Vec<_> = (1..=4).map(|seq| receipt(seq, &log, None)).collect();
+    let receipts: Vec<_> = (1..=4).map(|seq| receipt(seq, &log)).collect();
     let panic = catch_now(|| {
         Receipt::settle_all(receipts.into_iter().map(|receipt| {
             assert!(receipt.position().seq < 3, "planned panic");

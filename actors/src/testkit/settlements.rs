@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::sync::{Mutex, lock};
-use crate::{Outcome, Outlet, Permit, Position, Receipt, Settle, Settled};
+use crate::{Origin, Outcome, Outlet, Permit, Position, Receipt, Settle, Settled};
 
 /// An outlet that remembers every receipt it made and every settlement it was told; shared by cloning.
 #[derive(Debug)]
@@ -50,9 +50,23 @@ impl<C: Send + 'static> Settlements<C> {
     }
 
     /// A receipt that is settled here.
-    pub fn receipt(&self, position: Position, permit: Option<Arc<Permit>>) -> Receipt<C> {
+    pub fn receipt(&self, position: Position, permit: Option<Permit>) -> Receipt<C> {
         lock(&self.book.made).push(position);
         Receipt::new(position, self.outlet(), permit)
+    }
+
+    /// Receipts that are settled here and share a permit.
+    pub fn receipts(
+        &self,
+        positions: impl IntoIterator<Item = Position>,
+        permit: Option<Permit>,
+    ) -> Vec<Receipt<C>> {
+        let origin = Origin::new(self.outlet(), permit);
+        let made = positions.into_iter().map(|position| {
+            lock(&self.book.made).push(position);
+            origin.receipt(position)
+        });
+        made.collect()
     }
 
     /// The outlet itself.

@@ -93,31 +93,20 @@ impl Bench {
 
     fn push(&self, seqs: impl IntoIterator<Item = u64>) {
         let seqs: Vec<u64> = seqs.into_iter().collect();
-        let permit = Arc::new(
-            self.credits
-                .try_take(Cost {
-                    count: seqs.len(),
-                    bytes: seqs.len(),
-                })
-                .unwrap(),
-        );
-        let delivery = |seq| {
-            let position = Position {
-                lane: 0,
-                epoch: self.epoch,
-                seq,
-            };
-            (
-                Delivery {
-                    value: seq,
-                    receipt: self.book.receipt(position, Some(Arc::clone(&permit))),
-                },
-                1,
-            )
+        let cost = Cost {
+            count: seqs.len(),
+            bytes: seqs.len(),
         };
-        self.addr
-            .send(BatchMsg::Push(seqs.into_iter().map(delivery).collect()))
-            .unwrap();
+        let permit = self.credits.try_take(cost).unwrap();
+        let positions = seqs.iter().map(|&seq| Position {
+            lane: 0,
+            epoch: self.epoch,
+            seq,
+        });
+        let receipts = self.book.receipts(positions, Some(permit));
+        let delivery = |(value, receipt)| (Delivery { value, receipt }, 1);
+        let pushed = seqs.into_iter().zip(receipts).map(delivery).collect();
+        self.addr.send(BatchMsg::Push(pushed)).unwrap();
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, Probe, Settlements, kill, until};
 use actors::{
-    Addr, ChildSpec, Children, Exit, Intensity, Outcome, Restart, StartError, State, StopError,
-    StopOutcome, Strategy, SupervisorSpec, System,
+    Addr, ChildSpec, Children, Cost, Credits, Exit, Intensity, Outcome, Restart, StartError, State,
+    StopError, StopOutcome, Strategy, SupervisorSpec, System,
 };
 
 use crate::support::{Do, Doer, Notes, SECOND, eager, receipt};
@@ -243,4 +243,32 @@ async fn a_supervisor_that_a_round_restarts_was_not_drained() {
     assert!(system.drain(SECOND).await.is_clean());
     let late = children.start(probe.child("b", &b)).await;
     assert_eq!(late, Err(StartError::Drained));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_in_its_factory_bounds_how_many_children_there_are() {
+    let (children, notes) = (Children::new(), Notes::default());
+    let _system = running(&children).await;
+    let one = Cost { count: 1, bytes: 1 };
+    let room = Credits::new("children", one);
+    let child = |permit| {
+        let addr = Addr::new("a");
+        let notes = notes.clone();
+        let probe = Probe::<u8>::new();
+        let make = move |_| {
+            let _kept = &permit;
+            notes.add("made");
+            probe.stage()
+        };
+        (ChildSpec::stage("a", &addr, make), addr)
+    };
+    let (spec, addr) = child(room.try_take(one).unwrap());
+    children.start(spec).await.unwrap();
+    assert!(kill(&addr));
+    until("it is restarted", || notes.all().len() == 2).await;
+    assert!(room.try_take(one).is_err(), "it has its place in a restart");
+    children.stop("a", SECOND).await.unwrap();
+    until("its place is free", || room.in_use().count == 0).await;
+    let (spec, _) = child(room.try_take(one).unwrap());
+    children.start(spec).await.unwrap();
 }

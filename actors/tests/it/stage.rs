@@ -277,3 +277,44 @@ async fn blocking_work_gives_its_result_too() {
         .unwrap();
     assert_eq!(addr.ask(10 * SECOND, Msg::Sum).await, Ok(55));
 }
+
+/// Says that it was here, and sends on.
+struct Hop(&'static str, Option<Addr<()>>, Notes);
+
+impl Stage for Hop {
+    type Msg = ();
+
+    async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Result<(), Failure> {
+        self.2.add(self.0);
+        if let Some(next) = &self.1 {
+            next.send(())?;
+        }
+        Ok(())
+    }
+}
+
+/// A hop that waited for an answer would be handed its second message after the next hop had its first.
+#[tokio::test]
+async fn no_hop_waits_for_a_reply() {
+    let (addrs, notes) = (["a", "b", "c"].map(Addr::new), Notes::default());
+    let hop = |name, at: usize, next: Option<&Addr<()>>| {
+        let (next, notes) = (next.cloned(), notes.clone());
+        let make = move |_| Hop(name, next.clone(), notes.clone());
+        ChildSpec::stage(name, &addrs[at], make)
+    };
+    let spec = eager(Strategy::OneForOne)
+        .child(hop("c", 2, None))
+        .child(hop("b", 1, Some(&addrs[2])))
+        .child(hop("a", 0, Some(&addrs[1])));
+    let system = System::start("t", spec).await.unwrap();
+    for _ in 0..10 {
+        addrs[0].send(()).unwrap();
+    }
+    assert!(system.drain(SECOND).await.is_clean());
+    let expected = [["a"; 10], ["b"; 10], ["c"; 10]].concat();
+    assert_eq!(
+        notes.all(),
+        expected,
+        "each had all ten before the next had one"
+    );
+}

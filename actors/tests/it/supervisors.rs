@@ -72,7 +72,7 @@ async fn survive(whose: Whose, strategy: Strategy, nth: u64, fault: Fault) -> u6
                 seq,
             };
             seq += 1;
-            drop(addr.send(book.receipt(position, Some(permit.into()))));
+            drop(addr.send(book.receipt(position, Some(permit))));
         }
     };
     if let Ok(system) = System::start("t", root).await {

@@ -98,7 +98,7 @@ async fn a_dead_childs_mailbox_and_value_give_their_credits_back() {
             seq,
         };
         let permit = rooms.try_take(cost(1)).unwrap();
-        book.receipt(position, Some(permit.into()))
+        book.receipt(position, Some(permit))
     };
     let elsewhere = rooms.try_take(cost(2)).unwrap();
     a.send(Do::Keep(receipt(0))).unwrap();
@@ -140,7 +140,7 @@ async fn what_a_dead_child_leaves_hanging_takes_no_room_from_its_successor() {
         seq: 0,
     };
     let all = rooms.try_take(whole).unwrap();
-    let receipt = book.receipt(position, Some(all.into()));
+    let receipt = book.receipt(position, Some(all));
     a.send(Do::Settle(3600 * SECOND, receipt)).unwrap();
     a.send(Do::Fail("broken")).unwrap();
     let place = || system.handle().tree().find("a").unwrap().clone();

@@ -15,19 +15,32 @@ mod bell;
 mod book;
 #[path = "../../src/lifeline/control.rs"]
 mod control;
+#[path = "../../src/depth.rs"]
+mod depth;
 #[path = "../../src/credits/gate.rs"]
 mod gate;
 #[path = "../../src/home.rs"]
 mod home;
 #[path = "../../src/credits/ledger.rs"]
 mod ledger;
+#[path = "../../src/pulse.rs"]
+mod pulse;
+#[path = "../../src/rate.rs"]
+mod rate;
+#[path = "../../src/pipeline/throttle.rs"]
+mod throttle;
 #[path = "../../src/pipeline/turns.rs"]
 mod turns;
+#[path = "../../src/window.rs"]
+mod window;
 #[path = "../../src/lifeline/word.rs"]
 mod word;
 
 mod books;
+mod clock;
 mod ends;
+mod pulses;
+mod rates;
 mod rooms;
 
 mod sync {
@@ -46,8 +59,10 @@ mod metrics {
     pub(crate) fn fenced(_count: u64) {}
 }
 
-pub use actors::{Epoch, Outcome, Passed, Pulse, Settle, Settled, TrackError, Tracker};
+pub use actors::{Epoch, Outcome, Passed, Settle, Settled, TrackError};
 pub use books::Permit;
+pub use pulse::Pulse;
+pub use rate::Rate;
 
 use shuttle::{check_pct, check_random};
 

@@ -140,7 +140,7 @@ impl Office {
             seq: self.sent,
         };
         self.sent += 1;
-        let receipt = self.book.receipt(position, Some(permit.into()));
+        let receipt = self.book.receipt(position, Some(permit));
         // What nobody takes is dropped here, and so settled as failed.
         drop(to.send(Some(Job { what, receipt })));
     }
