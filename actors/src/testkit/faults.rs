@@ -1,8 +1,12 @@
 //! Fault points. In: a plan of what goes wrong at which call. Out: panics, errors, hangs and delays there.
 
+mod block;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use block::Block;
 
 use crate::sync::{Mutex, lock};
 use crate::{Addr, ChildSpec, Cx, Epoch, Failure, Stage, SupervisorSpec};
@@ -33,9 +37,11 @@ pub enum Fault {
     Panic,
     /// Fails with the text `planned error`; in callbacks that cannot fail it is a panic.
     Error,
-    /// Never returns; in callbacks that cannot wait it is nothing.
+    /// Never returns. A callback that cannot wait blocks its thread instead, until
+    /// [`Faults::release`] or for 20 s.
     Hang,
-    /// Returns later; in callbacks that cannot wait it is nothing.
+    /// Returns later. A callback that cannot wait blocks its thread for so long, on the clock on the
+    /// wall, and no longer than a hang would.
     Slow(Duration),
 }
 
@@ -50,6 +56,7 @@ struct Plan {
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
+    block: Arc<Block>,
 }
 
 impl Faults {
@@ -75,6 +82,12 @@ impl Faults {
         let mut plan = lock(&self.plan);
         plan.faults.clear();
         plan.always.clear();
+    }
+
+    /// Lets everybody go on who blocks a thread, now and from now on. At the end of a test, before its
+    /// runtime waits for its threads.
+    pub fn release(&self) {
+        self.block.release();
     }
 
     /// How often the callback was called.
@@ -118,13 +131,19 @@ impl Faults {
         }
     }
 
-    /// A fault point where nothing can be awaited.
+    /// A fault point where nothing can be awaited: a step, a key, [`Callback::Make`] and
+    /// [`Callback::Drop`]. A hang or a delay blocks the thread there.
     ///
     /// # Panics
-    /// If a panic or an error is planned.
+    /// If a panic or an error is planned, and if a hang or a delay is planned on a runtime that has
+    /// one thread only, where nobody could see what it does to the others: such a test needs
+    /// `#[tokio::test(flavor = "multi_thread")]`.
     pub fn sync_point(&self, callback: Callback) {
-        if let Some(Fault::Panic | Fault::Error) = self.call(callback) {
-            panic!("planned panic");
+        match self.call(callback) {
+            None => {}
+            Some(Fault::Panic | Fault::Error) => panic!("planned panic"),
+            Some(Fault::Hang) => self.block.here(callback, Duration::MAX),
+            Some(Fault::Slow(delay)) => self.block.here(callback, delay),
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod batching;
+mod blocking;
 mod children;
 mod draining;
 mod lanes;
@@ -11,6 +12,7 @@ mod misuse;
 mod models;
 mod panics;
 mod pipelines;
+mod poison;
 mod restarting;
 mod roles;
 mod stage;

@@ -19,11 +19,14 @@ pub(crate) const SMALL: BatchLimits = BatchLimits {
 
 /// Numbers as text in, numbers out.
 pub(crate) fn numbers(name: &str) -> Flow<String, u64> {
-    Flow::new(name, |text: &String| match text.parse() {
+    Flow::new(name, |text: &String| parsed(text)).batches(SMALL)
+}
+
+pub(crate) fn parsed(text: &str) -> Step<u64> {
+    match text.parse() {
         Ok(number) => Step::Next(number),
         Err(error) => Step::Fail(Box::new(error)),
-    })
-    .batches(SMALL)
+    }
 }
 
 pub(crate) fn lane(numbers: impl IntoIterator<Item = u64>) -> MemoryLane<String> {

@@ -13,23 +13,34 @@ use actors::testkit::{
     until,
 };
 use actors::{
-    Addr, ChildSpec, Children, Cost, Cx, Epoch, Event, Failure, NoEvent, Outcome, Passed, Pulled,
-    Source, Stage, StopOutcome, Strategy, SupervisorSpec, System,
+    Addr, BatchLimits, ChildSpec, Children, Cost, Cx, Epoch, Event, Failure, Fate, Flow, NoEvent,
+    Outcome, Passed, Pipeline, Pulled, Sink, Source, Stage, Step, StopOutcome, Strategy,
+    SupervisorSpec, System,
 };
 use tokio::time::timeout;
 
 use crate::children::running as with_dynamic;
-use crate::pipelines::{SMALL, lane, numbers};
+use crate::panics::every_fault;
+use crate::pipelines::{SMALL, lane, numbers, parsed};
 use crate::support::{Do, Doer, Notes, SECOND, eager, receipt};
 
 /// A source that is counted, and fails where it is made and dropped as well.
-struct Counted {
+pub(crate) struct Counted {
     inner: MemorySource<String>,
     alive: Arc<AtomicUsize>,
     faults: Faults,
 }
 
 impl Counted {
+    pub(crate) fn maker(
+        kept: &MemoryLane<String>,
+        alive: &Arc<AtomicUsize>,
+        faults: &Faults,
+    ) -> impl Fn(Epoch) -> Self + Send + Sync + 'static {
+        let (kept, alive, faults) = (kept.clone(), Arc::clone(alive), faults.clone());
+        move |_| Self::new(&kept, &alive, &faults)
+    }
+
     fn new(kept: &MemoryLane<String>, alive: &Arc<AtomicUsize>, faults: &Faults) -> Self {
         faults.sync_point(Callback::Make);
         alive.fetch_add(1, Ordering::SeqCst);
@@ -80,23 +91,54 @@ fn expected(callback: Callback, fault: Fault) -> Over {
     }
 }
 
-async fn survive(callback: Callback, nth: u64, fault: Fault) {
-    let case = format!("{callback:?} {fault:?} at call {nth}");
-    let faults = Faults::new().at(callback, nth, fault);
-    let alive = Arc::<AtomicUsize>::default();
+/// The callbacks of a pipeline that cannot wait.
+pub(crate) const BLOCKING: [Callback; 8] = [
+    Callback::Named("key"),
+    Callback::Named("first"),
+    Callback::Named("step"),
+    Callback::Named("map"),
+    Callback::Named("filter"),
+    Callback::Named("write begins"),
+    Callback::Make,
+    Callback::Drop,
+];
+
+/// A sink that can also fail before it gives its future.
+struct Begins {
+    inner: MemorySink<u64>,
+    faults: Faults,
+}
+
+impl Sink<u64, ()> for Begins {
+    fn write(&self, batch: &[u64]) -> impl Future<Output = Vec<Fate<()>>> + Send {
+        self.faults.sync_point(Callback::Named("write begins"));
+        self.inner.write(batch)
+    }
+}
+
+/// A pipeline with a fault point in every callback.
+pub(crate) fn faulty(
+    faults: &Faults,
+    sink: &MemorySink<u64>,
+) -> (Pipeline<String>, SupervisorSpec) {
     let point = |name: &'static str| {
         let faults = faults.clone();
         move || faults.sync_point(Callback::Named(name))
     };
-    let (key, step, map, filter) = (point("key"), point("step"), point("map"), point("filter"));
-    let flow = numbers("p")
+    let (key, first) = (point("key"), point("first"));
+    let (step, map, filter) = (point("step"), point("map"), point("filter"));
+    let flow = Flow::new("p", move |text: &String| {
+        first();
+        Step::Next(text.clone())
+    });
+    flow.then(|text| parsed(&text))
         .key(move |_| {
             key();
             0
         })
         .then(move |number| {
             step();
-            actors::Step::Next(number)
+            Step::Next(number)
         })
         .map(move |number| {
             map();
@@ -108,15 +150,24 @@ async fn survive(callback: Callback, nth: u64, fault: Fault) {
         })
         .on_failed(|_| async { Outcome::Failed })
         .chunk(3)
-        .batches(actors::BatchLimits { count: 2, ..SMALL })
-        .watch(5 * SECOND);
+        .batches(BatchLimits { count: 2, ..SMALL })
+        .watch(5 * SECOND)
+        .build(Arc::new(Begins {
+            inner: sink.clone(),
+            faults: faults.clone(),
+        }))
+}
+
+async fn survive(callback: Callback, nth: u64, fault: Fault) {
+    let case = format!("{callback:?} {fault:?} at call {nth}");
+    let faults = Faults::new().at(callback, nth, fault);
+    let alive = Arc::<AtomicUsize>::default();
     let sink = MemorySink::new().faults(&faults);
-    let (pipeline, spec) = flow.build(Arc::new(sink.clone()));
+    let (pipeline, spec) = faulty(&faults, &sink);
     let system = System::start("t", spec).await.unwrap();
     let kept = lane(0..10).faults(&faults).endless();
     let open = async || {
-        let (kept, alive, faults) = (kept.clone(), Arc::clone(&alive), faults.clone());
-        let make = move |_| Counted::new(&kept, &alive, &faults);
+        let make = Counted::maker(&kept, &alive, &faults);
         timeout(SECOND, pipeline.open(0, make)).await
     };
     if matches!(open().await, Ok(Err(_))) {
@@ -159,13 +210,12 @@ async fn survive(callback: Callback, nth: u64, fault: Fault) {
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_in_any_callback_of_a_pipeline_neither_deadlocks_nor_leaks() {
-    let named = [
-        "open", "pull", "commit", "key", "step", "map", "filter", "write",
-    ];
-    let callbacks = named.map(Callback::Named).into_iter();
-    for callback in callbacks.chain([Callback::Make, Callback::Drop]) {
+    let waiting = ["open", "pull", "commit", "write"].map(|name| (Callback::Named(name), true));
+    // What these do instead of waiting is in `blocking.rs`.
+    let others = BLOCKING.map(|callback| (callback, false));
+    for (callback, waits) in waiting.into_iter().chain(others) {
         for nth in 1..=3 {
-            for fault in [Fault::Panic, Fault::Error, Fault::Hang, Fault::Slow(SECOND)] {
+            for fault in every_fault(waits) {
                 survive(callback, nth, fault).await;
             }
         }
