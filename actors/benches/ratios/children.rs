@@ -1,5 +1,7 @@
 //! Ten thousand children: started in order, each awaited, and stopped in reverse order, each awaited.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actors::{Addr, ChildSpec, Cx, Failure, Stage, Strategy, SupervisorSpec, System};
@@ -9,11 +11,42 @@ pub(crate) const COUNT: usize = 10_000;
 
 struct Idle;
 
-impl Stage for Idle {
+#[derive(Default)]
+struct Order {
+    up: AtomicUsize,
+    broken: AtomicBool,
+}
+
+/// One of ours: it checks that it is started after those before it, and ends before them.
+struct InOrder {
+    at: usize,
+    order: Arc<Order>,
+}
+
+impl InOrder {
+    fn expect(&self, up: usize) {
+        if up != self.at {
+            self.order.broken.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Stage for InOrder {
     type Msg = ();
+
+    async fn started(&mut self, _: &mut Cx<()>) -> Result<(), Failure> {
+        self.expect(self.order.up.fetch_add(1, Ordering::SeqCst));
+        Ok(())
+    }
 
     async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Result<(), Failure> {
         Ok(())
+    }
+}
+
+impl Drop for InOrder {
+    fn drop(&mut self) {
+        self.expect(self.order.up.fetch_sub(1, Ordering::SeqCst) - 1);
     }
 }
 
@@ -36,7 +69,7 @@ impl Actor for Idle {
     }
 }
 
-pub(crate) async fn bare(_: u64) -> Duration {
+pub(crate) async fn bare() -> Duration {
     // In a task of the runtime, as the supervisor is.
     tokio::spawn(async {
         let (parent, _) = <Idle as Actor>::spawn(None, Idle, ()).await.unwrap();
@@ -59,18 +92,24 @@ pub(crate) async fn bare(_: u64) -> Duration {
     .unwrap()
 }
 
-pub(crate) async fn ours(_: u64) -> Duration {
+pub(crate) async fn ours() -> Duration {
+    let order = Arc::<Order>::default();
     let mut spec = SupervisorSpec::new(Strategy::OneForOne);
     for at in 0..COUNT {
-        spec = spec.child(ChildSpec::stage(at.to_string(), &Addr::new("idle"), |_| {
-            Idle
-        }));
+        let order = Arc::clone(&order);
+        let make = move |_| InOrder {
+            at,
+            order: Arc::clone(&order),
+        };
+        spec = spec.child(ChildSpec::stage(at.to_string(), &Addr::new("idle"), make));
     }
-    tokio::spawn(async {
+    tokio::spawn(async move {
         let began = Instant::now();
         let system = System::start("bench", spec).await.unwrap();
         assert!(system.drain(Duration::from_secs(60)).await.is_clean());
-        began.elapsed()
+        let took = began.elapsed();
+        assert!(!order.broken.load(Ordering::SeqCst), "out of order");
+        took
     })
     .await
     .unwrap()

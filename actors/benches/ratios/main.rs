@@ -1,8 +1,9 @@
-//! What the toolkit costs, as ratios to bare ractor in one run: `cargo bench -p actors`.
+//! What the toolkit costs, as ratios to bare ractor in one run: `cargo xtask bench actors`.
 //!
-//! Each pair runs in turn, several times, and the medians are compared. With arguments only the
-//! parts named are run: `hops`, `batches`, `memory`, `children`. Exits with a failure if a limit is
-//! passed.
+//! In each round every part runs once bare and once with the toolkit, one after the other, so that
+//! what else the machine does meets both alike; the table has the medians over the rounds. With
+//! arguments only the parts named are run; `--rounds N` and `--messages N` change the effort. Exits
+//! with a failure if a limit is passed.
 
 #![allow(
     missing_docs,
@@ -12,70 +13,85 @@
 
 mod bare;
 mod children;
+mod flow;
 mod memory;
 mod ours;
+mod plan;
+mod table;
 
-use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const ROUNDS: usize = 7;
-pub(crate) const MESSAGES: u64 = 300_000;
+use plan::Plan;
+use table::{Part, Table};
+
 pub(crate) const BATCH: usize = 100;
 
 fn main() -> ExitCode {
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with("--"))
+    let plan = match Plan::from_args(std::env::args().skip(1)) {
+        Ok(plan) => plan,
+        Err(mistake) => {
+            eprintln!("{mistake}");
+            return ExitCode::from(64);
+        }
+    };
+    let mut parts: Vec<Part> = parts(plan.messages)
+        .into_iter()
+        .filter(|part| plan.wants(part.name))
         .collect();
-    let mut within = true;
-    let run = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
-    if run("hops") {
-        let ratio = compare(
-            "three hops, one message a cast",
-            MESSAGES,
-            bare::single,
-            ours::single,
-        );
-        within &= verdict(ratio, 2.0);
+    for round in 1..=plan.rounds {
+        for part in &mut parts {
+            part.run();
+        }
+        eprintln!("round {round} of {}", plan.rounds);
     }
-    if run("batches") {
-        let messages = MESSAGES * 10;
-        let ratio = compare(
-            "three hops, batches of 100",
-            messages,
-            bare::batched,
-            ours::batched,
-        );
-        within &= verdict(ratio, 4.0);
+    let table = Table(&parts);
+    if !parts.is_empty() {
+        println!("{table}");
     }
-    if run("children") {
-        let count = children::COUNT as u64;
-        within &= verdict(
-            compare(
-                "10,000 children, start and stop in order",
-                count,
-                children::bare,
-                children::ours,
-            ),
-            3.0,
-        );
-    }
-    if run("memory") {
-        within &= memory::run();
-    }
-    if within {
+    let flat = !plan.wants("memory") || memory::run();
+    if table.is_within() && flat {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-fn verdict(ratio: f64, limit: f64) -> bool {
-    let within = ratio <= limit;
-    let word = if within { "within" } else { "OVER" };
-    println!("  ratio {ratio:.2}, {word} the limit of {limit:.1}\n");
-    within
+/// What is compared. A batched message costs a tenth, so there are ten times as many.
+fn parts(messages: u64) -> Vec<Part> {
+    let batched = messages * 10;
+    vec![
+        Part::new(
+            "hops",
+            "three hops, one message a cast, a credit and a receipt each",
+        )
+        .limit(2.0)
+        .each(messages)
+        .bare(move || bare::single(messages))
+        .ours(move || ours::single(messages)),
+        Part::new("batches", "the same in batches of 100, a credit a batch")
+            .limit(4.0)
+            .each(batched)
+            .bare(move || bare::batched(batched))
+            .ours(move || ours::batched(batched)),
+        Part::new(
+            "flow",
+            "source, map, batches by key, sink, commit, beside the same bare hops",
+        )
+        .each(batched)
+        .bare(move || bare::batched(batched))
+        .ours(move || flow::keyed(batched)),
+        Part::new("children", "10,000 children started and stopped in order")
+            .limit(3.0)
+            .each(children::COUNT as u64)
+            .bare(children::bare)
+            .ours(children::ours),
+    ]
+}
+
+/// Runs it on a runtime of its own.
+pub(crate) fn timed(work: impl Future<Output = Duration>) -> Duration {
+    runtime().block_on(work)
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
@@ -84,24 +100,4 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
         .enable_time()
         .build()
         .unwrap()
-}
-
-/// Runs both in turn and gives the ratio of the medians.
-fn compare<B, O>(what: &str, per: u64, bare: impl Fn(u64) -> B, ours: impl Fn(u64) -> O) -> f64
-where
-    B: Future<Output = Duration> + Send + 'static,
-    O: Future<Output = Duration> + Send + 'static,
-{
-    let (mut bares, mut ourss) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        bares.push(runtime().block_on(bare(per)));
-        ourss.push(runtime().block_on(ours(per)));
-    }
-    let each = |mut times: Vec<Duration>| {
-        times.sort();
-        times[times.len() / 2].as_nanos() as f64 / per as f64
-    };
-    let (bare, ours) = (each(bares), each(ourss));
-    println!("{what}:\n  bare ractor {bare:.1} ns each, actors {ours:.1} ns each");
-    ours / bare
 }
