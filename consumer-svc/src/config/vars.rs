@@ -85,7 +85,7 @@ const OWN: &[Var] = &[
     ),
     Var::with_default(
         "WRITE_CONCURRENCY",
-        "3",
+        "4",
         "batches written at the same time, 1 to 64",
     ),
     Var::with_default(

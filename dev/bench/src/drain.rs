@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Bare `insert_many`, as batch×writers
-    #[arg(long, value_delimiter = ',', default_values = ["500x1", "1000x3", "2000x1", "2000x2", "2000x3", "5000x2"])]
+    #[arg(long, value_delimiter = ',', default_values = ["500x1", "1000x3", "2000x1", "2000x2", "2000x3", "2000x4", "5000x2"])]
     bare: Vec<Bare>,
     /// Leave out the Python consumers
     #[arg(long)]
@@ -75,6 +75,7 @@ impl Default for Args {
                 (2000, 1),
                 (2000, 2),
                 (2000, 3),
+                (2000, 4),
                 (5000, 2),
             ]
             .map(|(batch, writers)| Bare::new(batch, writers))
