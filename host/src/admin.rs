@@ -43,6 +43,7 @@ pub const LIMITS: Limits = Limits {
     write: Duration::from_secs(10),
     linger: Duration::ZERO,
     buffer: 16 * 1024,
+    unfinished: 256 * 1024,
 };
 
 /// The live supervision tree as JSON, made anew for each request.

@@ -96,6 +96,7 @@ impl Metrics {
 const CONNECTIONS: &str = "http_connections_open";
 const ACCEPTED: &str = "http_connections_accepted_total";
 const CLOSED: &str = "http_connections_closed_total";
+const UNREADABLE: &str = "http_heads_refused_total";
 const ACCEPT_ERRORS: &str = "http_accept_errors_total";
 const SPANS_EXPORTED: &str = "trace_spans_exported_total";
 const SPANS_DROPPED: &str = "trace_spans_dropped_total";
@@ -105,6 +106,10 @@ pub fn describe() {
     describe_gauge!(CONNECTIONS, "Connections that are open now.");
     describe_counter!(ACCEPTED, "Connections that were accepted.");
     describe_counter!(CLOSED, "Connections that were closed, by reason.");
+    describe_counter!(
+        UNREADABLE,
+        "What was no request, by the bare status that it was answered with."
+    );
     describe_counter!(
         ACCEPT_ERRORS,
         "Connections that could not be accepted, such as for lack of file descriptors."
@@ -144,6 +149,9 @@ impl SpanCounts {
 /// Shows from the start what may not happen for days: an alert needs a 0 to compare with.
 pub(crate) fn server_opened(server: &'static str) {
     counter!(ACCEPT_ERRORS, "server" => server).increment(0);
+    for status in ["400", "431"] {
+        counter!(UNREADABLE, "server" => server, "status" => status).increment(0);
+    }
 }
 
 pub(crate) fn connection_opened(server: &'static str) {
@@ -154,6 +162,10 @@ pub(crate) fn connection_opened(server: &'static str) {
 pub(crate) fn connection_closed(server: &'static str, reason: &'static str) {
     gauge!(CONNECTIONS, "server" => server).decrement(1);
     counter!(CLOSED, "server" => server, "reason" => reason).increment(1);
+}
+
+pub(crate) fn head_refused(server: &'static str, status: &'static str) {
+    counter!(UNREADABLE, "server" => server, "status" => status).increment(1);
 }
 
 pub(crate) fn accept_failed(server: &'static str) {

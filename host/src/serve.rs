@@ -13,9 +13,11 @@ mod door;
 mod io;
 mod linger;
 mod open;
+mod raw;
 mod received;
 mod service;
 pub mod tls;
+mod unfinished;
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -64,6 +66,9 @@ pub struct Limits {
     /// Read buffer per connection in bytes, at least 8192. A head beyond it is refused; as it may be
     /// filled once more by the last read, one connection takes twice this at most.
     pub buffer: usize,
+    /// Bytes that all connections together may have sent of heads, bodies and handshakes that are not
+    /// here as a whole. Beyond it, whoever adds to more than 4 KiB of his own is closed.
+    pub unfinished: usize,
 }
 
 impl Default for Limits {
@@ -76,6 +81,7 @@ impl Default for Limits {
             write: Duration::from_secs(30),
             linger: Duration::from_millis(250),
             buffer: 16 * 1024,
+            unfinished: 8 * 1024 * 1024,
         }
     }
 }

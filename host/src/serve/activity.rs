@@ -17,6 +17,7 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::Limits;
+use super::unfinished::{Part, Unfinished};
 
 /// Moments are milliseconds since `born`, plus one; zero is "not".
 #[derive(Debug)]
@@ -32,6 +33,10 @@ pub(super) struct Activity {
     /// Whether the client may have sent what nobody read.
     unread: AtomicBool,
     unwanted: AtomicBool,
+    /// Its bytes that are not a whole yet.
+    part: Part,
+    /// Nothing that comes is kept any more.
+    ending: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -44,7 +49,7 @@ pub(super) enum Verdict {
 
 impl Activity {
     /// A new connection owes us a request, so its head counts from now.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(all: &Arc<Unfinished>) -> Self {
         Self {
             born: Instant::now(),
             requests: AtomicUsize::new(0),
@@ -55,6 +60,8 @@ impl Activity {
             body_since: AtomicU64::new(0),
             unread: AtomicBool::new(false),
             unwanted: AtomicBool::new(false),
+            part: Part::of(all),
+            ending: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
     }
@@ -67,8 +74,11 @@ impl Activity {
         self.requests.load(Ordering::Relaxed) > 0
     }
 
-    /// Bytes came, or the end of them.
-    pub(super) fn received(&self) {
+    /// So many bytes came, or, if none, the end of them.
+    pub(super) fn received(&self, count: usize) {
+        if !self.ending.load(Ordering::Relaxed) {
+            self.part.came(count);
+        }
         if self.is_busy() {
             return;
         }
@@ -76,6 +86,27 @@ impl Activity {
         if self.head_since.load(Ordering::Relaxed) == 0 {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
+    }
+
+    /// No more are there for now.
+    pub(super) fn waits(&self) {
+        self.part.waits();
+    }
+
+    /// What came is whole: a handshake, or a request.
+    pub(super) fn whole(&self) {
+        self.part.whole();
+    }
+
+    /// What still comes is thrown away.
+    pub(super) fn ends(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.part.whole();
+    }
+
+    /// Whether it goes, because it keeps too much that is not whole.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.part.is_too_much() && !self.is_answering()
     }
 
     /// The client takes nothing.
@@ -113,6 +144,7 @@ impl Activity {
     /// Its service waits for no more of it, whether it came whole or not.
     pub(super) fn body_ends(&self, whole: bool) {
         self.body_since.store(0, Ordering::Relaxed);
+        self.part.whole();
         if whole {
             self.unread.store(false, Ordering::Relaxed);
         }

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Verdict, look_every};
 use super::io::Observed;
+use super::raw::Raw;
 use super::received::Received;
 use super::service::Watched;
 use super::{BoxError, Limits};
@@ -47,7 +48,7 @@ where
 {
     let mut open = OpenMark::new(site.server);
     quickly(&stream, &site);
-    open.reason = speak(stream, service, &site).await;
+    open.reason = speak(Raw::new(stream, &site.activity), service, &site).await;
 }
 
 /// Serves a connection that begins with a handshake. Its time counts as the first head's.
@@ -68,12 +69,13 @@ pub(super) async fn serve_tls<S, B>(
     quickly(&stream, &site);
     let mut secured = None;
     let handshake = Handshake {
-        accept: acceptor.accept(stream),
+        accept: acceptor.accept(Raw::new(stream, &site.activity)),
         secured: &mut secured,
         over: false,
     };
     open.reason = drive(handshake, &site.activity, &site.limits).await;
     if let Some(stream) = secured {
+        site.activity.whole();
         open.reason = speak(stream, service, &site).await;
     }
 }
@@ -105,7 +107,15 @@ where
         .header_read_timeout(None)
         .max_buf_size(site.limits.buffer)
         .serve_connection(io, service);
-    drive(Spoken { connection }, &site.activity, &site.limits).await
+    drive(
+        Spoken {
+            server: site.server,
+            connection,
+        },
+        &site.activity,
+        &site.limits,
+    )
+    .await
 }
 
 /// What is driven under the limits.
@@ -120,6 +130,7 @@ trait Driven {
 pin_project! {
     /// A connection that speaks HTTP.
     struct Spoken<C> {
+        server: &'static str,
         #[pin]
         connection: C,
     }
@@ -136,9 +147,13 @@ pin_project! {
 }
 impl<C: GracefulConnection<Error = hyper::Error>> Driven for Spoken<C> {
     fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str> {
-        self.project().connection.poll(cx).map(|ended| match ended {
+        let this = self.project();
+        this.connection.poll(cx).map(|ended| match ended {
             Ok(()) => "finished",
             Err(error) => {
+                if let Some(status) = refused_with(&error) {
+                    metrics::head_refused(this.server, status);
+                }
                 tracing::debug!(%error, "a connection broke");
                 "error"
             }
@@ -173,6 +188,14 @@ impl<T, F: Future<Output = std::io::Result<T>>> Driven for Handshake<'_, F, T> {
     }
 }
 
+/// What the parser answered by itself, if it did: no service was asked, and none counted it.
+fn refused_with(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_parse_too_large() {
+        return Some("431");
+    }
+    (error.is_parse() && !error.is_parse_version_h2()).then_some("400")
+}
+
 /// Goes on to the end and says why it ended.
 async fn drive(driven: impl Driven, activity: &Activity, limits: &Limits) -> &'static str {
     let mut driven = pin!(driven);
@@ -187,6 +210,9 @@ async fn drive(driven: impl Driven, activity: &Activity, limits: &Limits) -> &'s
             activity.register(cx.waker());
             if activity.goes() {
                 return Poll::Ready("made_room");
+            }
+            if activity.is_too_much() {
+                return Poll::Ready("unfinished");
             }
             if !finishing && activity.is_draining() {
                 match activity.lingers_until() {

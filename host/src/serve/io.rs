@@ -1,5 +1,5 @@
-//! A socket that marks when bytes come and when the client takes none, and that is not closed in
-//! the face of a client that is still sending.
+//! A stream that marks when the client takes nothing, and that is not closed in the face of a client
+//! that is still sending.
 //!
 //! In and out: bytes, untouched.
 
@@ -43,11 +43,7 @@ impl<T: Read + Unpin> Read for Observed<T> {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
-        let result = Pin::new(&mut self.io).poll_read(cx, buf);
-        if result.is_ready() {
-            self.activity.received();
-        }
-        result
+        Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
@@ -72,6 +68,9 @@ impl<T: Read + Write + Unpin> Write for Observed<T> {
             if !this.activity.is_unread() {
                 return Poll::Ready(Ok(()));
             }
+        }
+        if this.ending.is_none() {
+            this.activity.ends();
         }
         let ending = this.ending.get_or_insert_default();
         ending.poll(&mut this.io, cx).map(Ok)

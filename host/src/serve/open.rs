@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::activity::Activity;
 use super::connection::Site;
 use super::received::Received;
+use super::unfinished::Unfinished;
 use super::{BoxError, Limits, ServeReport, Tls, connection};
 
 pub(super) type Ended = Result<(Id, ()), JoinError>;
@@ -28,6 +29,7 @@ pub(super) struct Open {
     tls: Option<Tls>,
     tasks: JoinSet<()>,
     known: HashMap<Id, Arc<Activity>>,
+    unfinished: Arc<Unfinished>,
     accepted: u64,
 }
 
@@ -39,6 +41,7 @@ impl Open {
             tls,
             tasks: JoinSet::new(),
             known: HashMap::new(),
+            unfinished: Unfinished::new(limits.unfinished),
             accepted: 0,
         }
     }
@@ -65,7 +68,7 @@ impl Open {
         B::Error: Into<BoxError>,
     {
         self.accepted += 1;
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(&self.unfinished));
         let site = Site {
             server: self.name,
             activity: Arc::clone(&activity),

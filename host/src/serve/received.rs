@@ -27,6 +27,8 @@ impl Received {
         let open = (!body.is_end_stream()).then(|| Arc::clone(activity));
         if open.is_some() {
             activity.body_begins();
+        } else {
+            activity.whole();
         }
         Self {
             body,

@@ -149,6 +149,20 @@ async fn what_has_no_certain_meaning_is_refused_and_the_connection_closed() {
 }
 
 #[tokio::test]
+async fn what_the_parser_answers_by_itself_is_counted() {
+    let (recorder, metrics) = host::metrics::Metrics::detached().expect("a recorder");
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let long = format!("x: {}", "a".repeat(40_000));
+    for (shape, status) in [(get("no colon"), "400"), (get(&long), "431")] {
+        let line = format!("http_heads_refused_total{{server=\"test\",status=\"{status}\"}}");
+        let (text, _) = sent(&shape).await;
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        let told = metrics.render();
+        assert!(told.contains(&format!("{line} 1")), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_odd_but_certain_is_read_in_one_way() {
     let last = "GET /last ".to_owned();
     let inner = "GET /smuggled HTTP/1.1\r\nhost: t\r\n\r\n";
