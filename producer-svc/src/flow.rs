@@ -15,6 +15,10 @@ use purchases::{Purchase, PurchaseId, Timestamp, UserId, Username};
 
 use crate::replay::Claim;
 
+mod returned;
+
+pub use returned::Returned;
+
 /// From intake to select: who buys, not yet what.
 pub struct Order {
     /// Identity of the purchase to be; the item follows from it.
@@ -56,6 +60,9 @@ pub enum PublishMsg {
     Reported(Epoch, BrokerReport),
     /// Every record of this lane was reported on, in this epoch.
     Landed(Epoch, usize),
+    /// A record of this lane came back: its request was too large for the topic. Its lane's landing
+    /// follows.
+    Returned(Epoch, usize, Box<Returned>),
     /// See whether purchases were held too long.
     Sweep,
     /// Everything handed over was reported on, except this many records.
@@ -215,6 +222,11 @@ impl Ticket {
     /// From here on the record may be in the log, whatever becomes of this ticket.
     pub fn mark_sent(&mut self) {
         self.sent = true;
+    }
+
+    /// It is certain again that the record is not in the log.
+    pub fn mark_returned(&mut self) {
+        self.sent = false;
     }
 
     /// Answers.

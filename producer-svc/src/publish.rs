@@ -1,8 +1,8 @@
 //! The publish stage: writes purchases to the log and answers for them.
 //!
 //! In: chosen purchases. Out: each ticket's verdict, given by the log itself when its report comes;
-//! no purchase passes through this mailbox twice. The stage owns the log's life: it opens one per
-//! incarnation, asks it now and then whether the broker is there, fails when the log reports itself
+//! no purchase passes through this mailbox twice, but for those whose request was larger than the topic
+//! takes. The stage owns the log's life: it opens one per incarnation, asks it now and then whether the broker is there, fails when the log reports itself
 //! unusable (the supervisor then makes a new one), opens another by and by where only a permission is
 //! missing, and waits for every report while draining.
 //! Which client library writes is known to `publish/kafka.rs` only.
@@ -10,15 +10,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{Addr, Cx, Epoch, Failure, Stage, Timer};
-use bytes::Bytes;
-use purchases::wire;
+use actors::{Addr, Cx, Epoch, Failure, Stage, Timer, Undelivered};
 
-use crate::flow::{Chosen, PublishMsg, Unsold};
+use crate::flow::{Chosen, PublishMsg, Returned};
 use crate::link::Link;
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::Metrics;
 
 mod admission;
+mod hand_over;
 pub mod kafka;
 mod pace;
 mod partition;
@@ -26,9 +25,11 @@ mod reach;
 mod record_log;
 mod resend;
 mod statistics;
+mod waiting;
 
 use admission::Admission;
 use pace::{Lanes, Pacer};
+use waiting::Waiting;
 
 pub use pace::Passage;
 pub use record_log::{Addressed, InFlight, OpenLog, RecordLog, Reports};
@@ -79,7 +80,7 @@ impl<L> Clone for PublisherArgs<L> {
 pub struct Publisher<L> {
     args: PublisherArgs<L>,
     open: Option<Open<L>>,
-    pacer: Pacer<Box<Chosen>>,
+    pacer: Pacer<Waiting>,
     next_probe: Option<Timer>,
     next_sweep: Option<Timer>,
     /// Until the next log is opened.
@@ -100,7 +101,7 @@ struct Open<L> {
 impl<L: RecordLog> Publisher<L> {
     /// A publisher that opens its log when it starts.
     pub fn new(args: PublisherArgs<L>) -> Self {
-        let pacer = Pacer::new(args.linger);
+        let pacer = Pacer::new(args.linger, Waiting::weight);
         Self {
             args,
             open: None,
@@ -115,80 +116,64 @@ impl<L: RecordLog> Publisher<L> {
     }
 
     fn publish(&mut self, chosen: Box<Chosen>, cx: &mut Cx<PublishMsg>) {
+        let waiting = Waiting::New(chosen);
         let Some(open) = &self.open else {
-            return self.not_stored(chosen, "the Kafka producer is not open");
+            return self.not_stored(waiting, NOT_OPEN);
         };
-        let lane = open.log.lane(chosen.purchase.user_id().as_str());
+        let lane = open.log.lane(waiting.key());
         let busy = open.lanes.is_busy(lane);
-        match self.pacer.arrived(lane, busy, Instant::now(), chosen) {
-            Some(chosen) => self.hand_over(lane, chosen),
-            None if self.next_sweep.is_none() => self.sweep_later(cx),
-            None => {}
-        }
-    }
-
-    fn hand_over(&self, lane: usize, chosen: Box<Chosen>) {
-        let Some(open) = &self.open else {
-            return self.not_stored(chosen, "the Kafka producer is not open");
-        };
-        if self.is_overdue(&chosen) {
-            return self.not_stored(chosen, TOO_LATE);
-        }
-        let Chosen {
-            purchase,
-            origin,
-            ticket,
-        } = *chosen;
-        let id = purchase.id().to_hex();
-        let trace = origin.sending.place().unwrap_or(origin.trace).to_text();
-        let state = origin.state.as_deref().unwrap_or_default();
-        let headers: [(&str, &[u8]); 6] = [
-            (wire::PURCHASE_ID, &id),
-            (wire::TRACEPARENT, &trace),
-            (wire::REQUEST_ID, origin.request_id.as_bytes()),
-            (wire::CONTENT_TYPE, wire::JSON.as_bytes()),
-            (wire::SCHEMA_VERSION, wire::VERSION.as_bytes()),
-            (wire::TRACESTATE, state.as_bytes()),
-        ];
-        let to = Addressed {
-            key: purchase.user_id().as_str(),
-            // The last one only where there is one.
-            headers: &headers[..headers.len() - usize::from(state.is_empty())],
-        };
-        let value = Bytes::from(wire::encode_value(&purchase));
-        let record = InFlight::new(ticket, value, Arc::clone(&self.args.metrics))
-            .on(open.lanes.enter(lane))
-            .told_by(origin.sending);
-        if let Err((why, record)) = open.log.append(&to, Box::new(record)) {
-            record.not_stored(why);
+        match self.pacer.arrived(lane, busy, Instant::now(), waiting) {
+            Some(waiting) => self.hand_over(lane, waiting),
+            None => self.sweep_later(cx),
         }
     }
 
     /// The lane may be busy again: then it will land again.
-    fn landed(&mut self, lane: usize) {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| !open.lanes.is_busy(lane))
+    fn landed(&mut self, lane: usize, cx: &mut Cx<PublishMsg>) {
+        // Once as a rule; again where nothing of what was due could be handed over.
+        while let Some(open) = &self.open
+            && !open.lanes.is_busy(lane)
         {
-            for chosen in self.pacer.landed(lane, Instant::now()) {
-                self.hand_over(lane, chosen);
+            let now = Instant::now();
+            if let Some(alone) = self.pacer.refused(lane, now) {
+                self.not_stored(alone, TOO_LARGE);
             }
+            let next = self.pacer.landed(lane, now);
+            if next.is_empty() {
+                return;
+            }
+            for waiting in next {
+                self.hand_over(lane, waiting);
+            }
+        }
+        if self.pacer.held() > 0 {
+            self.sweep_later(cx);
         }
     }
 
-    fn is_overdue(&self, chosen: &Chosen) -> bool {
-        chosen.ticket.since().elapsed() > self.args.hold_timeout
+    /// A record comes back. What an earlier log gives back is not kept: there is nobody to tell when
+    /// its lane lands.
+    fn returned(&mut self, epoch: Epoch, lane: usize, returned: Box<Returned>) {
+        let waiting = Waiting::Again(returned);
+        if self.is_present(epoch) {
+            self.pacer.returned(lane, waiting);
+        } else {
+            self.not_stored(waiting, TOO_LARGE);
+        }
+    }
+
+    fn is_overdue(&self, waiting: &Waiting) -> bool {
+        waiting.since().elapsed() > self.args.hold_timeout
     }
 
     /// Gives up what a stalled partition holds up, while it is still certain that it went nowhere.
     fn sweep(&mut self, cx: &mut Cx<PublishMsg>) {
         let limit = self.args.hold_timeout;
-        for chosen in self
+        for waiting in self
             .pacer
-            .overdue(|chosen| chosen.ticket.since().elapsed() > limit)
+            .overdue(|waiting| waiting.since().elapsed() > limit)
         {
-            self.not_stored(chosen, TOO_LATE);
+            self.not_stored(waiting, TOO_LATE);
         }
         self.next_sweep = None;
         if self.pacer.held() > 0 {
@@ -196,16 +181,15 @@ impl<L: RecordLog> Publisher<L> {
         }
     }
 
-    /// Refuses what was never handed to the client.
-    fn not_stored(&self, mut chosen: Box<Chosen>, why: &str) {
-        chosen.origin.sending.fail(why);
-        let waited = chosen.ticket.since().elapsed();
-        self.args.metrics.published(Outcome::NotStored, waited);
-        chosen.ticket.answer(Err(Unsold::NotStored(why.to_owned())));
+    /// Refuses what is certainly not in the log.
+    fn not_stored(&self, waiting: Waiting, why: &str) {
+        waiting.not_stored(why, &self.args.metrics);
     }
 
     fn sweep_later(&mut self, cx: &mut Cx<PublishMsg>) {
-        self.next_sweep = Some(cx.send_after(SWEEP_EVERY, PublishMsg::Sweep));
+        if self.next_sweep.is_none() {
+            self.next_sweep = Some(cx.send_after(SWEEP_EVERY, PublishMsg::Sweep));
+        }
     }
 
     fn open(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
@@ -214,11 +198,22 @@ impl<L: RecordLog> Publisher<L> {
             // Nobody home: this producer is being replaced already.
             drop(addr.send(PublishMsg::Reported(epoch, report)));
         });
-        let addr = cx.addr().clone();
-        let lanes = Lanes::new(Box::new(move |lane| {
-            // While draining nothing is held any more.
-            drop(addr.send(PublishMsg::Landed(epoch, lane)));
-        }));
+        let (addr, back) = (cx.addr().clone(), cx.addr().clone());
+        let metrics = Arc::clone(&self.args.metrics);
+        let lanes = Lanes::new(
+            Box::new(move |lane| {
+                // While draining nothing is held any more.
+                drop(addr.send(PublishMsg::Landed(epoch, lane)));
+            }),
+            Box::new(move |lane, returned| {
+                let returned = PublishMsg::Returned(epoch, lane, Box::new(returned));
+                // Nor is anything sent again.
+                if let Err(Undelivered(PublishMsg::Returned(_, _, returned))) = back.send(returned)
+                {
+                    returned.not_stored(&metrics);
+                }
+            }),
+        );
         let log = Arc::new((self.args.open)(reports)?);
         self.open = Some(Open { epoch, log, lanes });
         self.probe(cx);
@@ -247,7 +242,8 @@ impl<L: RecordLog> Stage for Publisher<L> {
     async fn handle(&mut self, msg: PublishMsg, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
         match msg {
             PublishMsg::Publish(chosen) => self.publish(chosen, cx),
-            PublishMsg::Landed(epoch, lane) if self.is_present(epoch) => self.landed(lane),
+            PublishMsg::Landed(epoch, lane) if self.is_present(epoch) => self.landed(lane, cx),
+            PublishMsg::Returned(epoch, lane, record) => self.returned(epoch, lane, record),
             PublishMsg::Sweep => self.sweep(cx),
             PublishMsg::Probe => self.probe(cx),
             PublishMsg::Reopen => return self.open(cx),
@@ -271,10 +267,10 @@ impl<L: RecordLog> Stage for Publisher<L> {
         self.next_probe = None;
         self.next_sweep = None;
         self.reopening = None;
-        for chosen in self.pacer.take_all() {
-            let key = chosen.purchase.user_id().as_str();
-            let lane = self.open.as_ref().map_or(0, |open| open.log.lane(key));
-            self.hand_over(lane, chosen);
+        for waiting in self.pacer.take_all() {
+            let lane = self.open.as_ref();
+            let lane = lane.map_or(0, |open| open.log.lane(waiting.key()));
+            self.hand_over(lane, waiting);
         }
         if let Some(open) = &self.open {
             // Within its timeout every record is reported on, one way or the other; the client looks
@@ -289,4 +285,6 @@ impl<L: RecordLog> Stage for Publisher<L> {
     }
 }
 
+const NOT_OPEN: &str = "the Kafka producer is not open";
 const TOO_LATE: &str = "it waited for its turn for too long";
+const TOO_LARGE: &str = "it is larger than the topic takes";

@@ -12,7 +12,7 @@ use host::kafka::{KafkaSettings, Refusal};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer,
 };
@@ -346,6 +346,9 @@ impl ProducerContext for Context {
                 let offset = self.resends.trusted(message.partition(), message.offset());
                 record.stored(message.partition(), offset);
             }
+            Err((error, message)) if request_too_large(error) => {
+                record.too_large(error.to_string(), || address_of(message));
+            }
             Err((error, _)) if refused_for_content(error) => record.not_stored(error.to_string()),
             Err((error, _)) => record.unknown(error.to_string()),
         }
@@ -359,11 +362,26 @@ impl ProducerContext for Context {
 fn refused_for_content(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::MessageSizeTooLarge
-                | RDKafkaErrorCode::MessageBatchTooLarge
-                | RDKafkaErrorCode::InvalidRecord
-                | RDKafkaErrorCode::InvalidTimestamp
-        )
+        Some(RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidTimestamp)
     )
+}
+
+/// Whether the broker refuses what stands together in one request, at every attempt. It says so of all
+/// records in it, also where one of them alone would be small enough.
+fn request_too_large(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
+    )
+}
+
+/// Key and headers of a record that was reported on.
+fn address_of(message: &BorrowedMessage<'_>) -> (String, Vec<(String, Vec<u8>)>) {
+    let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    let owned = headers.map(|header| {
+        let value = header.value.unwrap_or_default();
+        (header.key.to_owned(), value.to_vec())
+    });
+    (key, owned.collect())
 }

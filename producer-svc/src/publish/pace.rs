@@ -8,29 +8,42 @@
 //! further request to a partition that has more than five *messages* (not requests) under way, and
 //! polls without a pause as long as an older one than its linger time waits. Held here, nothing waits
 //! there.
+//!
+//! A request may be larger than the topic takes. Its records come back, all of them, and go again in
+//! smaller ones; a record that comes back alone is itself too large. What was too much is remembered
+//! for a while, so that the next requests are small enough at once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::flow::Returned;
+
 /// Lanes of a log. A topic with more partitions shares them, which costs some waiting and nothing else.
 const LANES: usize = 64;
 
+/// After this long a larger request is tried again: the topic's limit may have been raised.
+const BOUND_FOR: Duration = Duration::from_secs(60);
+
 /// Told that the last record of a lane was reported on.
 pub(super) type Landed = Box<dyn Fn(usize) + Send + Sync>;
+/// Given a lane's record that came back.
+pub(super) type GaveBack = Box<dyn Fn(usize, Returned) + Send + Sync>;
 
 /// How many records each lane has under way. Counted down by whoever reports on them.
 pub(super) struct Lanes {
     under_way: [AtomicUsize; LANES],
     landed: Landed,
+    gave_back: GaveBack,
 }
 
 impl Lanes {
-    pub(super) fn new(landed: Landed) -> Arc<Self> {
+    pub(super) fn new(landed: Landed, gave_back: GaveBack) -> Arc<Self> {
         Arc::new(Self {
             under_way: [const { AtomicUsize::new(0) }; LANES],
             landed,
+            gave_back,
         })
     }
 
@@ -55,6 +68,13 @@ pub struct Passage {
     lane: usize,
 }
 
+impl Passage {
+    /// Its record comes back, before the lane's landing.
+    pub(super) fn give_back(self, record: Returned) {
+        (self.lanes.gave_back)(self.lane, record);
+    }
+}
+
 impl Drop for Passage {
     fn drop(&mut self) {
         if self.lanes.under_way[self.lane].fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -69,18 +89,34 @@ pub(super) struct Pacer<T> {
     window: Duration,
     lanes: Vec<Lane<T>>,
     held: usize,
+    /// What a record adds to a request, about.
+    weigh: fn(&T) -> usize,
+    /// Bytes that a request may have, known once one was refused, and since when.
+    bound: Option<(usize, Instant)>,
 }
 
 struct Lane<T> {
     begun: Option<Instant>,
+    /// Bytes of the request that was begun, as far as there is a bound for them.
+    bytes: usize,
+    /// What came back of the last request.
+    returned: Vec<T>,
     held: VecDeque<T>,
+}
+
+impl<T> Lane<T> {
+    fn is_clear(&self) -> bool {
+        self.held.is_empty() && self.returned.is_empty()
+    }
 }
 
 impl<T> Pacer<T> {
     /// `linger` is what the client waits after a request's first record.
-    pub(super) fn new(linger: Duration) -> Self {
+    pub(super) fn new(linger: Duration, weigh: fn(&T) -> usize) -> Self {
         let lane = || Lane {
             begun: None,
+            bytes: 0,
+            returned: Vec::new(),
             held: VecDeque::new(),
         };
         // A little less than the client waits: what comes at the last moment would miss the request
@@ -89,6 +125,8 @@ impl<T> Pacer<T> {
             window: linger.mul_f64(0.8),
             lanes: std::iter::repeat_with(lane).take(LANES).collect(),
             held: 0,
+            weigh,
+            bound: None,
         }
     }
 
@@ -100,15 +138,19 @@ impl<T> Pacer<T> {
         now: Instant,
         record: T,
     ) -> Option<T> {
+        let bound = self.bound(now);
         let lane = &mut self.lanes[lane % LANES];
-        if !busy && lane.held.is_empty() {
-            lane.begun = Some(now);
+        let bytes = bound.map_or(0, |_| (self.weigh)(&record));
+        if !busy && lane.is_clear() {
+            (lane.begun, lane.bytes) = (Some(now), bytes);
             return Some(record);
         }
         let shares = lane
             .begun
             .is_some_and(|begun| now.duration_since(begun) < self.window);
-        if shares && lane.held.is_empty() {
+        let fits = bound.is_none_or(|bound| lane.bytes + bytes <= bound);
+        if shares && fits && lane.is_clear() {
+            lane.bytes += bytes;
             return Some(record);
         }
         lane.held.push_back(record);
@@ -116,23 +158,61 @@ impl<T> Pacer<T> {
         None
     }
 
-    /// A lane is empty: what was held for it is to be handed over now.
-    pub(super) fn landed(&mut self, lane: usize, now: Instant) -> VecDeque<T> {
+    /// A record came back, because the request that it shared was too large.
+    pub(super) fn returned(&mut self, lane: usize, record: T) {
+        self.lanes[lane % LANES].returned.push(record);
+        self.held += 1;
+    }
+
+    /// A lane is empty: what came back of it goes again, before all others, unless it is a single
+    /// record. That one was alone, because a request comes back as a whole: it is too large itself.
+    pub(super) fn refused(&mut self, lane: usize, now: Instant) -> Option<T> {
+        let bound = self.bound(now);
         let lane = &mut self.lanes[lane % LANES];
-        let held = std::mem::take(&mut lane.held);
-        if !held.is_empty() {
-            lane.begun = Some(now);
-            self.held -= held.len();
+        if lane.returned.len() < 2 {
+            let alone = lane.returned.pop();
+            self.held -= usize::from(alone.is_some());
+            return alone;
         }
-        held
+        let bytes: usize = lane.returned.iter().map(self.weigh).sum();
+        let half = bytes / 2;
+        self.bound = Some((bound.map_or(half, |bound| bound.min(half)), now));
+        for record in lane.returned.drain(..).rev() {
+            lane.held.push_front(record);
+        }
+        None
+    }
+
+    /// A lane is empty: what was held for it is to be handed over now, as much as one request takes.
+    pub(super) fn landed(&mut self, lane: usize, now: Instant) -> VecDeque<T> {
+        let bound = self.bound(now);
+        let lane = &mut self.lanes[lane % LANES];
+        let next = match bound {
+            None => std::mem::take(&mut lane.held),
+            Some(bound) => {
+                let (mut next, mut bytes) = (VecDeque::new(), 0);
+                while let Some(record) = lane.held.pop_front_if(|record| {
+                    bytes += (self.weigh)(record);
+                    next.is_empty() || bytes <= bound
+                }) {
+                    next.push_back(record);
+                }
+                lane.bytes = bytes;
+                next
+            }
+        };
+        if !next.is_empty() {
+            lane.begun = Some(now);
+            self.held -= next.len();
+        }
+        next
     }
 
     /// Everything held: there will be no next time.
     pub(super) fn take_all(&mut self) -> Vec<T> {
         self.held = 0;
-        self.lanes
-            .iter_mut()
-            .flat_map(|lane| lane.held.drain(..))
+        let each = self.lanes.iter_mut();
+        each.flat_map(|lane| lane.returned.drain(..).chain(lane.held.drain(..)))
             .collect()
     }
 
@@ -152,96 +232,16 @@ impl<T> Pacer<T> {
     pub(super) fn held(&self) -> usize {
         self.held
     }
+
+    fn bound(&mut self, now: Instant) -> Option<usize> {
+        let (bytes, since) = self.bound?;
+        if now.duration_since(since) >= BOUND_FOR {
+            self.bound = None;
+            return None;
+        }
+        Some(bytes)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const LINGER: Duration = Duration::from_millis(10);
-
-    #[test]
-    fn the_first_record_and_those_soon_after_share_a_request_and_the_rest_the_next() {
-        let (mut pacer, start) = (Pacer::new(LINGER), Instant::now());
-        assert_eq!(pacer.arrived(0, false, start, 1), Some(1));
-        assert_eq!(pacer.arrived(0, true, start + LINGER / 2, 2), Some(2));
-        assert_eq!(pacer.arrived(0, true, start + LINGER, 3), None);
-        assert_eq!(pacer.arrived(0, true, start + LINGER, 4), None);
-        assert_eq!(
-            pacer.arrived(1, false, start + LINGER, 5),
-            Some(5),
-            "another lane is free"
-        );
-        assert_eq!(pacer.landed(0, start + LINGER), [3, 4]);
-        assert_eq!(
-            pacer.arrived(0, true, start + LINGER, 6),
-            Some(6),
-            "a new request was begun"
-        );
-        assert_eq!(pacer.held(), 0);
-    }
-
-    #[test]
-    fn the_last_report_of_a_lane_is_told_and_no_other() {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let to = Arc::clone(&told);
-        let lanes = Lanes::new(Box::new(move |lane| to.lock().unwrap().push(lane)));
-        let (one, two, other) = (lanes.enter(3), lanes.enter(3), lanes.enter(4));
-        drop(one);
-        assert!(told.lock().unwrap().is_empty() && lanes.is_busy(3));
-        drop(two);
-        assert_eq!(*told.lock().unwrap(), [3]);
-        drop(other);
-        assert_eq!(*told.lock().unwrap(), [3, 4]);
-        assert!(!lanes.is_busy(3));
-    }
-
-    #[test]
-    fn what_is_overdue_is_given_up_in_order() {
-        let (mut pacer, now) = (Pacer::new(LINGER), Instant::now());
-        pacer.arrived(0, false, now, 0);
-        for record in 1..5 {
-            assert_eq!(pacer.arrived(0, true, now + LINGER, record), None);
-        }
-        assert_eq!(pacer.overdue(|&record| record < 3), [1, 2]);
-        assert_eq!(pacer.held(), 2);
-        assert_eq!(pacer.take_all(), [3, 4]);
-    }
-
-    proptest! {
-        #[test]
-        fn every_record_comes_out_once_and_in_its_lanes_order(
-            steps in prop::collection::vec((0_usize..3, 0_u64..20, any::<bool>()), 1..200),
-        ) {
-            let mut pacer = Pacer::new(LINGER);
-            let mut now = Instant::now();
-            let mut under_way = [0_usize; 3];
-            let mut out: [Vec<usize>; 3] = Default::default();
-            let mut sent: [Vec<usize>; 3] = Default::default();
-            for (at, (lane, pause, lands)) in steps.into_iter().enumerate() {
-                now += Duration::from_millis(pause);
-                if lands {
-                    under_way[lane] = 0;
-                    let next = pacer.landed(lane, now);
-                    under_way[lane] += next.len();
-                    out[lane].extend(next);
-                } else {
-                    sent[lane].push(at);
-                    if let Some(record) = pacer.arrived(lane, under_way[lane] > 0, now, at) {
-                        under_way[lane] += 1;
-                        out[lane].push(record);
-                    }
-                }
-            }
-            for (lane, out) in out.iter_mut().enumerate() {
-                out.extend(pacer.landed(lane, now));
-            }
-            prop_assert_eq!(pacer.held(), 0);
-            prop_assert_eq!(out, sent);
-        }
-    }
-}
+mod tests;

@@ -68,8 +68,8 @@ impl<L: RecordLog> Publisher<L> {
         // Whatever it still has is reported on when it is dropped.
         self.open = None;
         self.next_probe = None;
-        for chosen in self.pacer.take_all() {
-            self.not_stored(chosen, why);
+        for waiting in self.pacer.take_all() {
+            self.not_stored(waiting, why);
         }
         let after = self.admission.refused();
         if !self.draining {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use host::span::Span;
 
 use super::pace::Passage;
-use crate::flow::{BrokerReport, Stored, Ticket, Unsold};
+use crate::flow::{BrokerReport, Returned, Stored, Ticket, Unsold};
 use crate::metrics::{Metrics, Outcome};
 
 /// A record on its way: what its report needs. Whoever holds it answers.
@@ -20,7 +20,7 @@ pub struct InFlight {
     metrics: Arc<Metrics>,
     sending: Span,
     /// Ends with this value, and so opens the lane again.
-    _passage: Option<Passage>,
+    passage: Option<Passage>,
 }
 
 impl InFlight {
@@ -32,14 +32,14 @@ impl InFlight {
             value,
             metrics,
             sending: Span::none(),
-            _passage: None,
+            passage: None,
         }
     }
 
     /// Occupies a lane until it is reported on.
     pub(super) fn on(self, passage: Passage) -> Self {
         Self {
-            _passage: Some(passage),
+            passage: Some(passage),
             ..self
         }
     }
@@ -81,6 +81,28 @@ impl InFlight {
         self.ticket.answer(Err(Unsold::NotStored(why)));
     }
 
+    /// The request that it shared was larger than the topic takes, so it is certainly not in the log.
+    /// It goes back, to be sent with fewer others; `address` tells its key and headers.
+    pub fn too_large(
+        mut self,
+        why: String,
+        address: impl FnOnce() -> (String, Vec<(String, Vec<u8>)>),
+    ) {
+        let Some(passage) = self.passage.take() else {
+            return self.not_stored(why);
+        };
+        let (key, headers) = address();
+        self.ticket.mark_returned();
+        passage.give_back(Returned {
+            key,
+            headers,
+            value: self.value,
+            ticket: self.ticket,
+            sending: self.sending,
+            why,
+        });
+    }
+
     /// It may be in the log or not.
     pub fn unknown(mut self, why: String) {
         self.sending.fail(&why);
@@ -95,7 +117,7 @@ pub struct Addressed<'a> {
     /// Decides the partition.
     pub key: &'a str,
     /// Names and values.
-    pub headers: &'a [(&'static str, &'a [u8])],
+    pub headers: &'a [(&'a str, &'a [u8])],
 }
 
 /// The port to the log.

@@ -32,7 +32,7 @@ pub(crate) enum Mode {
 pub(crate) struct Record {
     pub(crate) key: String,
     pub(crate) value: Bytes,
-    pub(crate) headers: HashMap<&'static str, Vec<u8>>,
+    pub(crate) headers: HashMap<String, Vec<u8>>,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
 }
@@ -151,7 +151,7 @@ impl RecordLog for MemoryLog {
             headers: to
                 .headers
                 .iter()
-                .map(|&(name, value)| (name, value.to_vec()))
+                .map(|&(name, value)| (name.to_owned(), value.to_vec()))
                 .collect(),
             partition: (hash % PARTITIONS) as i32,
             offset: -1,
