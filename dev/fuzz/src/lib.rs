@@ -4,9 +4,12 @@
 //! by coverage; `cargo test` runs the same targets on the seeds and on inputs made from them, always
 //! the same ones.
 
-use host::trace::{RequestId, TraceParent};
 use producer_svc::intake::{BuyRequest, Invalid};
-use purchases::{IdempotencyKey, Purchase, PurchaseId, wire};
+use purchases::{Purchase, PurchaseId, wire};
+
+mod headers;
+
+pub use headers::headers;
 
 /// What is run on bytes.
 pub type Target = fn(&[u8]);
@@ -38,42 +41,6 @@ pub fn buy(body: &[u8]) {
                 assert!(["", "/username", "/user_id"].contains(&flaw.pointer));
                 assert!(!flaw.detail.is_empty());
             }
-        }
-    }
-}
-
-/// Header values of a request: the retry key, the trace, the request's id, a line each.
-pub fn headers(lines: &[u8]) {
-    for line in lines.split(|byte| *byte == b'\n') {
-        let Ok(text) = std::str::from_utf8(line) else {
-            continue;
-        };
-        if let Ok(key) = IdempotencyKey::parse(text) {
-            let plain = key.as_str();
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            assert!(
-                (1..=64).contains(&plain.len()) && plain.bytes().all(allowed),
-                "{plain:?}"
-            );
-            assert_eq!(
-                IdempotencyKey::parse(&format!("\"{plain}\"")).as_ref(),
-                Ok(&key)
-            );
-        }
-        if let Some(trace) = TraceParent::parse(text) {
-            assert_ne!(trace.trace_id(), 0, "{text:?}");
-            let written = trace.to_text();
-            let written = std::str::from_utf8(&written).expect("a trace is written in ASCII");
-            let again = TraceParent::parse(written).expect("what we write, we read");
-            assert_eq!(again.trace_id(), trace.trace_id());
-        }
-        if let Some(id) = RequestId::parse(text) {
-            let shown = id.to_string();
-            let visible = shown.bytes().all(|byte| byte.is_ascii_graphic());
-            assert!(
-                visible && !shown.is_empty(),
-                "{shown:?} goes into logs and headers"
-            );
         }
     }
 }

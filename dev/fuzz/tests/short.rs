@@ -6,7 +6,7 @@ use std::path::Path;
 /// Inputs made for each target.
 const INPUTS: u32 = 20_000;
 /// Pieces that random bytes hit upon too rarely.
-const PIECES: [&[u8]; 16] = [
+const PIECES: [&[u8]; 24] = [
     b"\"username\":",
     b"\"user_id\":",
     b"\"price\":",
@@ -23,6 +23,14 @@ const PIECES: [&[u8]; 16] = [
     b"[[[[",
     b"\"",
     b"00-",
+    b"accept: ",
+    b"content-type: application/json",
+    b"x-forwarded-for: ",
+    b"if-none-match: ",
+    b"idempotency-key: ",
+    b";q=",
+    b", ",
+    b"\n",
 ];
 
 /// Numbers that only look random (xorshift).

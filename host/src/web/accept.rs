@@ -72,7 +72,9 @@ fn weight(parameter: &str) -> Option<f32> {
     if !name.trim().eq_ignore_ascii_case("q") {
         return None;
     }
-    value.trim().parse().ok()
+    let weight: f32 = value.trim().parse().ok()?;
+    // `NaN` and `inf` are numbers for the parser only.
+    weight.is_finite().then_some(weight)
 }
 
 #[cfg(test)]

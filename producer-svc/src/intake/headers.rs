@@ -12,10 +12,11 @@ use purchases::{IdempotencyKey, KeyError};
 
 /// Ids that the client gave its request, unchecked.
 #[derive(Default)]
-pub(super) struct ClientIds<'a> {
-    pub(super) request_id: Option<&'a str>,
+pub struct ClientIds<'a> {
+    /// The id that the request is to have.
+    pub request_id: Option<&'a str>,
     /// The trace that the client names.
-    pub(super) named: Named<'a>,
+    pub named: Named<'a>,
 }
 
 impl<'a> ClientIds<'a> {
@@ -38,24 +39,24 @@ impl<'a> ClientIds<'a> {
 
 /// What the headers of `POST /buy` say of its body and its retries.
 #[derive(Default)]
-pub(super) struct BuyHeaders {
+pub struct BuyHeaders {
     /// Whether the body is declared to be JSON. A missing type is none: it would let another site's
     /// form reach us without a preflight.
-    pub(super) json: bool,
+    pub json: bool,
     /// Declared length.
-    pub(super) length: Option<u64>,
+    pub length: Option<u64>,
     /// The retry key.
-    pub(super) key: Option<Result<IdempotencyKey, KeyError>>,
+    pub key: Option<Result<IdempotencyKey, KeyError>>,
     /// Whether the client takes no answer of the type that is sent.
-    pub(super) unacceptable: bool,
+    pub unacceptable: bool,
     /// Who sent it, where clients are told apart.
-    pub(super) client: Option<Client>,
+    pub client: Option<Client>,
 }
 
 impl BuyHeaders {
     /// Reads them, and the client's ids, in one walk: a request has few headers, and looking one up
     /// costs more than passing it.
-    pub(super) fn read(headers: &HeaderMap) -> (Self, ClientIds<'_>) {
+    pub fn read(headers: &HeaderMap) -> (Self, ClientIds<'_>) {
         let (mut buy, mut ids) = (Self::default(), ClientIds::default());
         for (name, value) in headers {
             let text = value.to_str();
