@@ -145,7 +145,7 @@ class Base(unittest.TestCase):
                 self.assertRegex(name, r"-[a-z0-9]{10}$")
 
     def test_every_variable_is_one_that_the_part_reads(self):
-        shared = "".join(file.read_text() for file in (CHECKOUT / "host/src").glob("*.rs"))
+        shared = "".join(file.read_text() for file in (CHECKOUT / "host/src").rglob("*.rs"))
         for app in SERVICES:
             known = shared + (CHECKOUT / app / "src/config.rs").read_text()
             for name in self.environment(app):
@@ -161,6 +161,18 @@ class Base(unittest.TestCase):
         self.assertEqual(self.environment("producer-svc")["CUSTOMER_MANAGEMENT_API_URL"], "http://consumer-svc:8001")
         self.assertEqual(self.environment("frontend")["PRODUCER_UPSTREAM"], "producer-svc:8000")
         self.assertNotIn("@", self.environment("consumer-svc")["MONGODB_URI"], "a password belongs into a Secret")
+
+    def test_clients_are_told_apart_behind_the_ingress(self):
+        behind = {
+            path["backend"]["service"]["name"]
+            for rule in self.named("Ingress", "purchase-platform")["spec"]["rules"]
+            for path in rule["http"]["paths"]
+        }
+        for app in SERVICES:
+            header = self.environment(app).get("TRUSTED_PROXY_HEADER")
+            self.assertEqual(header, "x-forwarded-for" if app in behind else None, app)
+        # One proxy between a client and the pods: the ingress.
+        self.assertEqual(self.environment("producer-svc")["TRUSTED_PROXY_HOPS"], "1")
 
     def test_the_images_are_of_this_version(self):
         version = tomllib.loads((CHECKOUT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
