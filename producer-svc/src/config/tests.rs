@@ -131,3 +131,26 @@ fn what_stands_before_the_routes_is_off_and_refused_by_name_where_it_is_wrong() 
         assert!(errors.contains(&format!("{name}: ")), "{name} in {errors}");
     }
 }
+
+#[test]
+fn a_key_is_opened_with_its_password_and_with_no_other() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys");
+    let (certificate, key) = (format!("{dir}/client.pem"), format!("{dir}/client.key"));
+    let with = |password: Option<&str>| {
+        let mut vars = vec![
+            ("KAFKA_SECURITY_PROTOCOL", "SSL"),
+            ("KAFKA_SSL_CERTIFICATE_LOCATION", certificate.as_str()),
+            ("KAFKA_SSL_KEY_LOCATION", key.as_str()),
+        ];
+        vars.extend(password.map(|password| ("KAFKA_SSL_KEY_PASSWORD", password)));
+        read(&vars).map(drop)
+    };
+    assert_eq!(with(Some("open-sesame")), Ok(()));
+    let wrong = with(Some("close-sesame")).unwrap_err();
+    assert!(
+        wrong.contains("key") && !wrong.contains("sesame"),
+        "{wrong}"
+    );
+    let without = with(None).unwrap_err();
+    assert!(without.contains("key"), "{without}");
+}
