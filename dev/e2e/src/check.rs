@@ -4,6 +4,7 @@
 //! violations. Pure: asks nobody.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use crate::answer::Accepted;
 use crate::documents::Stored;
@@ -14,6 +15,11 @@ use crate::topic::Record;
 const NOTHING_STORED: [&str; 2] = ["/problems/kafka-unavailable", "/problems/overloaded"];
 /// An answer that says that nobody knows.
 const UNKNOWN: &str = "/problems/outcome-unknown";
+
+/// How long a purchase waits for its turn by default.
+const INTAKE_MAX_WAIT: Duration = Duration::from_millis(250);
+/// The client library looks for what took too long once a second; the rest is for a busy machine.
+const LATE: Duration = Duration::from_millis(2_500);
 
 /// Orders without a 201, by what their answers claim.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +97,7 @@ pub fn answers_are_in_the_topic(accepted: &[&Accepted], records: &[Record]) {
 pub fn refusals_are_honest<'a>(attempts: &'a [Attempt], records: &[Record]) -> Refusals<'a> {
     let in_topic: HashSet<&str> = records.iter().filter_map(id).collect();
     let mut refusals = Refusals::default();
-    for Attempt { order, outcome } in attempts {
+    for Attempt { order, outcome, .. } in attempts {
         match outcome {
             Outcome::Accepted(answer) => assert_eq!(answer.purchase_id, order.promised_id()),
             Outcome::Refused(refused) => {
@@ -116,6 +122,15 @@ pub fn refusals_are_honest<'a>(attempts: &'a [Attempt], records: &[Record]) -> R
         }
     }
     refusals
+}
+
+/// Nobody waited for longer than a producer with this `KAFKA_DELIVERY_TIMEOUT` may let him wait, and its
+/// `INTAKE_MAX_WAIT` as it is by default.
+pub fn answers_come_in_time(attempts: &[Attempt], delivery: Duration) {
+    let bound = INTAKE_MAX_WAIT + delivery + LATE;
+    let late = attempts.iter().filter(|attempt| attempt.took() > bound);
+    let told = late.map(|attempt| (attempt.took(), &attempt.order, &attempt.outcome));
+    none(&format!("answers later than {bound:?}"), told);
 }
 
 /// No purchase is in the topic twice. Holds where every order was sent once.

@@ -17,6 +17,7 @@ use http_body_util::Full;
 use purchases::{IdempotencyKey, PurchaseId, UserId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::customer::{Pace, Shared, buy_until_done};
 use crate::answer::{Accepted, Refused};
@@ -71,6 +72,17 @@ pub struct Attempt {
     pub order: Order,
     /// Its outcome.
     pub outcome: Outcome,
+    /// When the customer began to send it.
+    pub began: Instant,
+    /// When the customer knew the outcome.
+    pub ended: Instant,
+}
+
+impl Attempt {
+    /// How long the customer waited.
+    pub fn took(&self) -> Duration {
+        self.ended.duration_since(self.began)
+    }
 }
 
 /// What a customer learnt.

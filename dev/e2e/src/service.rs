@@ -220,6 +220,17 @@ impl Service {
             .unwrap_or_else(|| panic!("{} ended by a signal: {status}", self.plan.name))
     }
 
+    /// Its exit code, if it has ended.
+    ///
+    /// # Panics
+    /// If it ended by a signal.
+    pub async fn exit_code_if_ended(&self) -> Option<i32> {
+        if self.process.is_running() {
+            return None;
+        }
+        Some(self.exit_code(READY).await)
+    }
+
     /// SIGTERM; it must drain and end with 0 in time. Tells what its log said.
     ///
     /// # Panics

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// More than any trial sends: the proof says when it is enough.
 const ORDERS: usize = 100_000;
 
+/// The producer gives up soon, so that outcomes are unknown while a fault lasts.
+const DELIVERY: Duration = Duration::from_secs(2);
+
 /// Sales under way.
 pub struct Trial<'a> {
     /// The producer that sells.
@@ -38,9 +41,15 @@ pub struct Told {
 }
 
 impl<'a> Trial<'a> {
-    /// Starts this producer, and so many purchases a second, each with a key.
-    pub async fn begin(shop: &'a Shop, plan: &Plan, per_second: u32) -> Self {
-        let producer = plan.ready().await;
+    /// Starts the producer, and so many purchases a second, each with a key.
+    pub async fn begin(shop: &'a Shop, per_second: u32) -> Self {
+        Self::begin_with(shop, shop.producer(), per_second).await
+    }
+
+    /// The same with a plan of the proof's own.
+    pub async fn begin_with(shop: &'a Shop, plan: Plan, per_second: u32) -> Self {
+        let delivery = format!("{}ms", DELIVERY.as_millis());
+        let producer = plan.env("KAFKA_DELIVERY_TIMEOUT", delivery).ready().await;
         let load = Load {
             keyed: true,
             per_second: Some(per_second),
@@ -99,6 +108,7 @@ impl<'a> Trial<'a> {
     pub async fn ends_well(self) -> Told {
         let witness = &self.shop.witness;
         let attempts = self.running.stop(PATIENCE).await;
+        check::answers_come_in_time(&attempts, DELIVERY);
         let first = check::accepted(&attempts);
         let records = witness.records().await;
         check::answers_are_in_the_topic(&first, &records);

@@ -122,6 +122,9 @@ ssl.truststore.type=PEM
 ssl.truststore.location={ca}
 listener.name.mutual.ssl.client.auth=required
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
+super.users=User:ANONYMOUS;User:{user}
 ",
             both = self.file("server-both.pem"),
             ca = self.ca().display(),

@@ -66,7 +66,7 @@ pub(super) async fn buy_until_done(shared: Arc<Shared>) -> Vec<Attempt> {
         if let Some(pace) = &shared.pace {
             pace.wait().await;
         }
-        let (kept, pause) = (connection.is_some(), last.elapsed());
+        let (kept, pause, began) = (connection.is_some(), last.elapsed(), Instant::now());
         let answered = exchange(shared.addr, &mut connection, order).await;
         last = Instant::now();
         let mut patience = Duration::ZERO;
@@ -102,6 +102,8 @@ pub(super) async fn buy_until_done(shared: Arc<Shared>) -> Vec<Attempt> {
         attempts.push(Attempt {
             order: order.clone(),
             outcome,
+            began,
+            ended: last,
         });
         if shut {
             return attempts;

@@ -15,10 +15,14 @@ const DEATHS: [usize; 2] = [5_000, 12_000];
 /// Refusals that each outage lasts for: more than there are connections, so that some are refused
 /// before they are sent and some while they are on their way.
 const REFUSALS: usize = 150;
+/// The producer gives up soon, so that outcomes are unknown while the broker is away.
+const DELIVERY: Duration = Duration::from_secs(2);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_dies_twice_makes_no_answer_false_and_every_retry_safe() {
     let shop = Shop::on(Ground::own().await).await;
-    let plan = shop.producer().env("KAFKA_DELIVERY_TIMEOUT", "2s");
+    let delivery = format!("{}ms", DELIVERY.as_millis());
+    let plan = shop.producer().env("KAFKA_DELIVERY_TIMEOUT", delivery);
     let (producer, consumer) = tokio::join!(plan.ready(), async { shop.consumer().ready().await });
     let load = Load {
         keyed: true,
@@ -31,6 +35,7 @@ async fn a_broker_that_dies_twice_makes_no_answer_false_and_every_retry_safe() {
     }
     let attempts = running.finish(Duration::from_secs(120)).await;
     assert_eq!(attempts.len(), PURCHASES);
+    check::answers_come_in_time(&attempts, DELIVERY);
     let records = shop.witness.records().await;
     check::answers_are_in_the_topic(&check::accepted(&attempts), &records);
     check::no_purchase_is_repeated(&records);

@@ -10,8 +10,7 @@ use e2e::until;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_enough_replicas_nothing_is_promised_and_sales_come_back_with_them() {
     let shop = Shop::on(Ground::cluster().await).await;
-    let plan = shop.producer().env("KAFKA_DELIVERY_TIMEOUT", "2s");
-    let trial = Trial::begin(&shop, &plan, 500).await;
+    let trial = Trial::begin(&shop, 500).await;
     let [stays, second, third] = [0, 1, 2].map(|index| shop.ground.broker(index));
     third.stop().await.expect("the broker stops");
     // What was on its way may have been too late; two of three are enough for the rest.

@@ -22,10 +22,10 @@ use tokio_rustls::TlsConnector;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// In no log, no answer and no message.
-const SECRET: &str = "never-to-be-seen-4711";
+pub(super) const SECRET: &str = "never-to-be-seen-4711";
 
 /// A service that reaches the broker by this listener.
-fn by(shop: &Shop, plan: Plan, listener: Listener) -> Plan {
+pub(super) fn by(shop: &Shop, plan: Plan, listener: Listener) -> Plan {
     let secured = shop.ground.secured();
     let plan = plan
         .env(
@@ -40,7 +40,7 @@ fn by(shop: &Shop, plan: Plan, listener: Listener) -> Plan {
 }
 
 /// The same with a user.
-fn user(plan: Plan, mechanism: &str, name: &str, password: &str) -> Plan {
+pub(super) fn user(plan: Plan, mechanism: &str, name: &str, password: &str) -> Plan {
     plan.env("KAFKA_SASL_MECHANISM", mechanism)
         .env("KAFKA_SASL_USERNAME", name)
         .env("KAFKA_SASL_PASSWORD", password)
@@ -174,7 +174,7 @@ async fn tells_no_secret(plan: &Plan) {
 }
 
 /// Lines of warnings and errors with this word.
-fn complaints(log: &str, word: &str) -> usize {
+pub(super) fn complaints(log: &str, word: &str) -> usize {
     let loud = |line: &&str| line.contains(" WARN ") || line.contains("ERROR ");
     log.lines()
         .filter(loud)
