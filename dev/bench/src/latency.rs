@@ -8,13 +8,14 @@
 mod pace;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use devstack::process::Process;
 use devstack::{free_port, wait_until};
 
 use crate::Failure;
 use crate::peers::loopback;
+use crate::proc_stat;
 use crate::sample::Sample;
 use crate::site::{Site, is_ready, say};
 use crate::table::Table;
@@ -23,6 +24,8 @@ use pace::{Doors, Shown};
 
 /// The topic and the database.
 const NAME: &str = "latency";
+/// How often the consumer is asked at its start: this is how exactly that is known.
+const ASK_EVERY: Duration = Duration::from_millis(5);
 /// How long a service may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The rate that the promise is about.
@@ -64,7 +67,11 @@ impl Default for Args {
 pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
     site.stack().create_topic(NAME, 3).await?;
     site.stack().create_topic(&format!("{NAME}.dlq"), 1).await?;
-    let (services, doors) = start(site).await?;
+    let (services, doors, beginning) = start(site).await?;
+    let Beginning { start_ms, idle_mb } = beginning;
+    say(&format!(
+        "latency: consumer-svc ready after {start_ms:.0} ms, {idle_mb:.1} MB idle"
+    ));
     say("latency: warming up");
     pace::run(doors, "warm-up", PROMISED_RATE, 3.0, args.watched).await?;
     let mut rounds: BTreeMap<u32, Vec<Shown>> = BTreeMap::new();
@@ -85,6 +92,8 @@ pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
             rounds.entry(rate).or_default().push(shown);
         }
     }
+    let [_, consumer] = &services;
+    let peak_mb = proc_stat::memory(consumer.pid())?.peak as f64 / 1e6;
     for service in services {
         let status = service.stop(PATIENCE).await?;
         if !status.success() {
@@ -97,12 +106,19 @@ pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
         }
     }
     println!("## From bought to in the history\n\n{}", table(&rounds));
-    Ok(verdicts(&rounds))
+    Ok(verdicts(&rounds, &beginning, peak_mb))
 }
 
-/// Starts both services and waits until they can be given work.
-async fn start(site: &Site) -> Result<([Process; 2], Doors), Failure> {
+/// What the consumer took before it had anything to do.
+struct Beginning {
+    start_ms: f64,
+    idle_mb: f64,
+}
+
+/// Starts both services, one after the other, and waits until they can be given work.
+async fn start(site: &Site) -> Result<([Process; 2], Doors, Beginning), Failure> {
     let [buy, history, buy_admin, history_admin] = std::array::from_fn(|_| loopback(free_port()));
+    let began = Instant::now();
     let consumer = site
         .service("consumer-svc", &[])
         .env("HTTP_ADDR", history.to_string())
@@ -111,6 +127,15 @@ async fn start(site: &Site) -> Result<([Process; 2], Doors), Failure> {
         .env("KAFKA_DLQ_TOPIC", format!("{NAME}.dlq"))
         .env("MONGODB_DATABASE", NAME)
         .start()?;
+    // No growing pauses: the time itself is a figure here.
+    while !is_ready(history_admin).await {
+        if !consumer.is_running() || began.elapsed() > PATIENCE {
+            return Err(never_ready(&consumer).into());
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+    let start_ms = began.elapsed().as_secs_f64() * 1e3;
+    let idle_mb = proc_stat::settled(consumer.pid()).await?.now as f64 / 1e6;
     let producer = site
         .service("producer-svc", &[])
         .env("HTTP_ADDR", buy.to_string())
@@ -118,17 +143,15 @@ async fn start(site: &Site) -> Result<([Process; 2], Doors), Failure> {
         .env("KAFKA_TOPIC", NAME)
         .env("CUSTOMER_MANAGEMENT_API_URL", format!("http://{history}"))
         .start()?;
-    for (service, admin) in [(&consumer, history_admin), (&producer, buy_admin)] {
-        let ready = wait_until(PATIENCE, async || is_ready(admin).await.then_some(())).await;
-        ready.ok_or_else(|| {
-            format!(
-                "{} did not become ready:\n{}",
-                service.name(),
-                service.log_tail(15)
-            )
-        })?;
-    }
-    Ok(([producer, consumer], Doors { buy, history }))
+    let ready = wait_until(PATIENCE, async || is_ready(buy_admin).await.then_some(())).await;
+    ready.ok_or_else(|| never_ready(&producer))?;
+    let beginning = Beginning { start_ms, idle_mb };
+    Ok(([producer, consumer], Doors { buy, history }, beginning))
+}
+
+fn never_ready(service: &Process) -> String {
+    let (name, tail) = (service.name(), service.log_tail(15));
+    format!("{name} did not become ready:\n{tail}")
 }
 
 fn table(rounds: &BTreeMap<u32, Vec<Shown>>) -> Table {
@@ -164,7 +187,7 @@ fn table(rounds: &BTreeMap<u32, Vec<Shown>>) -> Table {
     table
 }
 
-fn verdicts(rounds: &BTreeMap<u32, Vec<Shown>>) -> Verdicts {
+fn verdicts(rounds: &BTreeMap<u32, Vec<Shown>>, beginning: &Beginning, peak_mb: f64) -> Verdicts {
     let figure = |pick: fn(&Shown) -> f64| Sample::of(rounds.get(&PROMISED_RATE)?.iter().map(pick));
     let mut verdicts = Verdicts::default();
     let what = |share: &str| format!("bought to in the history, {PROMISED_RATE} buys/s, {share}");
@@ -180,5 +203,17 @@ fn verdicts(rounds: &BTreeMap<u32, Vec<Shown>>) -> Verdicts {
         " ms",
         figure(|shown| shown.p99_ms),
     );
+    for (what, most, unit, figure) in [
+        ("start to ready", 1000.0, " ms", beginning.start_ms),
+        ("memory, idle", 30.0, " MB", beginning.idle_mb),
+        ("memory, highest under load", 100.0, " MB", peak_mb),
+    ] {
+        verdicts.judge(
+            format!("consumer-svc: {what}"),
+            Must::AtMost(most),
+            unit,
+            Sample::of([figure]),
+        );
+    }
     verdicts
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::Failure;
 
+/// Looks at a process's memory before it is called idle.
+const SETTLING: u32 = 20;
+
 /// User and system time of all its threads since it began.
 pub(crate) fn cpu(pid: u32) -> Result<Duration, Failure> {
     let path = format!("/proc/{pid}/stat");
@@ -43,6 +46,19 @@ pub(crate) fn memory(pid: u32) -> Result<Memory, Failure> {
         (Some(now), Some(peak)) => Ok(Memory { now, peak }),
         _ => Err(format!("{path} is not as expected").into()),
     }
+}
+
+/// Memory once it no longer grows; one that never settles is shown as it was last.
+pub(crate) async fn settled(pid: u32) -> Result<Memory, Failure> {
+    let mut last = memory(pid)?;
+    for _ in 0..SETTLING {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let before = std::mem::replace(&mut last, memory(pid)?);
+        if before.now == last.now {
+            break;
+        }
+    }
+    Ok(last)
 }
 
 fn kibibytes(status: &str, name: &str) -> Option<u64> {

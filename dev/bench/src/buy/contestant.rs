@@ -16,8 +16,6 @@ use crate::site::{Setting, Site, is_ready};
 
 /// How long a contestant may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Looks at its memory before it is called idle.
-const SETTLING: u32 = 20;
 /// How often it is asked: this is how exactly its start is known.
 const ASK_EVERY: Duration = Duration::from_millis(5);
 
@@ -102,7 +100,7 @@ impl Contestant {
         Ok(Running {
             addr: loopback(port),
             start,
-            idle: settled(process.pid()).await?,
+            idle: proc_stat::settled(process.pid()).await?,
             process,
         })
     }
@@ -167,17 +165,4 @@ impl Contestant {
             _ => TcpStream::connect(loopback(port)).await.is_ok(),
         }
     }
-}
-
-/// Memory once it no longer grows; one that never settles is shown as it was last.
-async fn settled(pid: u32) -> Result<Memory, Failure> {
-    let mut last = proc_stat::memory(pid)?;
-    for _ in 0..SETTLING {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let before = std::mem::replace(&mut last, proc_stat::memory(pid)?);
-        if before.now == last.now {
-            break;
-        }
-    }
-    Ok(last)
 }
