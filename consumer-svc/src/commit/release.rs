@@ -75,9 +75,18 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         }
     }
 
+    /// Whether it was stopped with records that cannot be settled: nobody waits for those, and they are
+    /// no work that was left undone for want of time.
+    fn is_stopped(&self, partition: i32) -> bool {
+        let reader = self.readers.get(&partition);
+        let halted = reader.is_some_and(|reader| reader.lane.halted().is_some());
+        halted && self.ledger.is_failed(partition)
+    }
+
     fn is_done(&self, partition: i32) -> bool {
         match self.ledger.position(partition) {
             None => true,
+            Some((_, committed)) if self.is_stopped(partition) => committed,
             Some(_) if self.ledger.is_failed(partition) => true,
             Some((_, committed)) => self.ledger.pending(partition) == 0 && committed,
         }
@@ -91,7 +100,10 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             (None, Some(pending)) => (pending.standing.start(), true),
             (None, None) => (0, false),
         };
-        let unsettled = self.ledger.pending(partition);
+        let unsettled = match self.is_stopped(partition) {
+            true => 0,
+            false => self.ledger.pending(partition),
+        };
         self.fence(partition);
         Released {
             partition,

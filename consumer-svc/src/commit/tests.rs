@@ -322,3 +322,19 @@ async fn a_failed_record_calls_its_reader_back_and_its_next_epoch_resumes() {
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(bench.accepted().last(), Some(&(0, 1)));
 }
+
+#[tokio::test]
+async fn a_stopped_partition_is_given_back_without_waiting_for_what_it_was_stopped_for() {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.admit(0, epoch, &[0, 1, 2]);
+    bench.settle(0, epoch, 0, Outcome::Stored);
+    let lane = bench.lanes.get(0).unwrap();
+    lane.halt(crate::lane::Cause::BadRecords, "refused");
+    bench.settle(0, epoch, 1, Outcome::Failed);
+    let released = bench.release(0, 60 * SOON, false).await;
+    let left = (released.next, released.committed, released.unsettled);
+    assert_eq!(left, (1, true, 0));
+    let recalls = bench.recalls.load(Ordering::SeqCst);
+    assert_eq!(recalls, 0, "nobody reads it again");
+}
