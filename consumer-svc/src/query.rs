@@ -87,13 +87,6 @@ pub trait HistoryStore: Clone + Send + Sync + 'static {
         range: &Range,
     ) -> impl Future<Output = Result<Totals, StoreError>> + Send;
 
-    /// How many they are, for less than it takes to add them up.
-    fn count(
-        &self,
-        user: &UserId,
-        range: &Range,
-    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
-
     /// One page of them.
     fn page(
         &self,

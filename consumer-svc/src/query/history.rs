@@ -32,7 +32,7 @@ pub struct Histories<S> {
     pub store: S,
     /// Whose turn it is to read.
     pub fair: Fair,
-    remembered: Arc<Remembered>,
+    remembered: Arc<Remembered<Arc<Sum>>>,
     sums: Flights<(UserId, Range), Result<Arc<Sum>, Trouble>>,
     /// By the tag, too: a page that was begun before the sums were known may lack what they count.
     pages: Flights<(UserId, PageRequest, HeaderValue), Result<Shown, Trouble>>,
@@ -82,13 +82,22 @@ impl<S: HistoryStore> Histories<S> {
         }
     }
 
-    async fn sum(&self, user: &UserId, range: Range) -> Result<Arc<Sum>, Trouble> {
+    /// A first page's is of now, and whoever reads on finds it again.
+    async fn sum(&self, user: &UserId, page: &PageRequest) -> Result<Arc<Sum>, Trouble> {
+        let range = page.range;
+        if page.after.is_some()
+            && let Some(known) = self.remembered.of(user, &range)
+        {
+            metrics::history_read("totals", "remembered");
+            return Ok(known);
+        }
         let read = || {
             let (store, fair, user) = (self.store.clone(), self.fair.clone(), user.clone());
             let remembered = Arc::clone(&self.remembered);
             async move {
-                let sum = sum((&store, &remembered), &fair, &user, &range).await;
-                sum.map(Arc::new)
+                let sum = Arc::new(sum(&store, &fair, &user, &range).await?);
+                remembered.note(&user, &range, sum.totals.count, &sum);
+                Ok(sum)
             }
         };
         let answer = self.sums.share((user.clone(), range), read).await;
@@ -117,7 +126,11 @@ fn landed<T>(
     what: &'static str,
     (share, answer): (Share, Result<Result<T, Trouble>, Lost>),
 ) -> Result<T, Trouble> {
-    metrics::history_read(what, share == Share::Joined);
+    let read = match share == Share::Joined {
+        true => "shared",
+        false => "own",
+    };
+    metrics::history_read(what, read);
     answer.unwrap_or_else(|Lost| {
         let cause = StoreError::Unavailable("the read ended without an answer".to_owned());
         Err(cause.into())
@@ -151,7 +164,7 @@ impl<S: HistoryStore> Api<S> {
         page: &PageRequest,
         headers: &HeaderMap,
     ) -> Result<Response, Trouble> {
-        let sum = self.histories.sum(user, page.range).await?;
+        let sum = self.histories.sum(user, page).await?;
         let opaque = version(self.version, user, page, &sum);
         let mut response = Response::default();
         if matches_tag(headers.get(IF_NONE_MATCH), &opaque) {
@@ -208,31 +221,15 @@ fn version(version: &str, user: &UserId, page: &PageRequest, sum: &Sum) -> Heade
     tag(&serde_json::to_vec(&seen).unwrap_or_default())
 }
 
-/// What they add up to: what it was a moment ago, if there are no more of them now.
-async fn totals<S: HistoryStore>(
-    (store, remembered): (&S, &Remembered),
-    user: &UserId,
-    range: &Range,
-) -> Result<Totals, StoreError> {
-    if let Some(known) = remembered.of(user, range)
-        && store.count(user, range).await? == known.count
-    {
-        return Ok(known);
-    }
-    let totals = store.totals(user, range).await?;
-    remembered.note(user, range, &totals);
-    Ok(totals)
-}
-
-async fn sum<S: HistoryStore>(
-    read: (&S, &Remembered),
+async fn sum(
+    store: &impl HistoryStore,
     fair: &Fair,
     user: &UserId,
     range: &Range,
 ) -> Result<Sum, Trouble> {
     let _turn = fair.turn(user).await.map_err(|_| Trouble::Overloaded)?;
     if range.is_whole() {
-        let totals = totals(read, user, range).await?;
+        let totals = store.totals(user, range).await?;
         fair.seen(user, totals.count);
         if totals.count == 0 {
             return Err(Trouble::Unknown);
@@ -240,7 +237,7 @@ async fn sum<S: HistoryStore>(
         let username = None;
         return Ok(Sum { totals, username });
     }
-    let (totals, username) = tokio::try_join!(totals(read, user, range), read.0.username(user))?;
+    let (totals, username) = tokio::try_join!(store.totals(user, range), store.username(user))?;
     fair.seen(user, totals.count);
     match username {
         None => Err(Trouble::Unknown),

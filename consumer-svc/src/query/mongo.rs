@@ -107,16 +107,6 @@ impl HistoryStore for MongoHistory {
         Ok(self.answers.to(read).await?.done()?)
     }
 
-    async fn count(&self, user: &UserId, range: &Range) -> Result<u64, StoreError> {
-        let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
-        let wanted = ask::all(user, range);
-        let count = async move {
-            let count = collection.count_documents(wanted);
-            count.max_time(deadline).await
-        };
-        Ok(self.answers.to(count).await?)
-    }
-
     async fn page(&self, user: &UserId, page: &PageRequest) -> Result<Page, StoreError> {
         let mut documents = self.find(ask::page(user, page)).await?;
         let more = documents.len() > page.limit;

@@ -71,21 +71,16 @@ pub fn newest(user: &UserId) -> Find {
     }
 }
 
-/// Every purchase in the range.
-pub fn all(user: &UserId, range: &Range) -> Document {
+/// Totals by item, from the index alone.
+pub fn totals(user: &UserId, range: &Range) -> Vec<Document> {
     let mut wanted = doc! { "user_id": user.as_str() };
     let mut times = Document::new();
     bound(&mut times, range);
     if !times.is_empty() {
         wanted.insert("timestamp", times);
     }
-    wanted
-}
-
-/// Totals by item, from the index alone.
-pub fn totals(user: &UserId, range: &Range) -> Vec<Document> {
     vec![
-        doc! { "$match": all(user, range) },
+        doc! { "$match": wanted },
         doc! { "$group": {
             "_id": "$item_name",
             "count": { "$sum": 1 },
