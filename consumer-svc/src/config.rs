@@ -13,6 +13,7 @@ use host::web::cors::Cors;
 
 use self::vars::RESERVED;
 pub use self::vars::VARS;
+use crate::kafka::Prefetch;
 use crate::lane::BadLimits;
 
 /// Kafka, as this service uses it.
@@ -30,6 +31,8 @@ pub struct KafkaConfig {
     pub group_instance_id: Option<String>,
     /// Records a turn.
     pub max_poll_records: usize,
+    /// What the client may hold that was not read yet.
+    pub prefetch: Prefetch,
     /// Session timeout of the membership.
     pub session_timeout: Duration,
     /// How the group shares its partitions out: the client's name for it.
@@ -149,6 +152,8 @@ impl KafkaConfig {
         let group_id = reader.get("KAFKA_GROUP_ID", text);
         let group_instance_id = reader.optional("KAFKA_GROUP_INSTANCE_ID", text);
         let max_poll_records = reader.get("KAFKA_MAX_POLL_RECORDS", count_in(1..=10_000));
+        let prefetch_records = reader.get("PREFETCH_MAX_RECORDS", count_in(100..=10_000_000));
+        let prefetch_bytes = reader.get("PREFETCH_MAX_BYTES", within_bytes(TURN_BYTES, 1 << 30));
         let session_timeout = reader.get(
             "KAFKA_SESSION_TIMEOUT",
             within(Duration::from_secs(1), Duration::from_secs(1800)),
@@ -167,6 +172,10 @@ impl KafkaConfig {
             group_id: group_id?,
             group_instance_id: group_instance_id?,
             max_poll_records: max_poll_records?,
+            prefetch: Prefetch {
+                records: prefetch_records?,
+                bytes: prefetch_bytes?,
+            },
             session_timeout: session_timeout?,
             assignor: assignor?,
         })

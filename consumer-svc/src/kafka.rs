@@ -3,6 +3,7 @@
 
 mod lookup;
 mod observer;
+mod prefetch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,17 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use tracing::{debug, error, info};
 
 pub(crate) use self::lookup::Lookup;
 pub use self::observer::Observer;
+pub use self::prefetch::Prefetch;
+use self::prefetch::Share;
 use crate::config::KafkaConfig;
+use crate::metrics;
 
 /// What happens when the group moves partitions. Called on the thread that polls the consumer.
 pub(crate) trait Rebalance: Send + Sync + 'static {
@@ -72,6 +77,18 @@ impl ClientContext for GroupContext {
             self.own.refusal.note(&self.settings, reason);
         }
         debug!(%cause, reason, "consumer error");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let topics = statistics.topics.values();
+        let partitions = topics.flat_map(|topic| topic.partitions.values());
+        let (records, bytes) = partitions.fold((0, 0), |(records, bytes), partition| {
+            (
+                records + partition.fetchq_cnt,
+                bytes + partition.fetchq_size,
+            )
+        });
+        metrics::prefetched(records.unsigned_abs(), bytes);
     }
 }
 
@@ -124,13 +141,23 @@ pub(crate) fn decline(consumer: &GroupConsumer) -> KafkaResult<()> {
     assign(consumer, &TopicPartitionList::new())
 }
 
-/// Answers a revocation.
+/// Answers a revocation. What was declined is revoked, too, and the client refuses to be told to give up what
+/// it does not have; then the revocation would be without an answer.
 pub(crate) fn unassign(
     consumer: &GroupConsumer,
     partitions: &TopicPartitionList,
 ) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+        RebalanceProtocol::Cooperative => {
+            let (held, mut both) = (consumer.assignment()?, TopicPartitionList::new());
+            for element in partitions.elements() {
+                let (topic, partition) = (element.topic(), element.partition());
+                if held.find_partition(topic, partition).is_some() {
+                    both.add_partition(topic, partition);
+                }
+            }
+            consumer.incremental_unassign(&both)
+        }
         _ => consumer.unassign(),
     }
 }
@@ -255,9 +282,15 @@ fn poll_interval(session: Duration) -> Duration {
     (session * 2).clamp(POLL_INTERVAL, POLL_INTERVAL_MAX)
 }
 
-/// Properties of the group consumer.
-pub(crate) fn consumer_config(config: &KafkaConfig) -> ClientConfig {
+/// How often the client tells how much it holds.
+const STATISTICS: Duration = Duration::from_secs(5);
+
+/// Properties of the group consumer, which may come to hold so many partitions.
+pub(crate) fn consumer_config(config: &KafkaConfig, partitions: usize) -> ClientConfig {
     let mut client = base_config(config);
+    let share: Share = config.prefetch.share(partitions);
+    share.set(&mut client);
+    metrics::prefetch_limit(config.prefetch.records, config.prefetch.bytes);
     client
         .set("group.id", &config.group_id)
         .set(
@@ -283,17 +316,10 @@ pub(crate) fn consumer_config(config: &KafkaConfig) -> ClientConfig {
         // Positions are resolved by us at assignment. An offset that retention has removed is an
         // error to be seen, never a silent jump.
         .set("auto.offset.reset", "error")
-        // Both limits are per partition once its queue is split off; the library's defaults
-        // (100,000 records, 64 MiB) times three would break the memory promise.
-        .set(
-            "queued.min.messages",
-            (config.max_poll_records * 10).to_string(),
-        )
-        .set("queued.max.messages.kbytes", "4096")
+        .set("statistics.interval.ms", STATISTICS.as_millis().to_string())
         // How soon a partition whose queue was full is looked at again. The library's second is longer
         // than such a short queue lasts: a third of a drain was waiting for it.
         .set("fetch.queue.backoff.ms", "20")
-        .set("fetch.message.max.bytes", "1048576")
         .set("fetch.wait.max.ms", "500");
     if let Some(instance) = &config.group_instance_id {
         client.set("group.instance.id", instance);

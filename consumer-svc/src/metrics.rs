@@ -31,6 +31,9 @@ const STATISTICS_LOADS_FAILED: &str = "purchases_statistics_load_failures_total"
 const STATISTICS_READS: &str = "purchases_statistics_reads_total";
 const HISTORY_READS: &str = "purchases_history_reads_total";
 const STREAMS: &str = "purchases_statistics_streams_open";
+const PREFETCHED_RECORDS: &str = "purchases_prefetched_records";
+const PREFETCHED_BYTES: &str = "purchases_prefetched_bytes";
+const PREFETCH_LIMIT: &str = "purchases_prefetch_limit";
 const REBALANCES: &str = "purchases_rebalances_total";
 const ASSIGNED: &str = "purchases_partitions_assigned";
 const ERRORS: &str = "purchases_consumer_errors_total";
@@ -95,9 +98,18 @@ pub fn describe() {
     );
     describe_counter!(
         HISTORY_READS,
-        "Answers about histories by what was read (totals, page) and for whom: own, or shared with who asked the same just before."
+        "Answers about histories by what was read (totals, page) and for whom: own, shared with who asked the same just before, or remembered from the page before."
     );
     describe_gauge!(STREAMS, "Streams of statistics being sent.");
+    describe_gauge!(
+        PREFETCHED_RECORDS,
+        "Records that the Kafka client holds and that were not read yet."
+    );
+    describe_gauge!(PREFETCHED_BYTES, "Their bytes.");
+    describe_gauge!(
+        PREFETCH_LIMIT,
+        "The bound of both, over all partitions, by unit: records, bytes."
+    );
     describe_counter!(
         REBALANCES,
         "Assignments and revocations this member took part in."
@@ -184,10 +196,11 @@ fn begin() {
             counter!(HISTORY_READS, "what" => what, "read" => by).increment(0);
         }
     }
+    counter!(HISTORY_READS, "what" => "totals", "read" => "remembered").increment(0);
     for part in Part::ALL {
         schema_differs(part, false);
     }
-    for name in [STREAMS, ASSIGNED] {
+    for name in [STREAMS, ASSIGNED, PREFETCHED_RECORDS, PREFETCHED_BYTES] {
         gauge!(name).set(0.0);
     }
 }
@@ -284,13 +297,23 @@ pub(crate) fn statistics_read(good: bool) {
     counter!(STATISTICS_READS, "result" => if good { "ok" } else { "failed" }).increment(1);
 }
 
-pub(crate) fn history_read(what: &'static str, shared: bool) {
-    let read = if shared { "shared" } else { "own" };
+pub(crate) fn history_read(what: &'static str, read: &'static str) {
     counter!(HISTORY_READS, "what" => what, "read" => read).increment(1);
 }
 
 pub(crate) fn streams(open: usize) {
     gauge!(STREAMS).set(open as f64);
+}
+
+/// What the client holds, as it says itself.
+pub(crate) fn prefetched(records: u64, bytes: u64) {
+    gauge!(PREFETCHED_RECORDS).set(records as f64);
+    gauge!(PREFETCHED_BYTES).set(bytes as f64);
+}
+
+pub(crate) fn prefetch_limit(records: usize, bytes: usize) {
+    gauge!(PREFETCH_LIMIT, "unit" => "records").set(records as f64);
+    gauge!(PREFETCH_LIMIT, "unit" => "bytes").set(bytes as f64);
 }
 
 pub(crate) fn rebalance() {

@@ -4,7 +4,7 @@
 //! is ours and not one of the runtime's. Records never pass here: their queues are split off
 //! before the assignment takes effect.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,10 @@ const POLL: Duration = Duration::from_millis(100);
 const RESOLVE_FOR: Duration = Duration::from_secs(60);
 /// One request of it.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the topic's partitions may take to be counted before the membership begins.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Partitions that a topic is believed to have that cannot be seen.
+const ROOM: usize = 12;
 /// A complaint that stays the same is repeated this often.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(30);
 /// How long leaving may take after the partitions were given back.
@@ -100,7 +104,8 @@ impl<P: Send + Sync + 'static> KafkaMembership<P> {
             observer: Arc::clone(&self.observer),
             assignment: Arc::clone(&self.assignment),
             prepare: Arc::clone(&self.prepare),
-            broken: Mutex::new(None),
+            room: AtomicUsize::new(0),
+            ended: Mutex::new(None),
         };
         let (config, slot) = (self.config.clone(), self.slot.clone());
         let thread = std::thread::Builder::new()
@@ -126,12 +131,44 @@ fn member_thread<P: Send + Sync + 'static>(
     leaving: &AtomicBool,
 ) -> Result<(), String> {
     let member = Arc::new(member);
+    member.make_room(0);
+    loop {
+        match stay(config, slot, &member, leaving)? {
+            Stay::Over => return Ok(()),
+            // Everything was given back in order; the next client has smaller shares.
+            Stay::Outgrown(partitions) => {
+                info!(
+                    partitions,
+                    "more partitions than the prefetch is shared among: joining again"
+                );
+                member.make_room(partitions);
+            }
+        }
+    }
+}
+
+/// Why a stay in the group ended well.
+enum Stay {
+    /// It was asked to.
+    Over,
+    /// So many partitions, and the client was made for fewer.
+    Outgrown(usize),
+}
+
+/// Joins, and stays until it is time to go.
+fn stay<P: Send + Sync + 'static>(
+    config: &KafkaConfig,
+    slot: &ConsumerSlot,
+    member: &Arc<Member<P>>,
+    leaving: &AtomicBool,
+) -> Result<Stay, String> {
+    let room = member.room.load(Ordering::Acquire);
     let context = GroupContext::new(
-        Arc::clone(&member) as Arc<dyn Rebalance>,
+        Arc::clone(member) as Arc<dyn Rebalance>,
         slot.clone(),
         config.settings.clone(),
     );
-    let consumer: BaseConsumer<GroupContext> = consumer_config(config)
+    let consumer: BaseConsumer<GroupContext> = consumer_config(config, room)
         .create_with_context(context)
         .map_err(|error| format!("kafka consumer: {}", refused(&error)))?;
     let consumer = Arc::new(consumer);
@@ -139,9 +176,10 @@ fn member_thread<P: Send + Sync + 'static>(
     consumer
         .subscribe(&[&config.topic])
         .map_err(|error| format!("subscribe to {}: {error}", config.topic))?;
-    let result = poll_until(&consumer, &member, || leaving.load(Ordering::Acquire));
-    leave(&consumer, &member);
+    let result = poll_until(&consumer, member, || leaving.load(Ordering::Acquire));
+    leave(&consumer, member);
     slot.set(None);
+    metrics::prefetched(0, 0);
     // The last hold closes the client, which leaves the group.
     drop(consumer);
     result
@@ -152,7 +190,7 @@ fn poll_until<P>(
     consumer: &GroupConsumer,
     member: &Member<P>,
     stop: impl Fn() -> bool,
-) -> Result<(), String> {
+) -> Result<Stay, String> {
     let mut complaints = Complaints::default();
     while !stop() {
         match consumer.poll(POLL) {
@@ -170,16 +208,12 @@ fn poll_until<P>(
             }
             Some(Err(error)) => complaints.hear(&error),
         }
-        if let Some(cause) = member
-            .broken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            return Err(cause);
+        let ended = member.ended.lock();
+        if let Some(ended) = ended.unwrap_or_else(PoisonError::into_inner).take() {
+            return ended;
         }
     }
-    Ok(())
+    Ok(Stay::Over)
 }
 
 /// Says what the consumer reports: at once when it is something new, and then only now and then.
@@ -233,20 +267,28 @@ struct Member<P> {
     observer: Arc<Observer>,
     assignment: Arc<Assignment<P>>,
     prepare: Arc<Prepare<P>>,
-    /// Set when the membership cannot go on; the polling loop ends with it.
-    broken: Mutex<Option<String>>,
+    /// Partitions that the client was made for.
+    room: AtomicUsize,
+    /// Set when the stay cannot go on; the polling loop ends with it.
+    ended: Mutex<Option<Result<Stay, String>>>,
 }
 
 impl<P: Send + Sync + 'static> Rebalance for Member<P> {
     fn assigned(&self, consumer: &Arc<GroupConsumer>, partitions: &mut TopicPartitionList) {
         metrics::rebalance();
-        if let Err(cause) = self.take(consumer, partitions) {
+        let held = self.assignment.held.partitions().len() + partitions.count();
+        let ended = if held > self.room.load(Ordering::Acquire) {
+            Ok(Stay::Outgrown(held))
+        } else if let Err(cause) = self.take(consumer, partitions) {
             error!(%cause, "assignment failed");
-            if let Err(error) = decline(consumer) {
-                warn!(%error, "declining an assignment");
-            }
-            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
+            Err(cause)
+        } else {
+            return;
+        };
+        if let Err(error) = decline(consumer) {
+            warn!(%error, "declining an assignment");
         }
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
     }
 
     fn revoked(&self, consumer: &Arc<GroupConsumer>, partitions: &TopicPartitionList, lost: bool) {
@@ -274,6 +316,13 @@ impl<P: Send + Sync + 'static> Rebalance for Member<P> {
 }
 
 impl<P: Send + Sync + 'static> Member<P> {
+    /// The next client has room for these partitions, and for all that the topic has. Where the broker
+    /// does not say, there will be time to find out.
+    fn make_room(&self, partitions: usize) {
+        let all = self.observer.partitions(COUNT_TIMEOUT).unwrap_or(ROOM);
+        self.room.store(all.max(partitions), Ordering::Release);
+    }
+
     fn take(
         &self,
         consumer: &Arc<GroupConsumer>,

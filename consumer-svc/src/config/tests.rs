@@ -142,7 +142,7 @@ fn an_assignor_is_one_of_three_and_waiting_is_not_a_stall() {
 fn the_client_takes_every_session_timeout_that_is_accepted() {
     for (session, interval) in [("1s", "300000"), ("60s", "300000"), ("30m", "3600000")] {
         let config = read(&[("KAFKA_SESSION_TIMEOUT", session)]).unwrap();
-        let client = crate::kafka::consumer_config(&config.kafka);
+        let client = crate::kafka::consumer_config(&config.kafka, 3);
         assert_eq!(client.get("max.poll.interval.ms"), Some(interval));
         let made: Result<rdkafka::consumer::BaseConsumer, _> = client.create();
         assert!(made.is_ok(), "{session}: {:?}", made.err());

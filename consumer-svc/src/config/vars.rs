@@ -104,6 +104,16 @@ const OWN: &[Var] = &[
         "bytes between reading and settling, over all partitions",
     ),
     Var::with_default(
+        "PREFETCH_MAX_RECORDS",
+        "15000",
+        "records fetched from the broker and not read yet, over all partitions, 100 to 10000000",
+    ),
+    Var::with_default(
+        "PREFETCH_MAX_BYTES",
+        "16MiB",
+        "their bytes, over all partitions; each holds at least one batch as its producer made it, 1MiB to 1GiB",
+    ),
+    Var::with_default(
         "READ_AHEAD_MAX_RECORDS",
         "20000",
         "records a partition is read ahead of its oldest unsettled one, 1 to 1000000; there it waits",
@@ -172,4 +182,7 @@ pub(super) const RESERVED: &[&str] = &[
     "acks",
     "queued.min.messages",
     "queued.max.messages.kbytes",
+    "fetch.message.max.bytes",
+    "max.partition.fetch.bytes",
+    "statistics.interval.ms",
 ];

@@ -100,6 +100,14 @@ impl Observer {
             .collect())
     }
 
+    /// How many partitions the topic has, if the broker says so at once.
+    pub(crate) fn partitions(&self, wait: Duration) -> Option<usize> {
+        self.forget_events();
+        let topic = (self.topic.as_str(), "KAFKA_TOPIC");
+        let known = partitions_of(&self.consumer, topic, wait).ok()?;
+        Some(known.len())
+    }
+
     /// As [`standings`](Self::standings), of all these partitions or none.
     ///
     /// # Errors

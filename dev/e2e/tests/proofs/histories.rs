@@ -61,7 +61,7 @@ async fn walk(service: &Service, path: &str, query: &str) -> (Vec<String>, Vec<(
     }
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
