@@ -137,7 +137,7 @@ impl Children {
     /// [`StopError`].
     pub async fn stop(&self, id: &str, deadline: Duration) -> Result<StopOutcome, StopError> {
         let (reply, answer) = Reply::channel();
-        let until = tokio::time::Instant::now().into_std().checked_add(deadline);
+        let until = crate::clock::now().checked_add(deadline);
         self.tell(SupMsg::Remove {
             id: id.to_owned(),
             until,

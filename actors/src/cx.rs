@@ -183,13 +183,6 @@ pub struct Timer {
     task: AbortHandle,
 }
 
-impl Timer {
-    /// Cancels it, as dropping does.
-    pub fn cancel(self) {
-        drop(self);
-    }
-}
-
 impl Drop for Timer {
     fn drop(&mut self) {
         self.task.abort();

@@ -144,7 +144,7 @@ impl State {
     }
 
     fn hear(&mut self, msg: SupMsg) {
-        let now = acts::now();
+        let now = crate::clock::now();
         match msg {
             SupMsg::Boot => {
                 let acts = self.machine.boot(now);

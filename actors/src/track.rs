@@ -100,11 +100,6 @@ impl Tracker {
         self.window.ahead()
     }
 
-    /// The number that holds the prefix back.
-    pub fn oldest(&self) -> Option<u64> {
-        self.window.oldest()
-    }
-
     /// The generation settlements have to carry.
     pub fn epoch(&self) -> Epoch {
         self.window.epoch()
@@ -128,13 +123,10 @@ mod tests {
         }
         lane.settle(105, epoch).unwrap();
         lane.settle(101, epoch).unwrap();
-        assert_eq!(
-            (lane.next(), lane.pending(), lane.oldest()),
-            (100, 1, Some(100))
-        );
+        assert_eq!((lane.next(), lane.pending()), (100, 1));
         assert_eq!(lane.ahead(), 3);
         lane.settle(100, epoch).unwrap();
-        assert_eq!((lane.next(), lane.pending(), lane.oldest()), (106, 0, None));
+        assert_eq!((lane.next(), lane.pending()), (106, 0));
         assert_eq!(lane.ahead(), 0);
     }
 

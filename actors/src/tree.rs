@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::sync::{Mutex, lock};
-use crate::{Cost, Credits, Epoch, Exit};
+use crate::{Cost, Credits, Epoch, Exit, clock};
 
 /// What stands at a place in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -117,7 +117,8 @@ pub(crate) struct Stats {
 #[derive(Debug)]
 struct Life {
     state: State,
-    since: SystemTime,
+    /// By the runtime's clock: it goes on whatever is done to the time of day, and can be paused.
+    since: Instant,
     restarts: u64,
     /// Put into words only for a picture: most are never looked at.
     last_exit: Option<Exit>,
@@ -131,7 +132,7 @@ impl Life {
     fn enter(&mut self, state: State) {
         if self.state != state {
             self.state = state;
-            self.since = SystemTime::now();
+            self.since = clock::now();
         }
     }
 }
@@ -163,7 +164,7 @@ impl Node {
         };
         let life = Life {
             state: State::Down,
-            since: SystemTime::now(),
+            since: clock::now(),
             restarts: 0,
             last_exit: None,
             epoch: None,
@@ -275,7 +276,9 @@ impl Node {
             id: self.id.to_string(),
             kind: self.kind,
             state: life.state,
-            since_seconds: life.since.elapsed().unwrap_or_default().as_secs_f64(),
+            since_seconds: clock::now()
+                .saturating_duration_since(life.since)
+                .as_secs_f64(),
             restarts: life.restarts,
             last_cause: life.last_exit.as_ref().map(ToString::to_string),
             epoch: life.epoch,

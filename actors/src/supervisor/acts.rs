@@ -274,8 +274,3 @@ pub(super) fn answer<R>(reply: Reply<R>, with: R) {
         tracing::trace!("nobody waits for an answer any more");
     }
 }
-
-/// The time of the runtime, so that a paused clock is obeyed.
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}

@@ -89,6 +89,16 @@ async fn a_pending_restart_is_cancelled_by_a_stop() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_age_of_a_state_is_told_by_the_clock_of_the_runtime() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let spec = eager(Strategy::OneForOne).child(Doer::child("a", &a, &notes));
+    let system = System::start("t", spec).await.unwrap();
+    tokio::time::sleep(90 * SECOND).await;
+    let age = system.handle().tree().children[0].since_seconds;
+    assert!((90.0..91.0).contains(&age), "{age}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_failure_of_a_vital_child_is_its_supervisors() {
     let (a, b, notes) = (Addr::new("a"), Addr::new("b"), Notes::default());
     let spec = eager(Strategy::OneForOne)
