@@ -85,6 +85,21 @@ impl<T> Batcher<T> {
         Some(std::mem::take(&mut self.items))
     }
 
+    /// Those it picks, in their order; the others stay, and the batch is as old as it was.
+    pub(crate) fn take_out(
+        &mut self,
+        picks: impl Fn(&T) -> bool,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Option<Vec<T>> {
+        let taken: Vec<T> = self.items.extract_if(.., |item| picks(item)).collect();
+        let bytes = taken.iter().map(bytes).fold(0, usize::saturating_add);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if self.items.is_empty() {
+            (self.opened, self.bytes) = (None, 0);
+        }
+        (!taken.is_empty()).then_some(taken)
+    }
+
     /// When [`take_due`](Self::take_due) will give a batch, if nothing more is pushed; never, if it
     /// is empty or its age is longer than the clock runs.
     pub(crate) fn deadline(&self) -> Option<Instant> {

@@ -4,7 +4,8 @@
 //! Records of one key go through one worker and one writer, and no two batches of a key are written
 //! at once, so their order is kept. A record that fails fails its lane, which begins again at its
 //! last commit; what was behind it is not written before that. An unusable record goes to the failed
-//! handler, and those behind it go on meanwhile.
+//! handler, and those behind it go on meanwhile, unless a step panicked on it, which may do its work when
+//! the record is delivered again: then those of its key wait until it is decided.
 
 mod book;
 mod build;
@@ -52,6 +53,22 @@ struct Work<V, N: 'static> {
     delivery: Delivery<V, N>,
 }
 
+impl<V, N: 'static> Work<V, N> {
+    fn lane(&self) -> u32 {
+        self.delivery.receipt.position().lane
+    }
+
+    fn behind(&self) -> work::Behind {
+        (self.delivery.receipt.position().epoch, self.key)
+    }
+}
+
+impl<V, N: 'static> shelf::Parcel for Work<V, N> {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 type Steps<I, O> = Arc<dyn Fn(&I) -> Step<O> + Send + Sync>;
 type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 type HandlerFn<I, O> = dyn Fn(Failed<I, O>) -> Answer + Send + Sync;
@@ -61,6 +78,8 @@ type Key<I> = Arc<dyn Fn(&I) -> u64 + Send + Sync>;
 struct Shared<I, N: 'static> {
     name: String,
     workers: Vec<Addr<WorkMsg<I, N>>>,
+    /// Has the writers write what they have of a lane, or of all.
+    flush_writers: Box<dyn Fn(Option<u32>) + Send + Sync>,
     key: Option<Key<I>>,
     credits: Credits,
     chunk: usize,
@@ -93,8 +112,10 @@ impl<I, N> Shared<I, N> {
 }
 
 impl<I: Send + 'static, N: Send + 'static> Shared<I, N> {
-    /// Workers pass it on behind the records they were given before.
+    /// Workers pass it on behind the records they were given before. The writers have it from here as
+    /// well: nobody may be at home at the workers, and then nothing is under way there.
     fn flush(&self) {
+        (self.flush_writers)(None);
         for worker in &self.workers {
             if worker.send(WorkMsg::Flush).is_err() {
                 tracing::trace!(worker = worker.name(), "nothing to flush at nobody's");
@@ -199,7 +220,8 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
     }
 
     /// Drains one lane, for example a partition that is revoked, and leaves the others alone: it is
-    /// pulled from no more, what is under way is flushed, written, settled and committed. Returns
+    /// pulled from no more, what is under way is flushed, written, settled and committed; what others
+    /// have in the same batches stays there. Returns
     /// when the lane is gone, and says whether it is committed; a new one may then be opened under
     /// its number.
     ///

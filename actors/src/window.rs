@@ -112,10 +112,6 @@ impl<T> Window<T> {
         self.entries.len()
     }
 
-    pub(crate) fn oldest(&self) -> Option<u64> {
-        self.entries.front().map(|entry| entry.seq)
-    }
-
     pub(crate) fn epoch(&self) -> Epoch {
         self.epoch
     }

@@ -48,6 +48,8 @@ pub(super) struct Book<N> {
     /// A record failed, or the lane is given up: what is still on its way is not to be written any
     /// more, or it would overtake what is delivered again.
     halted: AtomicBool,
+    /// The lane ends: what of it is still on its way waits for nobody to fill a batch with.
+    hurried: AtomicBool,
 }
 
 /// What was in the book.
@@ -79,6 +81,7 @@ impl<N: Send + 'static> Book<N> {
             pulse,
             tally,
             halted: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
         }
     }
 
@@ -155,6 +158,16 @@ impl<N> Book<N> {
 
     pub(super) fn is_halted(&self) -> bool {
         self.halted.load(Ordering::Acquire)
+    }
+
+    /// Nothing more is admitted. Who batches is to be told to flush after this, and only the writers: what
+    /// comes to them later has this word on it, whoever passed it on.
+    pub(super) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::Acquire)
     }
 
     /// The lane goes on without this book, or not at all.

@@ -11,7 +11,7 @@ use super::shelf::Shelf;
 use super::throttle::Throttle;
 use super::turns::Turns;
 use super::work::{WorkMsg, Worker};
-use super::write::Writer;
+use super::write::{WriteMsg, Writer};
 use super::{Flow, Pipeline, Shared};
 use crate::sync::Mutex;
 use crate::{
@@ -92,10 +92,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         for (at, addr) in workers.iter().enumerate() {
             let (steps, judge, writers) =
                 (Arc::clone(&self.steps), judge.clone(), Arc::clone(&writers));
-            let worker = ChildSpec::stage(format!("work-{at}"), addr, move |_| Worker {
-                steps: Arc::clone(&steps),
-                judge: judge.clone(),
-                writers: Arc::clone(&writers),
+            let worker = ChildSpec::stage(format!("work-{at}"), addr, move |_| {
+                Worker::new(Arc::clone(&steps), judge.clone(), Arc::clone(&writers))
             });
             spec = spec.child(worker.shutdown(shutdown));
         }
@@ -111,8 +109,16 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
                 .vital()
                 .credits(&credits),
         );
+        let flush_writers = move |lane| {
+            for writer in writers.iter() {
+                if writer.send(WriteMsg::Flush(lane)).is_err() {
+                    tracing::trace!(writer = writer.name(), "nothing to flush at nobody's");
+                }
+            }
+        };
         let shared = Shared {
             credits,
+            flush_writers: Box::new(flush_writers),
             name: self.name,
             workers,
             key: self.key,

@@ -149,7 +149,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// What has to stay in order: records of one key. Without it, the lane is the key. A record on
-    /// which it panics is unusable.
+    /// which it panics is unusable, and in no order.
     pub fn key(mut self, key: impl Fn(&I) -> u64 + Send + Sync + 'static) -> Self {
         self.key = Some(Arc::new(key));
         self
@@ -160,7 +160,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     /// [`Outcome::Failed`] fails the lane, so that the record is delivered again. Without a handler
     /// they are logged and fail their lane.
     ///
-    /// It runs in an owned task, so records behind the unusable one go on meanwhile. A handler that
+    /// It runs in an owned task, so records behind the unusable one go on meanwhile, except for those of
+    /// its key behind one whose step panicked: they wait for the decision. A handler that
     /// panics has decided for `Failed`, and so has one that takes longer than
     /// [`decide_within`](Self::decide_within).
     pub fn on_failed<F>(

@@ -158,7 +158,8 @@ impl<S: Source> Driver<S> {
             }
             if ending && !self.flushed {
                 self.flushed = true;
-                self.shared.flush();
+                self.book.hurry();
+                (self.shared.flush_writers)(Some(self.number));
             }
             self.ask_for_credit();
             if let Some(permit) = self.wait(ending).await? {
@@ -315,7 +316,7 @@ impl<S: Source> Driver<S> {
             match msg {
                 WorkMsg::Push(work) => nobody_home(&work, worker.name()),
                 WorkMsg::Unkeyed(work, _) => nobody_home(&[*work], worker.name()),
-                WorkMsg::Flush | WorkMsg::Handled => {}
+                WorkMsg::Flush | WorkMsg::Handled(_) => {}
             }
         }
     }

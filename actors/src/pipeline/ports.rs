@@ -61,7 +61,8 @@ pub enum Step<O> {
     Next(O),
     /// Nothing is to be written; the record counts as stored.
     Skip,
-    /// It cannot be used: the failed handler decides.
+    /// It cannot be used, now or later: the failed handler decides. Those behind it go on meanwhile, so
+    /// one that could be used when it is delivered again would come after them.
     Fail(Failure),
 }
 
@@ -70,7 +71,7 @@ pub enum Step<O> {
 pub enum Fate<N> {
     /// It is written durably.
     Stored(Option<N>),
-    /// It will never be written as it is: the failed handler decides.
+    /// It will never be written as it is: the failed handler decides, and those behind it go on meanwhile.
     Refused(Failure),
     /// It was not written this time: it has to be delivered again.
     Failed(Failure),

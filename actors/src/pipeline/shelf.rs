@@ -27,6 +27,12 @@ struct Slot<T> {
     deadline: Option<Instant>,
 }
 
+/// What is batched.
+pub(crate) trait Parcel {
+    /// What it costs in bytes.
+    fn bytes(&self) -> usize;
+}
+
 /// Batchers by key; a key without items takes no room.
 pub(crate) struct Shelf<T> {
     limits: BatchLimits,
@@ -36,7 +42,7 @@ pub(crate) struct Shelf<T> {
     line: VecDeque<u64>,
 }
 
-impl<T> Shelf<T> {
+impl<T: Parcel> Shelf<T> {
     pub(crate) fn new(limits: BatchLimits) -> Self {
         Self {
             limits,
@@ -46,8 +52,8 @@ impl<T> Shelf<T> {
         }
     }
 
-    pub(crate) fn push(&mut self, key: u64, item: T, bytes: usize, now: Instant) {
-        let limits = self.limits;
+    pub(crate) fn push(&mut self, key: u64, item: T, now: Instant) {
+        let (limits, bytes) = (self.limits, item.bytes());
         let slot = self.slots.entry(key).or_insert_with(|| Slot {
             batcher: Batcher::new(limits),
             ready: VecDeque::new(),
@@ -72,6 +78,11 @@ impl<T> Shelf<T> {
 
     /// Closes every batch in which there is an item, the oldest first.
     pub(crate) fn close_all(&mut self) {
+        self.close_of(|_| true);
+    }
+
+    /// Closes what somebody has in open batches, the oldest first. What others have there stays.
+    pub(crate) fn close_of(&mut self, theirs: impl Fn(&T) -> bool) {
         let mut open: Vec<(Option<Instant>, u64)> = self
             .slots
             .iter()
@@ -81,7 +92,7 @@ impl<T> Shelf<T> {
         open.sort_unstable();
         for (_, key) in open {
             if let Some(slot) = self.slots.get_mut(&key) {
-                slot.ready.extend(slot.batcher.flush());
+                slot.ready.extend(slot.batcher.take_out(&theirs, T::bytes));
                 slot.find_place(key, &mut self.line, &mut self.deadlines);
             }
         }
@@ -92,7 +103,14 @@ impl<T> Shelf<T> {
         let key = self.line.pop_front()?;
         let slot = self.slots.get_mut(&key)?;
         slot.place = Place::Writing;
-        let batch = slot.ready.pop_front().or_else(|| slot.batcher.flush())?;
+        let mut batch = slot.ready.pop_front().or_else(|| slot.batcher.flush())?;
+        // What was closed early goes with what was closed before it, as far as they fit.
+        while let Some(next) = slot.ready.front()
+            && batch.len() + next.len() <= self.limits.count
+            && weight(&batch).saturating_add(weight(next)) <= self.limits.bytes
+        {
+            batch.extend(slot.ready.pop_front().into_iter().flatten());
+        }
         Some((key, batch))
     }
 
@@ -152,134 +170,10 @@ impl<T> Slot<T> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    const LIMITS: BatchLimits = BatchLimits {
-        count: 2,
-        bytes: 100,
-        age: Duration::from_secs(1),
-    };
-
-    #[test]
-    fn a_key_is_written_once_at_a_time_and_others_go_on() {
-        let (mut shelf, now) = (Shelf::new(LIMITS), Instant::now());
-        for item in 0..4 {
-            shelf.push(1, item, 1, now);
-        }
-        shelf.push(2, 9, 1, now);
-        shelf.close_all();
-        assert_eq!(shelf.take(), Some((1, vec![0, 1])));
-        assert_eq!(shelf.take(), Some((2, vec![9])));
-        assert_eq!(shelf.take(), None);
-        shelf.written(1);
-        assert_eq!(shelf.take(), Some((1, vec![2, 3])));
-        shelf.written(1);
-        shelf.written(2);
-        assert!(shelf.slots.is_empty(), "an idle key takes no room");
-    }
-
-    #[test]
-    fn age_lines_up_the_batches_that_are_old_and_no_others() {
-        let (mut shelf, now) = (Shelf::new(LIMITS), Instant::now());
-        shelf.push(1, 'a', 1, now);
-        shelf.push(2, 'b', 1, now + LIMITS.age / 2);
-        assert_eq!(shelf.deadline(), Some(now + LIMITS.age));
-        shelf.line_up_due(now + LIMITS.age);
-        assert_eq!(shelf.take(), Some((1, vec!['a'])));
-        assert_eq!(shelf.take(), None);
-        assert_eq!(shelf.deadline(), Some(now + LIMITS.age + LIMITS.age / 2));
-    }
-
-    #[test]
-    fn while_nobody_writes_it_an_old_batch_grows_to_its_limits() {
-        let (mut shelf, now) = (Shelf::new(LIMITS), Instant::now());
-        let old = now + LIMITS.age;
-        shelf.push(1, 'a', 1, now);
-        shelf.line_up_due(old);
-        shelf.push(2, 'x', 1, old);
-        shelf.line_up_due(old + LIMITS.age);
-        shelf.push(1, 'b', 1, old);
-        shelf.push(1, 'c', 1, old);
-        assert_eq!(
-            shelf.take(),
-            Some((1, vec!['a', 'b'])),
-            "grown while in line"
-        );
-        shelf.line_up_due(old + 5 * LIMITS.age);
-        shelf.push(1, 'd', 1, old);
-        assert_eq!(
-            shelf.take(),
-            Some((2, vec!['x'])),
-            "a busy key does not hold the others"
-        );
-        shelf.push(1, 'e', 1, old);
-        shelf.written(1);
-        assert_eq!(
-            shelf.take(),
-            Some((1, vec!['c', 'd'])),
-            "grown while writing"
-        );
-        shelf.written(1);
-        assert_eq!(
-            shelf.take(),
-            None,
-            "not old enough by itself: nobody looked"
-        );
-        shelf.line_up_due(old + LIMITS.age);
-        assert_eq!(shelf.take(), Some((1, vec!['e'])));
-    }
-
-    use proptest::prelude::*;
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn order_within_a_key_is_kept_and_no_key_is_written_twice_at_once(
-            ops in proptest::collection::vec((0..6u8, 0..4u64, 0..2000u64), 0..100),
-        ) {
-            let (mut shelf, mut now) = (Shelf::new(LIMITS), Instant::now());
-            let mut writing: Vec<(u64, Vec<usize>)> = Vec::new();
-            let mut written: HashMap<u64, Vec<usize>> = HashMap::new();
-            let mut pushed: HashMap<u64, Vec<usize>> = HashMap::new();
-            let mut finish = |shelf: &mut Shelf<usize>, writing: &mut Vec<(u64, Vec<usize>)>, at: usize| {
-                let (key, batch) = writing.remove(at);
-                written.entry(key).or_default().extend(batch);
-                shelf.written(key);
-            };
-            for (number, (op, key, pause)) in ops.into_iter().enumerate() {
-                now += Duration::from_millis(pause);
-                match op {
-                    0..=2 => {
-                        shelf.push(key, number, 1, now);
-                        pushed.entry(key).or_default().push(number);
-                    }
-                    3 => shelf.line_up_due(now),
-                    4 => if let Some((key, batch)) = shelf.take() {
-                        prop_assert!(writing.iter().all(|(busy, _)| *busy != key), "two batches of {} at once", key);
-                        writing.push((key, batch));
-                    },
-                    _ => if !writing.is_empty() {
-                        let at = key as usize % writing.len();
-                        finish(&mut shelf, &mut writing, at);
-                    },
-                }
-            }
-            shelf.close_all();
-            prop_assert_eq!(shelf.deadline(), None);
-            loop {
-                writing.extend(std::iter::from_fn(|| shelf.take()));
-                if writing.is_empty() {
-                    break;
-                }
-                finish(&mut shelf, &mut writing, 0);
-            }
-            prop_assert_eq!(written, pushed);
-            prop_assert!(shelf.slots.is_empty());
-        }
-    }
+fn weight<T: Parcel>(batch: &[T]) -> usize {
+    let bytes = batch.iter().map(Parcel::bytes);
+    bytes.fold(0, usize::saturating_add)
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,14 +118,14 @@ async fn records_of_a_halted_book_see_no_step_and_no_failed_handler() {
     let addr = Addr::new("work");
     let child = ChildSpec::stage("work", &addr, move |_| {
         let steps = Arc::clone(&steps);
-        Worker::<u64, u64, ()> {
-            steps: Arc::new(move |_| {
+        Worker::<u64, u64, ()>::new(
+            Arc::new(move |_| {
                 steps.fetch_add(1, Ordering::Relaxed);
                 Step::Fail("planned".into())
             }),
-            judge: judge.clone(),
-            writers: Arc::from([Addr::new("nobody")]),
-        }
+            judge.clone(),
+            Arc::from([Addr::new("nobody")]),
+        )
     });
     let spec = SupervisorSpec::new(Strategy::OneForOne).child(child);
     let system = System::start("t", spec).await.unwrap();

@@ -1,5 +1,10 @@
 //! The workers. In: raw records. Out: ready ones to the writers, unusable ones to the failed handler.
+//!
+//! Those behind an unusable record go on meanwhile, with one exception: a step that panicked may do its
+//! work the next time. If the failed handler does not decide about such a record it is delivered again,
+//! and is perhaps written then, so what is behind it under its key waits for the decision.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::book::Book;
@@ -8,7 +13,7 @@ use super::ports::{Failed, Step, Unusable};
 use super::write::WriteMsg;
 use super::{Steps, Work, nobody_home, route, routes};
 use crate::guard::catch_now;
-use crate::{Addr, Cx, Delivery, Failure, Outcome, Receipt, Stage, Undelivered};
+use crate::{Addr, Cx, Delivery, Epoch, Failure, Outcome, Receipt, Stage, Undelivered};
 
 /// What a worker takes.
 pub(super) enum WorkMsg<I, N: 'static> {
@@ -16,14 +21,35 @@ pub(super) enum WorkMsg<I, N: 'static> {
     /// A record whose key could not be found out, and why.
     Unkeyed(Box<Work<I, N>>, String),
     Flush,
-    /// A failed handler is done.
-    Handled,
+    /// A failed handler is done, with a record behind which others wait, or with one of no concern.
+    Handled(Option<Behind>),
 }
+
+/// What has to stay behind what: a key of one incarnation of a lane. What its next one delivers again
+/// waits for nobody the last one left behind.
+pub(super) type Behind = (Epoch, u64);
 
 pub(super) struct Worker<I, O, N: 'static> {
     pub(super) steps: Steps<I, O>,
     pub(super) judge: Judge<I, O>,
     pub(super) writers: Arc<[Addr<WriteMsg<I, O, N>>]>,
+    /// What waits until it is decided about the record before it.
+    waiting: HashMap<Behind, Vec<Work<I, N>>>,
+}
+
+impl<I, O, N> Worker<I, O, N> {
+    pub(super) fn new(
+        steps: Steps<I, O>,
+        judge: Judge<I, O>,
+        writers: Arc<[Addr<WriteMsg<I, O, N>>]>,
+    ) -> Self {
+        Self {
+            steps,
+            judge,
+            writers,
+            waiting: HashMap::new(),
+        }
+    }
 }
 
 impl<I, O, N> Worker<I, O, N>
@@ -32,22 +58,28 @@ where
     O: Send + 'static,
     N: Send + 'static,
 {
-    fn work(&self, batch: Vec<Work<I, N>>, cx: &mut Cx<WorkMsg<I, N>>) {
+    fn work(&mut self, batch: Vec<Work<I, N>>, cx: &mut Cx<WorkMsg<I, N>>) {
         let mut routed = routes(self.writers.len(), batch.len());
         let mut skipped = Vec::new();
-        for Work {
-            key,
-            bytes,
-            book,
-            delivery: Delivery { value, receipt },
-        } in batch
-        {
+        for work in batch {
             // Dropped with its receipt: it is delivered again, and its steps have that turn.
-            if book.is_halted() {
+            if work.book.is_halted() {
                 continue;
             }
+            if !self.waiting.is_empty()
+                && let Some(waiting) = self.waiting.get_mut(&work.behind())
+            {
+                waiting.push(work);
+                continue;
+            }
+            let Work {
+                key,
+                bytes,
+                book,
+                delivery: Delivery { value, receipt },
+            } = work;
             let step = catch_now(|| (self.steps)(&value));
-            let cause = match step {
+            let (cause, before) = match step {
                 Ok(Step::Next(value)) => {
                     let to = route(key, routed.len());
                     routed[to].push(Work {
@@ -62,10 +94,14 @@ where
                     skipped.push((receipt, Outcome::Stored, None));
                     continue;
                 }
-                Ok(Step::Fail(failure)) => crate::exit::told(failure),
-                Err(panic) => format!("panicked: {panic}"),
+                Ok(Step::Fail(failure)) => (crate::exit::told(failure), None),
+                Err(panic) => {
+                    let behind = (receipt.position().epoch, key);
+                    self.waiting.insert(behind, Vec::new());
+                    (format!("panicked: {panic}"), Some(behind))
+                }
             };
-            self.unusable(book, Delivery { value, receipt }, cause, cx);
+            self.unusable(book, Delivery { value, receipt }, cause, before, cx);
         }
         Receipt::settle_all(skipped);
         for (writer, work) in self.writers.iter().zip(routed) {
@@ -83,6 +119,7 @@ where
         book: Arc<Book<N>>,
         Delivery { value, receipt }: Delivery<I, N>,
         cause: String,
+        before: Option<Behind>,
         cx: &mut Cx<WorkMsg<I, N>>,
     ) {
         let failed = Failed {
@@ -97,7 +134,7 @@ where
         });
         cx.spawn(async move {
             settled.await;
-            WorkMsg::Handled
+            WorkMsg::Handled(before)
         });
     }
 }
@@ -116,17 +153,22 @@ where
             WorkMsg::Unkeyed(work, cause) => {
                 let Work { book, delivery, .. } = *work;
                 if !book.is_halted() {
-                    self.unusable(book, delivery, cause, cx);
+                    self.unusable(book, delivery, cause, None, cx);
                 }
             }
             WorkMsg::Flush => {
                 for writer in self.writers.iter() {
-                    if writer.send(WriteMsg::Flush).is_err() {
+                    if writer.send(WriteMsg::Flush(None)).is_err() {
                         tracing::trace!(writer = writer.name(), "nothing to flush at nobody's");
                     }
                 }
             }
-            WorkMsg::Handled => {}
+            WorkMsg::Handled(before) => {
+                let waited = before.and_then(|before| self.waiting.remove(&before));
+                if let Some(waited) = waited {
+                    self.work(waited, cx);
+                }
+            }
         }
         Ok(())
     }

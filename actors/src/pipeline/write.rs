@@ -21,8 +21,10 @@ use crate::{Cx, Failure, Outcome, Receipt, Stage, Timer, Unanswered, owned_withi
 
 /// What a writer takes.
 pub(super) enum WriteMsg<I, O, N: 'static> {
+    /// Records of one lane.
     Push(Vec<Work<O, N>>),
-    Flush,
+    /// What is there of a lane, or of all, is to be written as it is.
+    Flush(Option<u32>),
     Due,
     /// A batch of this slot is over, but for what the sink refused; or the sink panicked on it.
     Written(u64, Result<Vec<Case<I, O, N>>, String>),
@@ -226,12 +228,19 @@ where
         let now = Instant::now().into_std();
         match msg {
             WriteMsg::Push(batch) => {
+                let hurried = batch.first().filter(|work| work.book.is_hurried());
+                let lane = hurried.map(Work::lane);
                 for work in batch {
-                    let (slot, bytes) = (if self.per_key { work.key } else { 0 }, work.bytes);
-                    self.shelf.push(slot, work, bytes, now);
+                    let slot = if self.per_key { work.key } else { 0 };
+                    self.shelf.push(slot, work, now);
+                }
+                // What came after the flush of its lane.
+                if let Some(lane) = lane {
+                    self.shelf.close_of(|work| work.lane() == lane);
                 }
             }
-            WriteMsg::Flush => self.shelf.close_all(),
+            WriteMsg::Flush(None) => self.shelf.close_all(),
+            WriteMsg::Flush(Some(lane)) => self.shelf.close_of(|work| work.lane() == lane),
             WriteMsg::Due => self.timer = None,
             WriteMsg::Written(_, Err(panic)) => self.fall(panic),
             WriteMsg::Written(slot, Ok(refused)) => {

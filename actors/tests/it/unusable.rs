@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use actors::testkit::{Callback, Fault, Faults, MemoryLane, MemorySink, run_pipeline, until};
+use actors::testkit::{
+    Callback, Fault, Faults, MemoryLane, MemorySink, run_pipeline, until, until_within,
+};
 use actors::{Cost, Flow, Outcome, Unusable};
 
 use crate::pipelines::{lane, numbers, running};
@@ -167,5 +169,56 @@ async fn a_handler_that_never_decides_ends_the_pipeline_with_the_cause() {
         assert_eq!(kept.committed(), 0);
         assert_eq!(notes.all().len(), 4, "once, and three restarts");
         assert_eq!(pipeline.credits().in_use(), Cost::default());
+    }
+}
+
+/// Seven records under three keys; the step panics on the second one when it first sees it.
+fn panics_once(answer: impl Fn() -> Option<Outcome> + Send + Sync + 'static) -> Flow<String, u64> {
+    let answer = Arc::new(answer);
+    let steps = Faults::new().at(Callback::Named("step"), 2, Fault::Panic);
+    numbers("p")
+        .filter(move |_| {
+            steps.sync_point(Callback::Named("step"));
+            true
+        })
+        .key(|text| text.parse::<u64>().unwrap_or(0) % 3)
+        .batches(actors::BatchLimits {
+            count: 1,
+            ..crate::pipelines::SMALL
+        })
+        .on_failed(move |_| {
+            let answer = answer();
+            async move {
+                tokio::time::sleep(SECOND).await;
+                match answer {
+                    Some(answer) => answer,
+                    None => std::future::pending().await,
+                }
+            }
+        })
+}
+
+/// A later record of a key was written before an earlier one, because the earlier one's step panicked,
+/// nobody decided about it, and its step did its work when it was delivered again.
+#[tokio::test(start_paused = true)]
+async fn what_is_behind_a_record_whose_step_panicked_waits_until_it_is_decided_about() {
+    for (answer, of_its_key) in [
+        (Some(Outcome::DeadLettered), &[4][..]),
+        (Some(Outcome::Failed), &[1, 4]),
+        (None, &[1, 4]),
+    ] {
+        let sink = MemorySink::new();
+        let flow = panics_once(move || answer).watch(5 * SECOND);
+        let (system, pipeline) = running(flow, &sink).await;
+        let kept = lane(0..7);
+        let source = kept.clone();
+        pipeline.open(0, move |_| source.source()).await.unwrap();
+        tokio::time::sleep(SECOND / 2).await;
+        assert_eq!(sink.written(), [0, 2, 3, 5, 6], "other keys go on");
+        until_within(60 * SECOND, "all are settled", || kept.committed() == 7).await;
+        let written = sink.written().into_iter();
+        let written: Vec<_> = written.filter(|number| number % 3 == 1).collect();
+        assert_eq!(written, of_its_key, "{answer:?}");
+        assert!(system.drain(60 * SECOND).await.is_clean());
     }
 }
