@@ -64,6 +64,11 @@ pub enum Event {
         /// Place in the tree.
         path: String,
     },
+    /// It was killed, or had ended, and is still there: it blocks its thread, and is given up.
+    Stuck {
+        /// Place in the tree.
+        path: String,
+    },
     /// A drain of the whole system is over.
     Drained {
         /// The root.

@@ -27,6 +27,8 @@ use word::Word;
 #[derive(Debug)]
 pub(crate) enum News {
     Started,
+    /// Its end has begun, and is over when it is gone.
+    Ending(Exit),
     Gone(Exit),
 }
 
@@ -84,6 +86,21 @@ impl Notice {
 
     pub(crate) fn started(&self) {
         self.tell(News::Started);
+    }
+
+    /// Tells that the end has begun, before anything is dropped that may block the thread. Who was killed
+    /// by its supervisor, or has a limit to its drain, is waited for already.
+    pub(crate) fn ending(&self) {
+        if self.control.is_awaited() {
+            return;
+        }
+        let exit = self.word.noted().unwrap_or(Exit::KilledByOthers);
+        self.tell(News::Ending(exit));
+        // Whom a task wakes runs next on its thread and is left to no other one, so a supervisor would
+        // be blocked with its child. A second one takes that place.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async {});
+        }
     }
 
     /// Tells of the end although something of it is still there: a child that would not die.

@@ -152,7 +152,8 @@ impl ChildSpec {
         self
     }
 
-    /// How long a start may take; one that takes longer is killed and counts as failed. Without it,
+    /// How long a start may take, in a drain as well; one that takes longer is killed and counts as
+    /// failed. Without it,
     /// a start may take for ever, and holds up those that come after it.
     pub fn start_within(mut self, limit: Duration) -> Self {
         self.start_within = Some(limit);

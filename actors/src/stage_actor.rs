@@ -133,6 +133,7 @@ impl<S: Stage> State<S> {
 impl<S: Stage> Drop for State<S> {
     fn drop(&mut self) {
         self.cx.addr().move_out(&self.cx.me);
+        self.launch.notice.ending();
         self.launch.node.stats.busy.store(false, Ordering::Relaxed);
         let stage = self.stage.take();
         if let Err(panic) = catch_now(|| drop(stage)) {

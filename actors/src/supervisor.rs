@@ -178,6 +178,14 @@ impl State {
             SupMsg::Child(ChildNews {
                 key,
                 epoch,
+                news: News::Ending(exit),
+            }) => {
+                let acts = self.machine.ending(key, epoch, &exit, now);
+                self.perform(acts);
+            }
+            SupMsg::Child(ChildNews {
+                key,
+                epoch,
                 news: News::Gone(exit),
             }) => {
                 let exit = self.machine.verdict(key, epoch).cloned().unwrap_or(exit);
@@ -237,6 +245,10 @@ impl Drop for State {
     fn drop(&mut self) {
         if let Some((children, me)) = self.handle.take() {
             children.release(&me);
+        }
+        // Not gone before they are, and they may block their threads.
+        if self.children.values().any(|child| child.guard.is_some()) {
+            self.launch.notice.ending();
         }
         if let Some((_, alarm)) = self.alarm.take() {
             alarm.abort();

@@ -95,14 +95,15 @@ impl System {
             notice,
         };
         supervisor::spawn(Arc::new(root), launch).await;
-        if let Some(exit) = until_up(&mut news, &node).await {
+        if let Some(exit) = until_up(&mut news, &node, kill_grace).await {
             return Err(StartError::Failed(format!("{name}: {exit}")));
         }
         let exit = Arc::new(watch::Sender::new(None));
         let exit_in = Arc::clone(&exit);
         tokio::spawn(async move {
             // Without news there was no end, only a runtime that is shutting down.
-            let exit = until_gone(&mut news).await.unwrap_or(Exit::KilledByOthers);
+            let exit = until_gone(&mut news, kill_grace).await;
+            let exit = exit.unwrap_or(Exit::KilledByOthers);
             node.ended(&exit);
             node.enter(State::Ended);
             settle(&exit_in, exit);
@@ -169,6 +170,7 @@ impl System {
         }
         let given_up = Exit::MeltedDown(format!("{path}: {}", Overrun::Stuck));
         if settle(&self.exit, given_up) {
+            self.shared.emit(|| Event::Stuck { path: path.clone() });
             lock(&self.losses).laggards.push(Laggard {
                 path,
                 overrun: Overrun::Stuck,
@@ -219,21 +221,49 @@ fn settle(exit: &watch::Sender<Option<Exit>>, how: Exit) -> bool {
 }
 
 /// The exit of a root that did not come up.
-async fn until_up(news: &mut mpsc::UnboundedReceiver<ChildNews>, node: &Node) -> Option<Exit> {
+async fn until_up(
+    news: &mut mpsc::UnboundedReceiver<ChildNews>,
+    node: &Node,
+    grace: Duration,
+) -> Option<Exit> {
     match news.recv().await?.news {
         News::Started => {
             node.enter(State::Running);
             None
         }
+        News::Ending(exit) => Some(until_over(news, exit, grace).await),
         News::Gone(exit) => Some(exit),
     }
 }
 
-async fn until_gone(news: &mut mpsc::UnboundedReceiver<ChildNews>) -> Option<Exit> {
+async fn until_gone(
+    news: &mut mpsc::UnboundedReceiver<ChildNews>,
+    grace: Duration,
+) -> Option<Exit> {
     loop {
-        if let News::Gone(exit) = news.recv().await?.news {
-            return Some(exit);
+        match news.recv().await?.news {
+            News::Started => {}
+            News::Ending(exit) => return Some(until_over(news, exit, grace).await),
+            News::Gone(exit) => return Some(exit),
         }
+    }
+}
+
+/// A root that ended by itself is gone when its children are; who blocks its thread never will be.
+async fn until_over(
+    news: &mut mpsc::UnboundedReceiver<ChildNews>,
+    exit: Exit,
+    grace: Duration,
+) -> Exit {
+    match tokio::time::timeout(grace, news.recv()).await {
+        Ok(Some(ChildNews {
+            news: News::Gone(exit),
+            ..
+        })) => exit,
+        Ok(_) => exit,
+        Err(_) => Exit::MeltedDown(format!(
+            "{exit}, and somebody is still there: it blocks its thread"
+        )),
     }
 }
 

@@ -23,6 +23,8 @@ struct Reach<T: Reachable> {
 /// Orders given before an incarnation can be reached are kept.
 pub(crate) struct Control<T: Reachable> {
     killed: AtomicBool,
+    /// Somebody looks at the time until it is drained.
+    limited: AtomicBool,
     reach: Mutex<Reach<T>>,
 }
 
@@ -35,6 +37,7 @@ impl<T: Reachable> Default for Control<T> {
         };
         Self {
             killed: AtomicBool::new(false),
+            limited: AtomicBool::new(false),
             reach: Mutex::new(reach),
         }
     }
@@ -73,6 +76,16 @@ impl<T: Reachable> Control<T> {
         if let Some(target) = &reach.target {
             target.kill();
         }
+    }
+
+    /// The drain that is ordered has a limit.
+    pub(crate) fn limit(&self) {
+        self.limited.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody looks at the time until it is gone, whatever it says itself.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_killed() || self.limited.load(Ordering::Acquire)
     }
 
     /// Whether a kill was ordered, obeyed or not.

@@ -26,6 +26,14 @@ impl<E> Word<E> {
         lock(&self.exit).get_or_insert(exit);
     }
 
+    /// What was noted and not said so far.
+    pub(crate) fn noted(&self) -> Option<E>
+    where
+        E: Clone,
+    {
+        lock(&self.exit).clone()
+    }
+
     /// The word, if it was not said before: what was noted, or else what is told here.
     pub(crate) fn say(&self, otherwise: impl FnOnce() -> E) -> Option<E> {
         let first = !self.said.swap(true, Ordering::AcqRel);

@@ -79,7 +79,8 @@ impl SupervisorSpec {
     /// How long a killed child may take to be gone: 1 s when nothing is said. It is gone at its next
     /// await point, and after its value and its mailbox are dropped. One that is not, because it
     /// blocks its thread in a callback or in a `Drop`, cannot be ended by anybody and counts as stuck:
-    /// its supervisor gives up, since nothing can take its place safely. A start refuses a grace of
+    /// its supervisor gives up, since nothing can take its place safely. So does one that ended by itself,
+    /// and a supervisor that ended over such a child. A start refuses a grace of
     /// zero, in which nobody could be gone, and one of more than a hundred years.
     pub fn kill_grace(mut self, grace: Duration) -> Self {
         self.kill_grace = grace;

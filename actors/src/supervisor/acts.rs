@@ -58,6 +58,9 @@ impl State {
         };
         self.enter(key, tree::State::Draining);
         if let Some(guard) = self.guard(key) {
+            if until.is_some() {
+                guard.0.limit();
+            }
             guard.0.drain(order);
         }
     }
@@ -104,7 +107,10 @@ impl State {
             mailbox: child.node.depth().unwrap_or_default(),
             in_flight: child.node.in_flight(),
         };
-        tracing::error!(actor = %laggard.path, "still there after a kill: it blocks its thread");
+        tracing::error!(actor = %laggard.path, "still there although it was to be gone: it blocks its thread");
+        self.launch.shared.emit(|| Event::Stuck {
+            path: laggard.path.clone(),
+        });
         for reply in std::mem::take(&mut child.stops) {
             answer(reply, Ok(StopOutcome::Stuck));
         }

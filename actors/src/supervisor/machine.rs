@@ -165,7 +165,7 @@ impl Machine {
             Phase::Draining => {
                 self.tighten(key, until, false, now);
             }
-            Phase::Killed => {}
+            Phase::Killed | Phase::Ending => {}
             Phase::Down | Phase::Backoff | Phase::Done => self.forget(key),
         }
         self.done()
@@ -179,9 +179,21 @@ impl Machine {
         {
             slot.fresh = false;
             slot.streak.up(now);
-            if slot.phase == Phase::Starting {
-                slot.phase = Phase::Running;
-                self.disarm(key);
+            (slot.up, slot.up_by) = (true, None);
+            match slot.phase {
+                Phase::Starting => {
+                    slot.phase = Phase::Running;
+                    self.disarm(key);
+                }
+                // The limit of its start holds no more, that of its drain does.
+                Phase::Draining => {
+                    let drained_by = slot.drained_by;
+                    self.disarm(key);
+                    if let Some(drained_by) = drained_by {
+                        self.arm(key, drained_by);
+                    }
+                }
+                _ => {}
             }
             self.advance(now);
         }
@@ -230,6 +242,33 @@ impl Machine {
             .as_ref()
     }
 
+    /// The end of a child has begun: what it still holds is being dropped. That may block its thread, as
+    /// what a killed one does, so it gets the same time.
+    pub(crate) fn ending(&mut self, key: Key, epoch: Epoch, exit: &Exit, now: Instant) -> Vec<Act> {
+        let until = now + self.rules.kill_grace;
+        let Some(slot) = self
+            .slots
+            .get_mut(&key)
+            .filter(|slot| slot.epoch == Some(epoch))
+        else {
+            return self.done();
+        };
+        match slot.phase {
+            Phase::Starting | Phase::Running => {
+                slot.phase = Phase::Ending;
+                slot.ending = Some(exit.clone());
+                self.arm(key, until);
+            }
+            // It is part of the drain, which mostly has a limit.
+            Phase::Draining if slot.armed.is_none() => {
+                slot.drained_by = Some(until);
+                self.arm(key, until);
+            }
+            _ => {}
+        }
+        self.done()
+    }
+
     pub(crate) fn gone(&mut self, key: Key, epoch: Epoch, exit: &Exit, now: Instant) -> Vec<Act> {
         let Some(slot) = self
             .slots
@@ -240,8 +279,9 @@ impl Machine {
         };
         let was = std::mem::replace(&mut slot.phase, Phase::Down);
         let verdict = slot.verdict.take();
-        let asked = matches!(was, Phase::Draining | Phase::Killed) && verdict.is_none();
-        let starting = was == Phase::Starting || matches!(verdict, Some(Exit::StartFailed(_)));
+        slot.ending = None;
+        let asked = slot.asked || (was == Phase::Killed && verdict.is_none());
+        let starting = !slot.up;
         let exit = verdict.as_ref().unwrap_or(exit);
         let (fresh, leaving) = (slot.fresh, slot.leaving);
         self.alive -= 1;

@@ -5,6 +5,7 @@ mod batching;
 mod blocking;
 mod children;
 mod draining;
+mod ending;
 mod flushing;
 mod lanes;
 mod limits;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, Probe, until};
-use actors::{Addr, Backoff, Exit, Intensity, StartError, State, Strategy, SupervisorSpec, System};
+use actors::{
+    Addr, Backoff, Casualty, Exit, Intensity, StartError, State, Strategy, SupervisorSpec, System,
+};
 
 use crate::support::{Do, Doer, Notes, SECOND, eager};
 
@@ -86,6 +88,45 @@ async fn a_pending_restart_is_cancelled_by_a_stop() {
     assert!(report.is_clean() && report.took < SECOND, "{report:?}");
     tokio::time::sleep(2 * hour).await;
     assert_eq!(notes.all(), ["a up", "a gone"]);
+}
+
+/// One child whose second start takes as long as the fault says, as it is asked to drain.
+async fn drained_in_a_start(faults: Faults) -> actors::DrainReport {
+    let (a, probe) = (Addr::new("a"), Probe::<()>::new());
+    let child = faults.child("a", &a, move |_| probe.stage());
+    let spec = eager(Strategy::OneForOne).child(child.start_within(3 * SECOND));
+    let system = System::start("t", spec).await.unwrap();
+    assert!(actors::testkit::kill(&a));
+    until("it starts again", || faults.calls(Callback::Started) == 2).await;
+    system.drain(60 * SECOND).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_hangs_does_not_use_up_the_time_of_a_drain() {
+    let hangs = Faults::new().at(Callback::Started, 2, Fault::Hang);
+    let report = drained_in_a_start(hangs).await;
+    let casualty = Casualty {
+        path: "t/a".to_owned(),
+        exit: Exit::StartFailed("not up within 3s".to_owned()),
+    };
+    assert_eq!(
+        (&*report.failed, &*report.laggards),
+        (&[casualty][..], &[][..])
+    );
+    assert!(report.took <= 3 * SECOND, "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_up_in_a_drain_has_the_time_of_the_drain() {
+    let slow = Faults::new()
+        .at(Callback::Started, 2, Fault::Slow(2 * SECOND))
+        .always(Callback::Drained, Fault::Slow(5 * SECOND));
+    let report = drained_in_a_start(slow).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert!(
+        (6 * SECOND..8 * SECOND).contains(&report.took),
+        "{report:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

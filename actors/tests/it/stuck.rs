@@ -33,7 +33,7 @@ async fn endless(root: SupervisorSpec, inner: SupervisorSpec) -> (System, [Addr<
 }
 
 /// The answer of what has to end, in a test that has to end as well.
-async fn ends<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn ends<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(60 * SECOND, what).await.unwrap()
 }
 
@@ -156,10 +156,10 @@ impl Drop for Blocker {
 
 /// What else goes on in a process: wakes the runtime from outside. A worker that blocks right after
 /// it was the one to wait for timers would otherwise keep the others asleep in an idle runtime.
-struct Traffic(Arc<AtomicBool>);
+pub(crate) struct Traffic(Arc<AtomicBool>);
 
 impl Traffic {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (runtime, over) = (Handle::current(), Arc::<AtomicBool>::default());
         let watched = Arc::clone(&over);
         std::thread::spawn(move || {

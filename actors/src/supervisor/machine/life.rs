@@ -15,24 +15,24 @@ impl Machine {
         };
         slot.armed = None;
         match slot.phase {
+            Phase::Draining if slot.drained_by.is_none_or(|by| by > now) => self.never_up(key, now),
             Phase::Draining => {
                 self.acts.push(Act::Overran { key });
                 self.kill(key, now);
             }
-            Phase::Killed => {
+            Phase::Killed | Phase::Ending => {
                 // It will never be seen again; what is left of it is the process's problem.
                 slot.phase = Phase::Done;
                 self.alive -= 1;
                 self.stuck = true;
                 self.acts.push(Act::Stuck { key });
-                let why = slot
-                    .verdict
-                    .take()
-                    .map_or(String::new(), |why| format!("{why}, "));
+                let why = match (slot.verdict.take(), slot.ending.take()) {
+                    (Some(why), _) => format!("{why}, was killed and"),
+                    (None, Some(exit)) => format!("{exit}, and"),
+                    (None, None) => "was killed and".to_owned(),
+                };
                 if !self.mode.is_stopping() {
-                    let cause = Exit::Failed(format!(
-                        "{why}was killed and is still there: it blocks its thread"
-                    ));
+                    let cause = Exit::Failed(format!("{why} is still there: it blocks its thread"));
                     self.begin_stop(Exit::MeltedDown(self.cause(key, &cause)), None, true, now);
                 }
             }
@@ -40,16 +40,17 @@ impl Machine {
                 slot.phase = Phase::Down;
                 self.start(key, now);
             }
-            Phase::Starting => {
-                let within = slot.policy.start_within.unwrap_or_default();
-                self.condemn(
-                    key,
-                    Exit::StartFailed(format!("not up within {within:?}")),
-                    now,
-                );
-            }
+            Phase::Starting => self.never_up(key, now),
             Phase::Down | Phase::Running | Phase::Done => {}
         }
+    }
+
+    /// Its start took too long.
+    fn never_up(&mut self, key: Key, now: Instant) {
+        let within = self.slots.get(&key).map(|slot| slot.policy.start_within);
+        let within = within.flatten().unwrap_or_default();
+        let why = Exit::StartFailed(format!("not up within {within:?}"));
+        self.condemn(key, why, now);
     }
 
     pub(super) fn start(&mut self, key: Key, now: Instant) {
@@ -58,12 +59,15 @@ impl Machine {
         };
         let epoch = Epoch::next();
         let again = slot.epoch.replace(epoch).is_some();
-        let within = slot.policy.start_within;
         slot.phase = Phase::Starting;
+        (slot.up, slot.asked, slot.drained_by) = (false, false, None);
+        let within = slot.policy.start_within;
+        slot.up_by = within.and_then(|within| now.checked_add(within));
+        let up_by = slot.up_by;
         self.alive += 1;
         self.acts.push(Act::Start { key, epoch, again });
-        if let Some(until) = within.and_then(|within| now.checked_add(within)) {
-            self.arm(key, until);
+        if let Some(up_by) = up_by {
+            self.arm(key, up_by);
         }
     }
 

@@ -190,7 +190,7 @@ impl Machine {
                 _ => Step::Start { cursor: from },
             },
             Step::Start { cursor } => match self.next_to_start(cursor) {
-                Some((key, Phase::Starting | Phase::Draining | Phase::Killed)) => {
+                Some((key, phase)) if phase.is_alive() => {
                     self.set_step(Step::Start { cursor: key });
                     return false;
                 }

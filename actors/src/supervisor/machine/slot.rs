@@ -52,6 +52,8 @@ pub(super) enum Phase {
     Draining,
     /// Killed, not gone.
     Killed,
+    /// Its end has begun, by itself; not gone.
+    Ending,
     /// Not alive; its own timer starts it.
     Backoff,
     /// Not alive, for good.
@@ -62,7 +64,7 @@ impl Phase {
     pub(super) fn is_alive(self) -> bool {
         matches!(
             self,
-            Self::Starting | Self::Running | Self::Draining | Self::Killed
+            Self::Starting | Self::Running | Self::Draining | Self::Killed | Self::Ending
         )
     }
 }
@@ -79,12 +81,20 @@ pub(super) struct Slot {
     pub(super) stalls: Option<Window>,
     /// Its entry in the timers.
     pub(super) armed: Option<Instant>,
+    /// Whether its present incarnation came up, and when it has to, in a drain as well.
+    pub(super) up: bool,
+    pub(super) up_by: Option<Instant>,
+    /// Whether its present incarnation was asked to stop, and when it has to be drained.
+    pub(super) asked: bool,
+    pub(super) drained_by: Option<Instant>,
     /// Never up so far.
     pub(super) fresh: bool,
     /// To be forgotten when gone.
     pub(super) leaving: bool,
     /// Why it was killed, when that is a failure of its own.
     pub(super) verdict: Option<Exit>,
+    /// What it said of the end it has begun.
+    pub(super) ending: Option<Exit>,
 }
 
 impl Slot {
@@ -98,9 +108,14 @@ impl Slot {
             window,
             stalls: None,
             armed: None,
+            up: false,
+            up_by: None,
+            asked: false,
+            drained_by: None,
             fresh: true,
             leaving: false,
             verdict: None,
+            ending: None,
         }
     }
 }

@@ -124,6 +124,7 @@ impl Machine {
         };
         if deadline.is_some_and(|deadline| deadline <= now) && !slot.policy.keeps_deadlines {
             self.acts.push(Act::NotReached { key });
+            slot_mut(self, key, |slot| slot.asked = true);
             return self.kill(key, now);
         }
         let patience = slot
@@ -143,14 +144,13 @@ impl Machine {
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
+        slot.asked = true;
         if slot.policy.shutdown == Shutdown::Kill {
             return self.kill(key, now);
         }
         slot.phase = Phase::Draining;
         let keeps_deadlines = slot.policy.keeps_deadlines;
         self.acts.push(Act::Drain { key, until, own });
-        // The limit of a start that was under way holds no more.
-        self.disarm(key);
         self.limit(key, until, keeps_deadlines, now);
     }
 
@@ -179,11 +179,14 @@ impl Machine {
             Some(until) if keeps_deadlines => until.max(now).checked_add(grace),
             until => until,
         };
-        let armed = self.slots.get(&key).and_then(|slot| slot.armed);
-        if let Some(until) = until
-            && armed.is_none_or(|armed| armed > until)
-        {
-            self.arm(key, until);
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return;
+        };
+        slot.drained_by = earlier(slot.drained_by, until);
+        // Who is not up yet has to be first: a start that hangs does not use up the time of a drain.
+        let due = earlier(slot.drained_by, slot.up_by);
+        if let Some(due) = due.filter(|due| slot.armed != Some(*due)) {
+            self.arm(key, due);
         }
     }
 

@@ -24,6 +24,7 @@ fn exits() -> impl Strategy_<Value = Exit> {
 fn ops() -> impl Strategy_<Value = Op> {
     prop_oneof![
         3 => (any::<usize>(), exits()).prop_map(|(n, exit)| Op::End(n, exit)),
+        2 => (any::<usize>(), exits()).prop_map(|(n, exit)| Op::Begin(n, exit)),
         6 => any::<usize>().prop_map(Op::Obey),
         1 => any::<usize>().prop_map(Op::FailStart),
         1 => any::<usize>().prop_map(Op::Stall),

@@ -1,5 +1,7 @@
 //! The world around a machine, which is also the reference: who lives, who was asked, who ended.
 
+mod obedience;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -18,10 +20,12 @@ pub(super) const INTENSITY: Intensity = Intensity {
 pub(super) enum Op {
     /// The `n`-th living child ends.
     End(usize, Exit),
+    /// The end of the `n`-th living child begins.
+    Begin(usize, Exit),
     /// What was asked of the `n`-th child that owes something happens: it starts, or is gone.
     Obey(usize),
     FailStart(usize),
-    /// The `n`-th killed child blocks its thread and will never be gone.
+    /// The `n`-th child that was killed, or has begun to end, blocks its thread and will never be gone.
     Wedge(usize),
     /// To a dynamic supervisor: one more child, or the `n`-th living one is to leave.
     Insert(Policy),
@@ -41,7 +45,9 @@ pub(super) struct World {
     pub(super) alive: BTreeMap<Key, (Epoch, bool)>,
     pub(super) drained: BTreeSet<Key>,
     pub(super) killed: BTreeSet<Key>,
-    /// Killed, and will never be gone; then given up.
+    /// Their end has begun.
+    pub(super) ending: BTreeMap<Key, Exit>,
+    /// Killed or ending, and will never be gone; then given up.
     pub(super) wedged: BTreeSet<Key>,
     pub(super) lost: BTreeSet<Key>,
     pub(super) dynamic: bool,
@@ -92,6 +98,7 @@ impl World {
             alive: BTreeMap::new(),
             drained: BTreeSet::new(),
             killed: BTreeSet::new(),
+            ending: BTreeMap::new(),
             wedged: BTreeSet::new(),
             lost: BTreeSet::new(),
             dynamic,
@@ -115,7 +122,7 @@ impl World {
                 Act::Start { key, epoch, again } => self.on_start(key, epoch, again),
                 Act::Drain { key, .. } => {
                     self.check_stop_order(key);
-                    assert!(self.alive.contains_key(&key));
+                    assert!(self.alive.contains_key(&key) && !self.ending.contains_key(&key));
                     self.drained.insert(key);
                 }
                 Act::Kill { key } => {
@@ -147,6 +154,7 @@ impl World {
                     self.alive.remove(&key);
                     self.killed.remove(&key);
                     self.drained.remove(&key);
+                    self.ending.remove(&key);
                     self.lost.insert(key);
                 }
                 Act::Forget { key } => {
@@ -208,6 +216,7 @@ impl World {
             self.drained.remove(&key);
             self.killed.remove(&key);
             self.wedged.remove(&key);
+            self.ending.remove(&key);
             let acts = self.machine.gone(key, epoch, &exit, self.now);
             self.obey(acts);
             let late = self.machine.gone(key, epoch, &exit, self.now);
@@ -235,6 +244,16 @@ impl World {
                     self.gone(key, exit);
                 }
             }
+            Op::Begin(n, exit) => {
+                let stayed = |key: &Key| !self.killed.contains(key) && !self.drained.contains(key);
+                let stayed: Vec<Key> = up.iter().copied().filter(stayed).collect();
+                if let Some(key) = pick(&stayed, n) {
+                    let epoch = self.alive[&key].0;
+                    self.ending.entry(key).or_insert(exit.clone());
+                    let acts = self.machine.ending(key, epoch, &exit, self.now);
+                    assert!(acts.is_empty(), "it is waited for");
+                }
+            }
             Op::Obey(n) => {
                 if let Some(key) = pick(&owing, n) {
                     self.obey_one(key);
@@ -259,8 +278,12 @@ impl World {
                 }
             }
             Op::Later(steps) => {
-                // A killed child goes soon, whatever else takes long.
-                while let Some(key) = self.killed.difference(&self.wedged).next().copied() {
+                // A killed child goes soon, whatever else takes long, and so does one that ends.
+                let going = |world: &Self| {
+                    let mut going = world.killed.iter().chain(world.ending.keys());
+                    going.find(|key| !world.wedged.contains(key)).copied()
+                };
+                while let Some(key) = going(self) {
                     self.obey_one(key);
                 }
                 self.now += STEP * steps;
@@ -268,8 +291,9 @@ impl World {
                 self.obey(acts);
             }
             Op::Wedge(n) => {
-                let killed: Vec<Key> = self.killed.iter().copied().collect();
-                self.wedged.extend(pick(&killed, n));
+                let going = self.killed.iter().chain(self.ending.keys());
+                let going: Vec<Key> = going.copied().collect();
+                self.wedged.extend(pick(&going, n));
             }
             Op::Insert(policy) => {
                 let (key, acts) = self.machine.insert("child".into(), policy, self.now);
@@ -302,20 +326,6 @@ impl World {
         self.check_window();
     }
 
-    pub(super) fn obey_one(&mut self, key: Key) {
-        let (epoch, up) = self.alive[&key];
-        if self.killed.contains(&key) {
-            self.gone(key, Exit::Killed);
-        } else if !up {
-            self.alive.insert(key, (epoch, true));
-            self.was_up.insert(key);
-            let acts = self.machine.started(key, epoch, self.now);
-            self.obey(acts);
-        } else {
-            self.gone(key, Exit::Drained);
-        }
-    }
-
     /// No window holds more counted failures than allowed.
     pub(super) fn check_window(&self) {
         for (at, (key, last)) in self.waits.iter().enumerate() {
@@ -330,51 +340,5 @@ impl World {
                 "{within} restarts in a window"
             );
         }
-    }
-
-    /// Whether something was asked of it that it can still do.
-    fn owes(&self, key: Key, up: bool) -> bool {
-        let asked = !up || self.drained.contains(&key) || self.killed.contains(&key);
-        asked && !self.wedged.contains(&key)
-    }
-
-    fn first_owing(&self) -> Option<Key> {
-        let mut alive = self.alive.iter();
-        alive
-            .find(|(key, (_, up))| self.owes(**key, *up))
-            .map(|(key, _)| *key)
-    }
-
-    /// Everybody does what is asked, until the next start of this one, which fails.
-    pub(super) fn settle_but(&mut self, fails: Key) {
-        for _ in 0..10_000 {
-            if let Some(key) = self.first_owing() {
-                if key == fails && !self.alive[&key].1 {
-                    return self.gone(key, Exit::StartFailed("no".to_owned()));
-                }
-                self.obey_one(key);
-            } else if let Some(at) = self.machine.next_tick() {
-                self.now = self.now.max(at);
-                let acts = self.machine.tick(self.now);
-                self.obey(acts);
-            }
-        }
-        panic!("{fails} is never started");
-    }
-
-    /// Everybody does what is asked, until nothing happens any more.
-    pub(super) fn settle(&mut self) {
-        for _ in 0..10_000 {
-            if let Some(key) = self.first_owing() {
-                self.obey_one(key);
-            } else if let Some(at) = self.machine.next_tick() {
-                self.now = self.now.max(at);
-                let acts = self.machine.tick(self.now);
-                self.obey(acts);
-            } else {
-                return;
-            }
-        }
-        panic!("never comes to rest");
     }
 }

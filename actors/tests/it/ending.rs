@@ -1,0 +1,233 @@
+//! Ends that have begun by themselves and are never over: somebody blocks while being dropped.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actors::testkit::{Callback, Fault, Faults, panic_supervisor, until};
+use actors::{
+    Addr, ChildSpec, Children, Cx, Event, Exit, Failure, NoEvent, Overrun, Restart, Stage,
+    StartError, StopOutcome, Strategy, SupervisorSpec, System,
+};
+
+use crate::stuck::{Traffic, ends};
+use crate::support::{Do, Doer, Notes, SECOND, eager};
+
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// Blocks its thread when it is dropped, until nobody can tell it to go on any more.
+struct Clings {
+    until: Arc<Mutex<Receiver<()>>>,
+    fails_to_start: bool,
+}
+
+enum Way {
+    Fail,
+    Panic,
+    Finish,
+}
+
+impl Stage for Clings {
+    type Msg = Way;
+
+    async fn started(&mut self, _: &mut Cx<Way>) -> Result<(), Failure> {
+        if self.fails_to_start {
+            return Err("not today".into());
+        }
+        Ok(())
+    }
+
+    async fn handle(&mut self, way: Way, cx: &mut Cx<Way>) -> Result<(), Failure> {
+        match way {
+            Way::Fail => return Err("broken".into()),
+            Way::Panic => panic!("boom"),
+            Way::Finish => cx.finish(),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Clings {
+    fn drop(&mut self) {
+        assert!(self.until.lock().unwrap().recv().is_err());
+    }
+}
+
+fn clinging(addr: &Addr<Way>, fails_to_start: bool) -> (Sender<()>, ChildSpec) {
+    let (go_on, until) = channel();
+    let until = Arc::new(Mutex::new(until));
+    let child = ChildSpec::stage("b", addr, move |_| Clings {
+        until: Arc::clone(&until),
+        fails_to_start,
+    });
+    (go_on, child)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn who_ends_and_blocks_in_its_drop_is_given_up_with_its_cause() {
+    let _traffic = Traffic::new();
+    for (way, cause) in [
+        (Way::Fail, "failed: broken"),
+        (Way::Panic, "panicked: boom"),
+        (Way::Finish, "ended normally"),
+    ] {
+        let (a, b, notes) = (Addr::new("a"), Addr::new("b"), Notes::default());
+        let (go_on, child) = clinging(&b, false);
+        let spec = eager(Strategy::OneForOne)
+            .kill_grace(MOMENT)
+            .child(Doer::child("a", &a, &notes))
+            .child(child.restart(Restart::Temporary));
+        let system = System::start("t", spec).await.unwrap();
+        let mut events = system.handle().events();
+        b.send(way).unwrap();
+        let stuck = format!("b: failed: {cause}, and is still there: it blocks its thread");
+        assert_eq!(ends(system.ended()).await, Exit::MeltedDown(stuck));
+        assert_eq!(notes.all(), ["a up", "a drained", "a gone"]);
+        let path = "t/b".to_owned();
+        assert_eq!(next(&mut events), Event::Stuck { path });
+        drop(go_on);
+    }
+}
+
+/// The next event that tells of somebody stuck.
+fn next(events: &mut actors::Events) -> Event {
+    loop {
+        match events.try_recv() {
+            Ok(event @ Event::Stuck { .. }) => return event,
+            Ok(_) | Err(NoEvent::Missed(_)) => {}
+            Err(none) => panic!("nobody is stuck: {none}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn who_fails_to_start_and_blocks_in_its_drop_does_not_hold_the_start() {
+    let _traffic = Traffic::new();
+    let b = Addr::new("b");
+    let (go_on, child) = clinging(&b, true);
+    let spec = eager(Strategy::OneForOne).kill_grace(MOMENT).child(child);
+    let error = ends(System::start("t", spec)).await.unwrap_err();
+    assert_eq!(
+        error,
+        StartError::Failed(
+            "t: gave up: b: failed: did not start: not today, and is still there: it blocks its thread"
+                .to_owned()
+        )
+    );
+    drop(go_on);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_dynamic_child_that_ended_and_blocks_is_stuck_for_who_stops_it() {
+    let _traffic = Traffic::new();
+    let (children, b) = (Children::new(), Addr::new("b"));
+    let (go_on, child) = clinging(&b, false);
+    let spec = SupervisorSpec::dynamic(&children).kill_grace(4 * MOMENT);
+    let system = System::start("t", spec).await.unwrap();
+    children.start(child).await.unwrap();
+    b.send(Way::Fail).unwrap();
+    until("its end has begun", || b.send(Way::Fail).is_err()).await;
+    assert_eq!(
+        ends(children.stop("b", SECOND)).await,
+        Ok(StopOutcome::Stuck)
+    );
+    assert!(matches!(ends(system.ended()).await, Exit::MeltedDown(_)));
+    drop(go_on);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_drain_that_comes_while_somebody_ends_and_blocks_ends_too() {
+    let _traffic = Traffic::new();
+    let b = Addr::new("b");
+    let (go_on, child) = clinging(&b, false);
+    let spec = eager(Strategy::OneForOne)
+        .kill_grace(4 * MOMENT)
+        .child(child);
+    let system = System::start("t", spec).await.unwrap();
+    b.send(Way::Fail).unwrap();
+    until("its end has begun", || b.send(Way::Fail).is_err()).await;
+    let report = ends(system.drain(Duration::MAX)).await;
+    let stuck: Vec<_> = report
+        .laggards
+        .iter()
+        .map(|laggard| laggard.overrun)
+        .collect();
+    assert_eq!(stuck, [Overrun::Stuck], "{report:?}");
+    drop(go_on);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_drain_without_a_deadline_does_not_wait_for_who_blocks_in_its_drop() {
+    let _traffic = Traffic::new();
+    let b = Addr::new("b");
+    let (go_on, child) = clinging(&b, false);
+    let spec = eager(Strategy::OneForOne)
+        .kill_grace(MOMENT)
+        .child(child.shutdown(actors::Shutdown::Infinity));
+    let system = System::start("t", spec).await.unwrap();
+    let report = ends(system.drain(Duration::MAX)).await;
+    let overruns: Vec<_> = report.laggards.iter().map(|l| l.overrun).collect();
+    assert_eq!(overruns, [Overrun::Draining, Overrun::Stuck], "{report:?}");
+    drop(go_on);
+}
+
+/// A supervisor is not gone before its children are, so its own end can be without one as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_supervisor_that_ends_over_a_child_that_blocks_is_given_up() {
+    let _traffic = Traffic::new();
+    let (children, b) = (Children::new(), Addr::new("b"));
+    let (go_on, child) = clinging(&b, false);
+    let spec = eager(Strategy::OneForOne)
+        .kill_grace(MOMENT)
+        .child(ChildSpec::supervisor(
+            "dynamic",
+            SupervisorSpec::dynamic(&children),
+        ));
+    let system = System::start("t", spec).await.unwrap();
+    children.start(child).await.unwrap();
+    assert!(panic_supervisor(&children));
+    let cause =
+        "dynamic: failed: panicked: planned panic, and is still there: it blocks its thread";
+    assert_eq!(
+        ends(system.ended()).await,
+        Exit::MeltedDown(cause.to_owned())
+    );
+    drop(go_on);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_root_that_ends_over_a_child_that_blocks_has_ended() {
+    let _traffic = Traffic::new();
+    let (children, b) = (Children::new(), Addr::new("b"));
+    let (go_on, child) = clinging(&b, false);
+    let spec = SupervisorSpec::dynamic(&children).kill_grace(MOMENT);
+    let system = System::start("t", spec).await.unwrap();
+    children.start(child).await.unwrap();
+    assert!(panic_supervisor(&children));
+    let cause = "panicked: planned panic, and somebody is still there: it blocks its thread";
+    assert_eq!(
+        ends(system.ended()).await,
+        Exit::MeltedDown(cause.to_owned())
+    );
+    drop(go_on);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_root_that_fails_half_way_through_its_start_over_one_that_blocks_has_not_started() {
+    let _traffic = Traffic::new();
+    let (b, c, notes) = (Addr::new("b"), Addr::new("c"), Notes::default());
+    let (go_on, child) = clinging(&b, false);
+    // The second act is the start of the second child.
+    let faults = Faults::new().at(Callback::Act, 2, Fault::Panic);
+    let spec = eager(Strategy::OneForOne)
+        .kill_grace(MOMENT)
+        .child(child)
+        .child(Doer::child("c", &c, &notes));
+    let error = ends(System::start("t", faults.supervisor(spec)))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.ends_with("it blocks its thread"), "{error}");
+    assert!(c.send(Do::Finish).is_err());
+    drop(go_on);
+}
