@@ -29,7 +29,7 @@ use crate::history::client::HistoryClient;
 use crate::intake::{Bounds, Desk, Intake, IntakeMsg, Outlets};
 use crate::link::Link;
 use crate::metrics::Metrics;
-use crate::publish::kafka::KafkaLog;
+use crate::publish::kafka::{KafkaLog, Partitions};
 use crate::publish::{OpenLog, Publisher, PublisherArgs, RecordLog};
 use crate::replay::Replays;
 use crate::restock::{Restock, RestockMsg, Restocker};
@@ -110,8 +110,11 @@ impl App {
     pub async fn build(config: Config, surroundings: Surroundings) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new());
         let (kafka, counting) = (config.kafka.clone(), Arc::clone(&metrics));
-        let open: OpenLog<KafkaLog> =
-            Arc::new(move |reports| Ok(KafkaLog::open(&kafka, reports, Arc::clone(&counting))?));
+        let partitions = Partitions::default();
+        let open: OpenLog<KafkaLog> = Arc::new(move |reports| {
+            let log = KafkaLog::open(&kafka, reports, Arc::clone(&counting))?;
+            Ok(log.knowing(&partitions))
+        });
         Self::build_on(open, metrics, config, surroundings).await
     }
 

@@ -77,6 +77,9 @@ pub enum BrokerReport {
     /// It can never be used again, because the broker does not permit what it asked for; another one
     /// may be let in when somebody has granted it.
     Barred(String),
+    /// A record was not confirmed in time. If this producer went on, it would send others again that may
+    /// be in the log, and by other numbers, so that the broker would take them twice.
+    Expired,
     /// No broker can be reached at present.
     Down(String),
     /// The broker refuses this client: credentials, certificates, permissions.

@@ -267,24 +267,18 @@ impl<L: RecordLog> Stage for Publisher<L> {
         self.next_probe = None;
         self.next_sweep = None;
         self.reopening = None;
-        for waiting in self.pacer.take_all() {
-            let lane = self.open.as_ref();
-            let lane = lane.map_or(0, |open| open.log.lane(waiting.key()));
-            self.hand_over(lane, waiting);
-        }
+        self.hand_over_all();
         if let Some(open) = &self.open {
-            // Within its timeout every record is reported on, one way or the other; the client looks
-            // for expired ones once a second.
-            let (log, within) = (
-                Arc::clone(&open.log),
-                self.args.report_timeout + Duration::from_secs(2),
-            );
+            // Within its timeout every record is reported on, one way or the other.
+            let (log, within) = (Arc::clone(&open.log), self.args.report_timeout + LATE);
             cx.spawn_blocking(move || PublishMsg::Flushed(log.flush(within)));
         }
         Ok(())
     }
 }
 
+/// The client looks for records that took too long once a second.
+const LATE: Duration = Duration::from_secs(2);
 const NOT_OPEN: &str = "the Kafka producer is not open";
 const TOO_LATE: &str = "it waited for its turn for too long";
 const TOO_LARGE: &str = "it is larger than the topic takes";

@@ -67,4 +67,13 @@ impl<L: RecordLog> Publisher<L> {
             record.not_stored(why);
         }
     }
+
+    /// Hands over everything that waits.
+    pub(super) fn hand_over_all(&mut self) {
+        for waiting in self.pacer.take_all() {
+            let lane = self.open.as_ref();
+            let lane = lane.map_or(0, |open| open.log.lane(waiting.key()));
+            self.hand_over(lane, waiting);
+        }
+    }
 }

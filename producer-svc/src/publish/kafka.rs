@@ -4,7 +4,7 @@
 //! whoever waits, without another hop. Idempotent, acks from all in-sync replicas, and nothing
 //! here ever blocks the caller.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,10 @@ use host::kafka::{KafkaSettings, Refusal};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer,
+    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
+    ThreadedProducer,
 };
 
 use super::partition::partition_of;
@@ -23,6 +24,10 @@ use super::{Addressed, InFlight, RecordLog, Reports, resend::Resends};
 use crate::config::KafkaConfig;
 use crate::flow::BrokerReport;
 use crate::metrics::{BrokerTroubles, Metrics};
+
+mod report;
+
+use report::{address_of, is_expired, refused_for_content, request_too_large};
 
 /// How long the broker may take to answer a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,9 +38,13 @@ pub struct KafkaLog {
     producer: Option<ThreadedProducer<Context>>,
     topic: String,
     servers: String,
-    /// As the last probe found it; 0 before.
-    partitions: AtomicU32,
+    /// As the last probe found it; 0 before the first.
+    partitions: Partitions,
 }
+
+/// How many partitions the topic has, as its last log knew; for the next one, which would otherwise take
+/// all for one until it knows better.
+pub type Partitions = Arc<AtomicU32>;
 
 /// What the library calls back, always from its polling thread. Nothing here may panic: that
 /// would end the thread, and with it every report.
@@ -47,6 +56,8 @@ struct Context {
     resends: Resends,
     /// As the last statistics had them.
     troubles: Mutex<BrokerTroubles>,
+    /// Whether a record was not confirmed in time.
+    expired: AtomicBool,
 }
 
 /// The library's properties. What the promise of a 201 rests on comes last and cannot be changed
@@ -112,6 +123,7 @@ impl KafkaLog {
             metrics,
             resends: Resends::default(),
             troubles: Mutex::default(),
+            expired: AtomicBool::new(false),
         };
         let producer = ThreadedProducer::from_config_and_context(&properties(config), context)?;
         let servers = config.settings.bootstrap_servers().to_owned();
@@ -119,8 +131,15 @@ impl KafkaLog {
             producer: Some(producer),
             topic: config.topic.clone(),
             servers,
-            partitions: AtomicU32::new(0),
+            partitions: Partitions::default(),
         })
+    }
+
+    /// Knows what the logs before it found out.
+    #[must_use]
+    pub fn knowing(mut self, partitions: &Partitions) -> Self {
+        self.partitions = Arc::clone(partitions);
+        self
     }
 
     /// Whether the library takes these properties at all.
@@ -245,7 +264,26 @@ impl RecordLog for KafkaLog {
             std::thread::park_timeout(Duration::from_millis(2));
         }
     }
+
+    /// What is at the broker may still be confirmed; what comes back from there is not sent again.
+    fn retire(&self, within: Duration) -> usize {
+        let until = Instant::now() + within;
+        let Some(producer) = self.producer() else {
+            return 0;
+        };
+        loop {
+            producer.purge(PurgeConfig::default().queue());
+            let left = producer.in_flight_count();
+            if left <= 0 || Instant::now() >= until {
+                return usize::try_from(left).unwrap_or(0);
+            }
+            std::thread::park_timeout(PURGE_EVERY);
+        }
+    }
 }
+
+/// Much less than the library waits before it sends something again.
+const PURGE_EVERY: Duration = Duration::from_millis(20);
 
 impl Drop for KafkaLog {
     /// Dropping a producer purges what it still holds (each record gets its report) and blocks for
@@ -350,38 +388,12 @@ impl ProducerContext for Context {
                 record.too_large(error.to_string(), || address_of(message));
             }
             Err((error, _)) if refused_for_content(error) => record.not_stored(error.to_string()),
-            Err((error, _)) => record.unknown(error.to_string()),
+            Err((error, _)) => {
+                if is_expired(error) && !self.expired.swap(true, Ordering::Relaxed) {
+                    (self.reports)(BrokerReport::Expired);
+                }
+                record.unknown(error.to_string());
+            }
         }
     }
-}
-
-/// Whether every broker refuses this record at every attempt, so that no earlier attempt can have
-/// stored it. All other codes are of the last attempt only and say nothing about those before: even
-/// "purged from the queue" may be said of a record that was sent, lost its connection and was queued
-/// again.
-fn refused_for_content(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidTimestamp)
-    )
-}
-
-/// Whether the broker refuses what stands together in one request, at every attempt. It says so of all
-/// records in it, also where one of them alone would be small enough.
-fn request_too_large(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
-    )
-}
-
-/// Key and headers of a record that was reported on.
-fn address_of(message: &BorrowedMessage<'_>) -> (String, Vec<(String, Vec<u8>)>) {
-    let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
-    let headers = message.headers().into_iter().flat_map(Headers::iter);
-    let owned = headers.map(|header| {
-        let value = header.value.unwrap_or_default();
-        (header.key.to_owned(), value.to_vec())
-    });
-    (key, owned.collect())
 }

@@ -77,6 +77,23 @@ impl<L: RecordLog> Publisher<L> {
         }
     }
 
+    /// Another client takes over. When a record expires, this one numbers all others anew, and a broker
+    /// does not know again by its new number what it has already; so it gets nothing more, and sends
+    /// nothing again.
+    fn succeed(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
+        let Some(old) = self.open.take() else {
+            return Ok(());
+        };
+        tracing::info!("the broker did not confirm in time: another Kafka client takes over");
+        let within = self.args.report_timeout + super::LATE;
+        cx.spawn_blocking(move || PublishMsg::Flushed(old.log.retire(within)));
+        self.next_probe = None;
+        self.open(cx)?;
+        // They waited for lanes of the old one.
+        self.hand_over_all();
+        Ok(())
+    }
+
     fn away(&mut self, why: &str) {
         if !self.args.link.was_reached() {
             (self.args.waiting)(why);
@@ -119,6 +136,7 @@ impl<L: RecordLog> Publisher<L> {
                 }
             }
             BrokerReport::Barred(why) => self.barred(&why, cx),
+            BrokerReport::Expired => return self.succeed(cx),
             BrokerReport::Refused(why) => {
                 if self.is_news(&why) {
                     tracing::error!(why, "the broker does not let this service in");

@@ -147,6 +147,10 @@ pub trait RecordLog: Send + Sync + 'static {
     /// Blocks until every record taken is reported on, or until the time is over. Returns how many
     /// are not.
     fn flush(&self, within: Duration) -> usize;
+
+    /// The same, for a log that gets no more records: nothing that is not at the broker already is sent
+    /// any more, and nothing again. What becomes of it is unknown.
+    fn retire(&self, within: Duration) -> usize;
 }
 
 /// Opens a log that reports about itself through the closure.

@@ -165,6 +165,29 @@ async fn a_producer_that_fails_for_good_is_replaced_and_its_purchases_are_answer
 }
 
 #[tokio::test]
+async fn after_a_record_that_was_not_confirmed_in_time_another_client_takes_over() {
+    let shop = Shop::open(&[]).await;
+    shop.broker.set(Mode::Hold);
+    let under_way = shop.start_buying("user_1");
+    shop.until_held(1).await;
+    let behind = shop.start_buying("user_1");
+    shop.broker.report(BrokerReport::Expired);
+    // Who waited behind it goes with the next client, and does not wait for the last one.
+    shop.until_held(2).await;
+    assert_eq!(shop.broker.opened(), 2);
+    shop.broker.release();
+    for answer in [under_way, behind] {
+        assert_eq!(answer.await.unwrap().status, 201);
+    }
+    assert_eq!(shop.buy("user_2").await.status, 201);
+    let tree = shop.get_admin("/actors").await.json();
+    let publish = tree["children"].as_array().unwrap();
+    let publish = publish.iter().find(|child| child["id"] == "publish");
+    assert_eq!(publish.unwrap()["restarts"], 0, "{tree}");
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_missing_permission_is_waited_for_not_ready_and_costs_no_restart() {
     let shop = Shop::open(&[]).await;
     let barred = || BrokerReport::Barred("grant its user WRITE".to_owned());

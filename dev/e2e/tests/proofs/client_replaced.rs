@@ -1,5 +1,6 @@
 //! The Kafka client fails for good under load, once and then again and again: the service replaces it, and
-//! gives up only when that does not help; nothing that was promised is lost, and every retry is safe.
+//! gives up only when that does not help; nothing that was promised is lost, and every retry is safe. It
+//! replaces a client, too, whose broker answers too late, which would else write the same twice.
 //!
 //! No healthy broker can be told to desynchronize a client, so a mock of one stands in: the client
 //! library's own, which is a log of its own that the service reaches over the wire.
@@ -129,4 +130,50 @@ async fn a_client_that_fails_for_good_is_replaced_and_one_that_always_does_ends_
     let promised: HashSet<String> = sent.map(Order::promised_id).collect();
     check::records_are(&promised, &records);
     drop(producer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_confirmed_too_late_is_in_the_log_once() {
+    let (shop, mock) = (
+        Shop::without_topics(Ground::shared().await).await,
+        Mock::new(),
+    );
+    let producer = mock.producer(&shop).ready().await;
+    let load = Load {
+        keyed: true,
+        per_second: Some(300),
+        addr: producer.http(),
+        ..shop.load(ORDERS)
+    };
+    let running = load.clone().start();
+    let until_count = async |what: &str, goal: usize, count: &dyn Fn() -> usize| {
+        until(&format!("{goal} {what}"), PATIENCE, async || {
+            (count() >= goal).then_some(())
+        })
+        .await;
+    };
+    let (accepted, refused) = (&|| running.accepted(), &|| running.refused());
+    until_count("purchases", 200, accepted).await;
+    // It takes what it gets at once, and says so too late.
+    for _ in 0..2 {
+        let late = mock.0.broker_round_trip_time(-1, DELIVERY * 5 / 4);
+        late.expect("it is late");
+        until_count("refusals", refused() + 100, refused).await;
+        let soon = mock.0.broker_round_trip_time(-1, Duration::ZERO);
+        soon.expect("it is quick");
+        until_count("purchases", accepted() + 200, accepted).await;
+    }
+    assert_eq!(producer.metric("actors_restarts_total", &[]).await, 0.0);
+    let log = shop.log("producer");
+    assert!(log.contains("another Kafka client takes over"), "{log}");
+    let first = running.stop(PATIENCE).await;
+    check::answers_come_in_time(&first, DELIVERY);
+    let records = mock.witness().records().await;
+    check::answers_are_in_the_topic(&check::accepted(&first), &records);
+    check::no_purchase_is_repeated(&records);
+    let refusals = check::refusals_are_honest(&first, &records);
+    assert!(!refusals.unknown.is_empty(), "no outcome was unknown");
+    let retried = load.until_accepted(refusals.orders()).await;
+    let records = mock.witness().records().await;
+    check::answers_are_in_the_topic(&check::accepted(&retried), &records);
 }
