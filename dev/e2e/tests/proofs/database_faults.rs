@@ -129,5 +129,8 @@ async fn partitions_that_go_and_come_back_under_hanging_writes_are_stored_once()
         log.contains("given back with work left"),
         "nothing hung at all"
     );
+    let fenced = "purchases_settlements_fenced_total";
+    let late = stays.metric(fenced, &[]).await;
+    assert!(late >= 1.0, "{late} settlements came too late");
     stays.drains(PATIENCE).await;
 }
