@@ -39,11 +39,12 @@ fn main() -> ExitCode {
         .into_iter()
         .filter(|part| plan.wants(part.name))
         .collect();
-    for round in 1..=plan.rounds {
+    let rounds = if parts.is_empty() { 0 } else { plan.rounds };
+    for round in 1..=rounds {
         for part in &mut parts {
             part.run();
         }
-        eprintln!("round {round} of {}", plan.rounds);
+        eprintln!("round {round} of {rounds}");
     }
     let table = Table(&parts);
     if !parts.is_empty() {

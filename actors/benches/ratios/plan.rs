@@ -12,7 +12,7 @@ impl Plan {
     pub(crate) fn from_args(args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut plan = Self {
             wanted: Vec::new(),
-            rounds: 7,
+            rounds: 15,
             messages: 300_000,
         };
         let mut args = args;
