@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::report::Losses;
 use crate::supervisor::SupMsg;
-use crate::sync::{self, Mutex};
+use crate::sync::{self, AtomicBool, Mutex, Ordering};
 use crate::system::Shared;
 use crate::tree::Node;
 use crate::{Credits, Epoch, Exit};
@@ -56,6 +56,8 @@ pub(crate) struct Notice {
     epoch: Epoch,
     control: Arc<Control>,
     word: Word<Exit>,
+    /// That its end has begun is told.
+    ends: AtomicBool,
     /// Taken back with the incarnation, whether its supervisor is there to hear of its end or not.
     reclaims: Vec<Credits>,
 }
@@ -75,6 +77,7 @@ impl Notice {
             epoch,
             control,
             word: Word::default(),
+            ends: AtomicBool::new(false),
             reclaims,
         })
     }
@@ -88,10 +91,10 @@ impl Notice {
         self.tell(News::Started);
     }
 
-    /// Tells that the end has begun, before anything is dropped that may block the thread. Who was killed
-    /// by its supervisor, or has a limit to its drain, is waited for already.
+    /// Tells that the end has begun, before anything is dropped that may block the thread: the first time
+    /// it is called. Who was killed by its supervisor, or has a limit to its drain, is waited for already.
     pub(crate) fn ending(&self) {
-        if self.control.is_awaited() {
+        if self.control.is_awaited() || self.ends.swap(true, Ordering::Relaxed) {
             return;
         }
         let exit = self.word.noted().unwrap_or(Exit::KilledByOthers);

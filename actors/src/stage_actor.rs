@@ -72,6 +72,8 @@ impl<S: Stage> State<S> {
     fn fail(&self, exit: Exit) -> ActorProcessingErr {
         let text = exit.to_string();
         self.launch.notice.record(exit);
+        // Its mailbox is dropped before it is.
+        self.launch.notice.ending();
         text.into()
     }
 

@@ -23,6 +23,10 @@ struct Clings {
 
 enum Way {
     Fail,
+    /// After a while, so that more is in the mailbox then.
+    FailLater,
+    /// Blocks its thread when it is dropped, until nobody can tell it to go on any more.
+    Keep(Receiver<()>),
     Panic,
     Finish,
 }
@@ -39,7 +43,11 @@ impl Stage for Clings {
 
     async fn handle(&mut self, way: Way, cx: &mut Cx<Way>) -> Result<(), Failure> {
         match way {
-            Way::Fail => return Err("broken".into()),
+            Way::Fail | Way::Keep(_) => return Err("broken".into()),
+            Way::FailLater => {
+                tokio::time::sleep(MOMENT).await;
+                return Err("broken".into());
+            }
             Way::Panic => panic!("boom"),
             Way::Finish => cx.finish(),
         }
@@ -87,6 +95,33 @@ async fn who_ends_and_blocks_in_its_drop_is_given_up_with_its_cause() {
         assert_eq!(next(&mut events), Event::Stuck { path });
         drop(go_on);
     }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        if let Self::Keep(until) = self {
+            assert!(until.recv().is_err());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn who_fails_and_whose_mailbox_blocks_while_it_is_dropped_is_given_up() {
+    let _traffic = Traffic::new();
+    let b = Addr::new("b");
+    let (drops, child) = clinging(&b, false);
+    drop(drops);
+    let spec = eager(Strategy::OneForOne).kill_grace(MOMENT).child(child);
+    let system = System::start("t", spec).await.unwrap();
+    let (go_on, until) = channel();
+    b.send(Way::FailLater).unwrap();
+    b.send(Way::Keep(until)).unwrap();
+    let stuck = "b: failed: failed: broken, and is still there: it blocks its thread";
+    assert_eq!(
+        ends(system.ended()).await,
+        Exit::MeltedDown(stuck.to_owned())
+    );
+    drop(go_on);
 }
 
 /// The next event that tells of somebody stuck.
