@@ -71,6 +71,9 @@ impl Credits {
     ///
     /// # Errors
     /// [`Refused::TimedOut`], [`Refused::TooLarge`] or [`Refused::Closed`]; never `NoneLeft`.
+    ///
+    /// # Panics
+    /// Where it has to wait outside a tokio runtime with time.
     pub async fn take(&self, cost: Cost, wait: Duration) -> Result<Permit, Refused> {
         match self.try_take(cost) {
             Err(Refused::NoneLeft) => {}

@@ -3,7 +3,8 @@
 //!
 //! Records of one key go through one worker and one writer, and no two batches of a key are written
 //! at once, so their order is kept. A record that fails fails its lane, which begins again at its
-//! last commit; what was behind it is not written before that. An unusable record goes to the failed
+//! last commit; from then on nothing of the lane is written that was behind it. What had been written by
+//! then, of other keys, is delivered again. An unusable record goes to the failed
 //! handler, and those behind it go on meanwhile, unless a step panicked on it, which may do its work when
 //! the record is delivered again: then those of its key wait until it is decided.
 
@@ -36,10 +37,10 @@ pub use ports::{Failed, Fate, Passed, Pulled, Sink, Source, Step, Unusable};
 
 use crate::sync::{Mutex, lock};
 use crate::{
-    Addr, ChildSpec, Children, Credits, Delivery, Epoch, Outcome, Pulse, Rate, Restart, Shutdown,
+    Addr, ChildSpec, Children, Credits, Delivery, Epoch, Outcome, Rate, Restart, Shutdown,
     StartError, StopError, StopOutcome, Watch,
 };
-use book::{Book, Tally};
+use book::{Book, Pulses, Tally};
 use lane::Lane;
 use throttle::Throttle;
 use work::WorkMsg;
@@ -201,10 +202,12 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
     where
         S: Source<Item = I, Note = N>,
     {
-        let (shared, pulse) = (Arc::clone(&self.shared), Pulse::new());
+        let (shared, pulses) = (Arc::clone(&self.shared), Pulses::new(&self.shared.tally));
         let addr = Addr::new(format!("{}/{lane}", shared.name));
-        let watch = shared.quiet.map(|quiet| Watch::only(&pulse, quiet));
-        let stage = move |epoch| Lane::new(lane, make(epoch), pulse.clone(), Arc::clone(&shared));
+        let watch = shared
+            .quiet
+            .map(|quiet| Watch::only(&pulses.records, quiet).pulse(&pulses.commits));
+        let stage = move |epoch| Lane::new(lane, make(epoch), pulses.clone(), Arc::clone(&shared));
         #[cfg(feature = "testkit")]
         lock(&self.shared.kills).insert(format!("lanes/{lane}"), kill(&addr));
         let mut child = ChildSpec::stage(lane.to_string(), &addr, stage)

@@ -18,12 +18,25 @@ pub struct Pulse {
 struct Beats {
     begun: AtomicU64,
     done: AtomicU64,
+    /// What is done of all that stand in one line.
+    line: Option<Arc<AtomicU64>>,
 }
 
 impl Pulse {
     /// Nothing to do so far.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing to do so far, and in one line with all that are made of `line`: whoever waits there
+    /// makes progress while anybody does.
+    pub(crate) fn within(line: &Arc<AtomicU64>) -> Self {
+        let line = Some(Arc::clone(line));
+        let inner = Arc::new(Beats {
+            line,
+            ..Beats::default()
+        });
+        Self { inner }
     }
 
     /// So many pieces of work were taken on.
@@ -34,6 +47,15 @@ impl Pulse {
     /// So many of them are done: that is progress.
     pub fn done(&self, count: u64) {
         self.inner.done.fetch_add(count, Ordering::Relaxed);
+        if let Some(line) = &self.inner.line {
+            line.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// What a watch compares: it changes with progress, be it another's in the same line.
+    pub(crate) fn progress(&self) -> u64 {
+        let line = self.inner.line.as_ref();
+        line.map_or_else(|| self.beats(), |line| line.load(Ordering::Relaxed))
     }
 
     /// How many are not done.

@@ -46,6 +46,11 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
+    /// How many may pass at once; any number without a rate.
+    pub(crate) fn burst(&self) -> usize {
+        self.rate.map_or(usize::MAX, |rate| rate.burst)
+    }
+
     /// Changes the limit; what was saved up is kept, up to the new burst. Who waits has to look again.
     pub(crate) fn set(&mut self, rate: Option<Rate>, now: Instant) {
         self.fill(now);

@@ -18,7 +18,7 @@ pub(crate) const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 pub struct Intensity {
     /// Restarts allowed within the window; 0 means the first failure is one too many.
     pub restarts: u32,
-    /// Length of the window.
+    /// Length of the window; zero only where no restart is allowed.
     pub within: Duration,
 }
 

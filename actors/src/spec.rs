@@ -155,7 +155,14 @@ impl ChildSpec {
     /// How long a start may take, in a drain as well; one that takes longer is killed and counts as
     /// failed. Without it,
     /// a start may take for ever, and holds up those that come after it.
+    ///
+    /// # Panics
+    /// If zero: nobody would ever be up in time.
     pub fn start_within(mut self, limit: Duration) -> Self {
+        assert!(
+            !limit.is_zero(),
+            "a child that is given no time never starts"
+        );
         self.start_within = Some(limit);
         self
     }

@@ -270,6 +270,9 @@ impl Actor for SupervisorActor {
         (spec, launch): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let mut state = State::new(myself.clone(), &spec, launch);
+        // Before anybody can reach it: a child that is started at run time is none of the first round,
+        // which would wait for it.
+        myself.cast(SupMsg::Boot)?;
         if let Some(children) = &spec.dynamic {
             let me = Arc::new(myself.clone());
             let flaw = if children.is_drained() {
@@ -290,7 +293,6 @@ impl Actor for SupervisorActor {
             .control
             .reached(Target::Supervisor(myself.clone()));
         state.launch.control.up();
-        myself.cast(SupMsg::Boot)?;
         Ok(state)
     }
 

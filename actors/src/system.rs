@@ -61,8 +61,12 @@ impl System {
     /// before it are stopped again, in reverse order.
     ///
     /// # Errors
-    /// [`StartError::DuplicateId`] and [`StartError::Invalid`] before anything is started,
-    /// [`StartError::Failed`] with the place and the cause afterwards.
+    /// [`StartError::DuplicateId`], [`StartError::Invalid`], and [`StartError::Drained`] for a pipeline or
+    /// dynamic supervisor that was drained, before anything is started; [`StartError::Failed`] with the
+    /// place and the cause afterwards.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time.
     pub async fn start(name: &str, root: SupervisorSpec) -> Result<Self, StartError> {
         check_id(name, name)?;
         root.check(name)?;

@@ -21,11 +21,12 @@ use crate::Pulse;
 pub struct Watch {
     quiet: Duration,
     own: bool,
-    pulse: Option<Pulse>,
+    pulses: Vec<Pulse>,
 }
 
 impl Watch {
-    /// Stalled after nothing moved for `quiet`. It is looked at four times in that time.
+    /// Stalled after nothing moved for `quiet`. It is looked at four times in that time, but not more
+    /// than once a millisecond.
     ///
     /// # Panics
     /// If `quiet` is zero: everybody would be stalled always.
@@ -34,13 +35,13 @@ impl Watch {
         Self {
             quiet,
             own: true,
-            pulse: None,
+            pulses: Vec::new(),
         }
     }
 
-    /// Watches over this work as well.
+    /// Watches over this work as well; what it is told of before stays watched, each by itself.
     pub fn pulse(mut self, pulse: &Pulse) -> Self {
-        self.pulse = Some(pulse.clone());
+        self.pulses.push(pulse.clone());
         self
     }
 
@@ -71,7 +72,7 @@ impl Watch {
     }
 
     pub(crate) fn period(&self) -> Duration {
-        self.quiet / 4
+        (self.quiet / 4).max(Duration::from_millis(1))
     }
 }
 
@@ -87,7 +88,7 @@ impl fmt::Debug for Watch {
 #[derive(Debug, Default)]
 pub(crate) struct Watcher {
     own: Stillness,
-    pulse: Stillness,
+    pulses: Vec<Stillness>,
 }
 
 impl Watcher {
@@ -100,10 +101,13 @@ impl Watcher {
         now: Instant,
     ) -> Option<Duration> {
         let own = self.own.look(has_work && watch.own, handled, now);
-        let pulse = watch.pulse.as_ref().map_or(Duration::ZERO, |pulse| {
-            self.pulse.look(pulse.pending() > 0, pulse.beats(), now)
-        });
-        Some(own.max(pulse)).filter(|still| *still >= watch.quiet)
+        self.pulses
+            .resize_with(watch.pulses.len(), Stillness::default);
+        let pulses = self.pulses.iter_mut().zip(&watch.pulses);
+        let pulses =
+            pulses.map(|(still, pulse)| still.look(pulse.pending() > 0, pulse.progress(), now));
+        let longest = pulses.fold(own, Duration::max);
+        Some(longest).filter(|still| *still >= watch.quiet)
     }
 }
 
@@ -129,6 +133,8 @@ impl Stillness {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -164,6 +170,28 @@ mod tests {
         );
         pulse.reset();
         assert_eq!(watcher.look(&watch, false, 3, start + 9 * SECOND), None);
+    }
+
+    #[test]
+    fn who_waits_in_a_line_that_moves_does_not_stall_and_what_is_his_alone_does() {
+        let line = Arc::default();
+        let (waits, moves, alone) = (Pulse::within(&line), Pulse::within(&line), Pulse::new());
+        let watch = Watch::only(&waits, 3 * SECOND).pulse(&alone);
+        let (mut watcher, start) = (Watcher::default(), Instant::now());
+        let mut look = |second: u32| watcher.look(&watch, false, 0, start + second * SECOND);
+        waits.begin(1);
+        moves.begin(9);
+        assert_eq!(look(0), None);
+        moves.done(1);
+        assert_eq!(look(3), None, "the line moved");
+        alone.begin(1);
+        moves.done(1);
+        assert_eq!(look(5), None);
+        moves.done(1);
+        assert_eq!(look(8), Some(3 * SECOND), "nothing of its own was done");
+        alone.done(1);
+        assert_eq!(look(9), None);
+        assert_eq!(look(11), Some(3 * SECOND), "the line stands still");
     }
 
     #[test]

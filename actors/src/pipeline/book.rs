@@ -37,13 +37,34 @@ pub(super) struct Tally {
     pub(super) open: AtomicU64,
     /// Settlements of records that were settled before. There are none: a receipt is settled once.
     pub(super) twice: AtomicU64,
+    /// Settlements in time: how the line before the workers and writers moves.
+    pub(super) moved: Arc<crate::sync::AtomicU64>,
+}
+
+/// What a lane's watch looks at.
+#[derive(Clone)]
+pub(super) struct Pulses {
+    /// Its records. They wait with those of other lanes for the same workers and writers, so they move
+    /// while any of the pipeline's do; who hangs there is given up by a limit of its own.
+    pub(super) records: Pulse,
+    /// Its commits, for which nobody waits but the lane itself.
+    pub(super) commits: Pulse,
+}
+
+impl Pulses {
+    pub(super) fn new(tally: &Tally) -> Self {
+        Self {
+            records: Pulse::within(&tally.moved),
+            commits: Pulse::new(),
+        }
+    }
 }
 
 /// An outlet that tracks.
 pub(super) struct Book<N> {
     pages: Mutex<Pages<N>>,
     news: Notify,
-    pulse: Pulse,
+    pulses: Pulses,
     tally: Arc<Tally>,
     /// A record failed, or the lane is given up: what is still on its way is not to be written any
     /// more, or it would overtake what is delivered again.
@@ -64,8 +85,9 @@ pub(super) struct Page<N> {
 pub(super) const DROPPED: &str = "its receipt was dropped: an actor ended that held it";
 
 impl<N: Send + 'static> Book<N> {
-    pub(super) fn new(epoch: Epoch, next: u64, pulse: Pulse, tally: Arc<Tally>) -> Self {
-        pulse.reset();
+    pub(super) fn new(epoch: Epoch, next: u64, pulses: Pulses, tally: Arc<Tally>) -> Self {
+        pulses.records.reset();
+        pulses.commits.reset();
         let pages = Pages {
             window: Window::new(epoch, next),
             passed: Vec::new(),
@@ -78,7 +100,7 @@ impl<N: Send + 'static> Book<N> {
         Self {
             pages: Mutex::new(pages),
             news: Notify::new(),
-            pulse,
+            pulses,
             tally,
             halted: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
@@ -102,7 +124,7 @@ impl<N: Send + 'static> Book<N> {
         self.tally.open.fetch_add(new, Ordering::Relaxed);
         if !pages.closed {
             // The pulse of a closed book beats for another one.
-            self.pulse.begin(new);
+            self.pulses.records.begin(new);
         }
         admitted?;
         // Amortised: swept whenever the list would have to grow.
@@ -116,12 +138,12 @@ impl<N: Send + 'static> Book<N> {
     /// A commit is work as well: one that hangs has to be noticed.
     pub(super) fn commit_begins(&self) {
         let pages = lock(&self.pages);
-        self.pulse.begin(u64::from(!pages.closed));
+        self.pulses.commits.begin(u64::from(!pages.closed));
     }
 
     pub(super) fn commit_is_done(&self) {
         let pages = lock(&self.pages);
-        self.pulse.done(u64::from(!pages.closed));
+        self.pulses.commits.done(u64::from(!pages.closed));
     }
 
     pub(super) fn read(&self) -> Page<N> {
@@ -216,7 +238,7 @@ impl<N: Send + 'static> Settle<N> for Book<N> {
                 }
             }
             twice = twice.max(all - known);
-            self.pulse.done(all - late);
+            self.pulses.records.done(all - late);
         }
         drop(guard);
         self.tally.open.fetch_sub(known, Ordering::Relaxed);

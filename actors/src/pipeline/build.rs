@@ -18,6 +18,9 @@ use crate::{
     Addr, ChildSpec, Children, Credits, Intensity, Outcome, Shutdown, Strategy, SupervisorSpec,
 };
 
+/// How long a failed handler may take if nothing else is said.
+const DECIDE_WITHIN: Duration = Duration::from_secs(30);
+
 impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     /// What was asked for, or the default, wide enough that stalls one after the other are too many:
     /// each takes a quiet time to be noticed, and a backoff before the next can begin.
@@ -54,7 +57,10 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             handler: self
                 .on_failed
                 .unwrap_or_else(|| Arc::new(|failed| Box::pin(log(failed)))),
-            within: self.decide_within,
+            within: self.decide_within.unwrap_or_else(|| {
+                let limit = self.quiet.map_or(DECIDE_WITHIN, before_a_stall);
+                limit.min(DECIDE_WITHIN)
+            }),
         };
         let addresses = |kind: &str, count: usize| {
             (0..count)
@@ -143,7 +149,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 }
 
-/// How long a write may take before it is given up when only a watch is set: less than it takes until a lane counts as stalled,
+/// How long a write or a failed handler may take before it is given up when only a watch is set: less than it takes until a lane counts as stalled,
 /// so that lanes whose records wait behind it need not be restarted for it.
 fn before_a_stall(quiet: Duration) -> Duration {
     quiet / 4 * 3

@@ -21,7 +21,7 @@ pub struct Flow<I, O> {
     pub(super) steps: Steps<I, O>,
     pub(super) key: Option<Key<I>>,
     pub(super) on_failed: Option<Arc<HandlerFn<I, O>>>,
-    pub(super) decide_within: Duration,
+    pub(super) decide_within: Option<Duration>,
     pub(super) batches: BatchLimits,
     pub(super) per_key: bool,
     pub(super) workers: usize,
@@ -58,7 +58,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             steps: Arc::new(step),
             key: None,
             on_failed: None,
-            decide_within: Duration::from_secs(30),
+            decide_within: None,
             batches: BatchLimits {
                 count: 500,
                 bytes: 1 << 20,
@@ -175,7 +175,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         self
     }
 
-    /// How long the failed handler may take for a record; 30 s unless told otherwise. One that takes
+    /// How long the failed handler may take for a record; 30 s unless told otherwise, and no longer than
+    /// three quarters of the [`watch`](Self::watch), which would restart the lane before that. One that takes
     /// longer runs on to its end, and its answer has no effect. A handler that never answers fails its
     /// lane once in that time, which is too often only for a longer window of
     /// [`intensity`](Self::intensity), such as a [`watch`](Self::watch) brings along.
@@ -187,7 +188,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             !limit.is_zero(),
             "a failed handler that is given no time decides nothing"
         );
-        self.decide_within = limit;
+        self.decide_within = Some(limit);
         self
     }
 
@@ -248,7 +249,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         self
     }
 
-    /// How many records a lane pulls and sends on at once, at most.
+    /// How many records a lane pulls and sends on at once, at most. It waits for the credits of all of
+    /// them, so with less room than two chunks each waits until most of what was before it is settled.
+    /// Under a [`rate`](Self::rate) no more than its burst go together.
     ///
     /// # Panics
     /// If zero.
@@ -273,10 +276,10 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
 
     /// Looks after progress. Without it nothing notices a sink or a source that hangs.
     ///
-    /// - A lane with records under way of which none is settled for so long is restarted, and one
-    ///   whose commit takes so long.
-    /// - A write that takes longer than three quarters of it is given up, unless
-    ///   [`write_within`](Self::write_within) says another time.
+    /// - A lane with records under way is restarted when nothing of the pipeline is settled for so long
+    ///   (its records may stand behind those of other lanes), and one whose commit takes so long.
+    /// - A write or a failed handler that takes longer than three quarters of it is given up, unless
+    ///   [`write_within`](Self::write_within) or [`decide_within`](Self::decide_within) says another time.
     ///
     /// Each of these is a failure, and too many of them end the pipeline with their cause; but they
     /// come slowly, at most one in a quiet time. The default [`intensity`](Self::intensity) counts

@@ -13,13 +13,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::book::Book;
+use super::book::{Book, Pulses};
 use super::{Passed, Pulled, Shared, Source, Work, WorkMsg, nobody_home};
 use crate::guard::catch_now;
 use crate::sync::lock;
 use crate::{
-    Cost, Credits, Cx, Delivery, Epoch, Failure, Origin, Outlet, Permit, Position, Pulse, Refused,
-    Stage, Undelivered,
+    Cost, Credits, Cx, Delivery, Epoch, Failure, Origin, Outlet, Permit, Position, Refused, Stage,
+    Undelivered,
 };
 
 /// How long a source that had nothing to give is left alone: it should have waited itself.
@@ -37,7 +37,7 @@ pub(super) struct Ended(Result<(), Failure>);
 
 pub(super) struct Lane<S: Source> {
     pub(super) number: u32,
-    pub(super) pulse: Pulse,
+    pub(super) pulses: Pulses,
     pub(super) shared: Arc<Shared<S::Item, S::Note>>,
     /// Present until the lane is up.
     pub(super) source: Option<S>,
@@ -50,13 +50,13 @@ impl<S: Source> Lane<S> {
     pub(super) fn new(
         number: u32,
         source: S,
-        pulse: Pulse,
+        pulses: Pulses,
         shared: Arc<Shared<S::Item, S::Note>>,
     ) -> Self {
         lock(&shared.committed).insert(number, false);
         Self {
             number,
-            pulse,
+            pulses,
             shared,
             source: Some(source),
             book: None,
@@ -73,8 +73,8 @@ impl<S: Source> Stage for Lane<S> {
             return Ok(());
         };
         let next = source.open(cx.epoch()).await?;
-        let (pulse, tally) = (self.pulse.clone(), Arc::clone(&self.shared.tally));
-        let book = Arc::new(Book::new(cx.epoch(), next, pulse, tally));
+        let (pulses, tally) = (self.pulses.clone(), Arc::clone(&self.shared.tally));
+        let book = Arc::new(Book::new(cx.epoch(), next, pulses, tally));
         self.book = Some(Arc::clone(&book));
         let driver = Driver {
             number: self.number,
@@ -240,8 +240,11 @@ impl<S: Source> Driver<S> {
             return;
         }
         let limit = self.shared.credits.limit();
+        // No more than the rate lets pass at once: a larger part would hold its credits for as long as
+        // it is owed, and then come as one burst.
+        let most = limit.count.min(self.shared.throttle.burst());
         let (mut count, mut bytes) = (0, 0usize);
-        for pulled in self.held.iter().take(limit.count.min(self.shared.chunk)) {
+        for pulled in self.held.iter().take(most.min(self.shared.chunk)) {
             let more = bytes.saturating_add(pulled.bytes);
             if count > 0 && more > limit.bytes {
                 break;

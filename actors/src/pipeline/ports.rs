@@ -27,13 +27,18 @@ pub struct Passed<N> {
 }
 
 /// One lane of records, for example one partition. Each incarnation of a lane has a source of its own.
+///
+/// Two of them may overlap in one thing: a commit is never dropped half way, so that of a lane that was
+/// killed may still be under way while its successor opens, pulls and commits. Where positions are kept,
+/// that of an older epoch must be refused or ignored once a newer one came.
 pub trait Source: Send + 'static {
     /// What it gives.
     type Item: Send + 'static;
     /// What a stored record contributes when the prefix passes it.
     type Note: Send + 'static;
 
-    /// Called first: where the lane goes on, that is, the least number it will give. It may take as
+    /// Called first: where the lane goes on, that is, the least number it will give. `epoch` rises with
+    /// every incarnation: what fences its predecessor's commits. It may take as
     /// long as [`Flow::open_within`](crate::Flow::open_within) says, which is for ever if it says nothing.
     fn open(&mut self, epoch: Epoch) -> impl Future<Output = Result<u64, Failure>> + Send;
 
@@ -47,7 +52,8 @@ pub trait Source: Send + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Option<Vec<Pulled<Self::Item>>>, Failure>> + Send;
 
-    /// Takes note of how far the lane has come. Never dropped half way, never concurrent with `pull`.
+    /// Takes note of how far the lane has come. Never dropped half way, never concurrent with a `pull` of
+    /// the same source.
     fn commit(
         &mut self,
         passed: Passed<Self::Note>,
@@ -73,14 +79,16 @@ pub enum Fate<N> {
     Stored(Option<N>),
     /// It will never be written as it is: the failed handler decides, and those behind it go on meanwhile.
     Refused(Failure),
-    /// It was not written this time: it has to be delivered again.
+    /// It was not written this time: it has to be delivered again. Later records of its key must not be
+    /// [`Stored`](Self::Stored) by the same write, or it is delivered again after them.
     Failed(Failure),
 }
 
 /// Where batches go.
 pub trait Sink<O, N>: Send + Sync + 'static {
     /// Writes a batch and gives the fate of each record, in the order of the batch; a fate that is
-    /// missing counts as failed. Runs in an owned task: it is never dropped half way.
+    /// missing counts as failed. Runs in an owned task: it is never dropped half way. Where the order of
+    /// a key matters, it stops writing records of the key at the first one that fails.
     ///
     /// A panic fails the writer: besides the batch, every record that waits at that writer fails, of
     /// whatever lane, and those lanes begin again at their commits. Give what can go wrong as a

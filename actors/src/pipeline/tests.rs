@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Work;
-use super::book::{Book, DROPPED, Tally};
+use super::book::{Book, DROPPED, Pulses, Tally};
 use super::decide::Judge;
 use super::ports::Step;
 use super::turns::Turns;
 use super::work::{WorkMsg, Worker};
 use crate::sync::{AtomicU64, Ordering};
 use crate::{
-    Addr, ChildSpec, Cost, Credits, Delivery, Epoch, Origin, Outcome, Position, Pulse, Settle,
-    Settled, Strategy, SupervisorSpec, System,
+    Addr, ChildSpec, Cost, Credits, Delivery, Epoch, Origin, Outcome, Position, Settle, Settled,
+    Strategy, SupervisorSpec, System,
 };
 
 fn settled(seq: u64, epoch: Epoch) -> Vec<Settled<()>> {
@@ -31,8 +31,10 @@ fn settled(seq: u64, epoch: Epoch) -> Vec<Settled<()>> {
 
 #[test]
 fn what_comes_after_the_close_or_under_another_epoch_is_counted_and_changes_nothing() {
-    let (epoch, tally, pulse) = (Epoch::next(), Arc::<Tally>::default(), Pulse::new());
-    let book = Book::new(epoch, 0, pulse.clone(), Arc::clone(&tally));
+    let (epoch, tally) = (Epoch::next(), Arc::<Tally>::default());
+    let pulses = Pulses::new(&tally);
+    let pulse = pulses.records.clone();
+    let book = Book::new(epoch, 0, pulses, Arc::clone(&tally));
     let credits = Credits::new("t", Cost { count: 3, bytes: 3 });
     let permit = Arc::new(credits.try_take(Cost { count: 3, bytes: 3 }).unwrap());
     book.admit(0..3, &permit).unwrap();
@@ -57,7 +59,7 @@ fn what_comes_after_the_close_or_under_another_epoch_is_counted_and_changes_noth
 #[test]
 fn a_second_settlement_is_seen_before_and_after_the_close() {
     let (epoch, tally) = (Epoch::next(), Arc::<Tally>::default());
-    let book = Book::new(epoch, 0, Pulse::new(), Arc::clone(&tally));
+    let book = Book::new(epoch, 0, Pulses::new(&tally), Arc::clone(&tally));
     let credits = Credits::new("t", Cost { count: 3, bytes: 3 });
     let permit = Arc::new(credits.try_take(Cost { count: 3, bytes: 3 }).unwrap());
     book.admit(0..3, &permit).unwrap();
@@ -78,7 +80,8 @@ fn a_second_settlement_is_seen_before_and_after_the_close() {
 
 #[test]
 fn the_cause_of_the_first_record_with_one_is_told_and_silence_has_words_too() {
-    let book = Book::<()>::new(Epoch::next(), 0, Pulse::new(), Arc::default());
+    let tally = Arc::<Tally>::default();
+    let book = Book::<()>::new(Epoch::next(), 0, Pulses::new(&tally), tally);
     let failed = |seq| {
         let mut batch = settled(seq, Epoch::next());
         batch[0].outcome = Outcome::Failed;
@@ -132,7 +135,12 @@ async fn records_of_a_halted_book_see_no_step_and_no_failed_handler() {
     let (epoch, tally) = (Epoch::next(), Arc::<Tally>::default());
     let credits = Credits::new("t", Cost { count: 4, bytes: 4 });
     for (halted, seen) in [(true, [0, 0]), (false, [1, 2])] {
-        let book = Arc::new(Book::<()>::new(epoch, 0, Pulse::new(), Arc::clone(&tally)));
+        let book = Arc::new(Book::<()>::new(
+            epoch,
+            0,
+            Pulses::new(&tally),
+            Arc::clone(&tally),
+        ));
         let permit = Arc::new(credits.try_take(Cost { count: 2, bytes: 2 }).unwrap());
         book.admit(0..2, &permit).unwrap();
         let origin = Origin::watched(Arc::clone(&book) as Arc<dyn Settle<()>>, permit);

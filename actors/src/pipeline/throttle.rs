@@ -38,6 +38,11 @@ impl Throttle {
         self.changed.notify_waiters();
     }
 
+    /// How many may pass at once.
+    pub(super) fn burst(&self) -> usize {
+        lock(&self.bucket).burst()
+    }
+
     /// Waits as long as the rate wants, also if it changes meanwhile.
     pub(super) async fn pass(&self, count: usize) {
         let Some(ticket) = lock(&self.bucket).enter(count, clock::now()) else {

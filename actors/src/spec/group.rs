@@ -118,6 +118,11 @@ impl SupervisorSpec {
         if let Some(flaw) = self.backoff.flaw() {
             return Err(invalid(flaw));
         }
+        if self.intensity.restarts > 0 && self.intensity.within.is_zero() {
+            return Err(invalid(
+                "Intensity::within is zero: no two restarts would ever be counted together",
+            ));
+        }
         if self.kill_grace.is_zero() {
             return Err(invalid("SupervisorSpec::kill_grace is zero"));
         }

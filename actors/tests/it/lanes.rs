@@ -246,20 +246,23 @@ async fn a_lane_that_drains_leaves_the_line_to_those_behind_it() {
 async fn a_new_rate_reaches_lanes_that_sleep_and_a_lane_that_leaves_takes_no_tokens_along() {
     let crawl = Rate {
         per_second: 0.001,
-        burst: 1,
+        burst: 50,
     };
     let (_system, pipeline) = running(numbers("p").rate(crawl), &MemorySink::new()).await;
-    let lanes = [lane(0..50).endless(), lane(100..105).endless()];
+    let lanes = [lane(0..100).endless(), lane(100..105).endless()];
     for (number, lane) in (0..).zip(&lanes) {
         let lane = lane.clone();
         pipeline.open(number, move |_| lane.source()).await.unwrap();
     }
-    until("both wait", || pipeline.credits().in_use().count == 55).await;
+    until("both wait", || {
+        lanes[0].committed() == 50 && pipeline.credits().in_use().count == 55
+    })
+    .await;
     tokio::time::sleep(10 * SECOND).await;
     assert_eq!(
         pipeline.close(0, SECOND).await,
         Ok(Closed::Committed),
-        "nothing of it was sent on"
+        "nothing more of it was sent on"
     );
     assert_eq!(pipeline.credits().in_use().count, 5, "its credit is back");
     let slow = Rate {

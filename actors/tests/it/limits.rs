@@ -8,11 +8,11 @@ use actors::testkit::{
     Callback, Fault, Faults, MemoryLane, MemorySink, MemorySource, until, until_within,
 };
 use actors::{
-    ChildSpec, Cost, Epoch, Failure, Overrun, Passed, Pulled, Source, StartError, Strategy,
-    SupervisorSpec, System,
+    BatchLimits, ChildSpec, Cost, Epoch, Failure, Overrun, Passed, Pulled, Rate, Source,
+    StartError, Strategy, SupervisorSpec, System,
 };
 
-use crate::pipelines::{lane, numbers, running};
+use crate::pipelines::{SMALL, lane, numbers, running};
 use crate::support::{SECOND, eager};
 
 const WRITE: Callback = Callback::Named("write");
@@ -177,4 +177,45 @@ async fn a_vital_pipeline_that_gives_up_takes_its_supervisor_along() {
     let (system, _pipeline, _kept) = nested(true).await;
     let exit = system.ended().await.to_string();
     assert!(exit.contains("planned panic"), "{exit}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_above_the_burst_goes_in_parts_of_it() {
+    let sink = MemorySink::new();
+    let rate = Rate {
+        per_second: 10.0,
+        burst: 5,
+    };
+    let (_system, pipeline) = running(numbers("p").rate(rate).chunk(500), &sink).await;
+    let left = lane(0..1000);
+    let first = left.clone();
+    pipeline.open(0, move |_| first.source()).await.unwrap();
+    for second in 1..=9_u64 {
+        tokio::time::sleep(SECOND).await;
+        let committed = left.committed();
+        let due = 10 * second;
+        assert!(
+            (due - 5..=due + 5).contains(&committed),
+            "{committed} after {second} s at ten a second"
+        );
+        assert!(pipeline.credits().in_use().count <= 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stands_behind_a_long_line_that_moves_is_not_taken_for_stalled() {
+    let sink = MemorySink::new().slow(2 * SECOND);
+    let ten = BatchLimits { count: 10, ..SMALL };
+    let flow = numbers("p").batches(ten).chunk(10).watch(10 * SECOND);
+    let (_system, pipeline) = running(flow, &sink).await;
+    let lanes = [lane(0..1000), lane(1000..1010)];
+    for (number, kept) in (0..).zip(&lanes) {
+        let kept = kept.clone();
+        pipeline.open(number, move |_| kept.source()).await.unwrap();
+        // The second comes when the first has filled the line.
+        tokio::time::sleep(SECOND).await;
+    }
+    let done = || lanes[0].committed() == 1000 && lanes[1].committed() == 10;
+    until_within(600 * SECOND, "both are done", done).await;
+    assert_eq!(sink.written().len(), 1010, "nothing was delivered again");
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use actors::testkit::{MemorySink, Settlements};
 use actors::{
     Addr, Backoff, BatchLimits, BatchSink, BatchStage, ChildSpec, Children, Cost, Credits,
-    Delivery, Flow, Pipeline, Rate, Refused, StartError, Step, StopError, Strategy, SupervisorSpec,
-    System, Watch,
+    Delivery, Flow, Intensity, Pipeline, Rate, Refused, StartError, Step, StopError, Strategy,
+    SupervisorSpec, System, Watch,
 };
 
 use crate::pipelines::{SMALL, lane, numbers, running};
@@ -127,6 +127,21 @@ async fn a_kill_grace_of_zero_or_for_ever_is_refused() {
     a.send(Do::Hang).unwrap();
     let report = system.drain(SECOND).await;
     assert_eq!((report.laggards.len(), report.took), (1, SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_of_no_length_is_refused_where_restarts_are_allowed() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let with = |restarts| {
+        let within = Duration::ZERO;
+        let spec = SupervisorSpec::new(Strategy::OneForOne);
+        spec.intensity(Intensity { restarts, within })
+            .child(Doer::child("a", &a, &notes))
+    };
+    let flaw = "Intensity::within is zero: no two restarts would ever be counted together";
+    assert_eq!(refused(with(1)).await, invalid("t", flaw));
+    assert!(notes.all().is_empty());
+    System::start("t", with(0)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,6 +325,9 @@ fn zero_concurrency_and_zero_time_are_refused_by_name() {
     assert!(panics(|| flow().write_within(Duration::ZERO)).contains("no time"));
     assert!(panics(|| flow().open_within(Duration::ZERO)).contains("no time"));
     assert!(panics(|| flow().watch(Duration::ZERO)).contains("a quiet time of zero"));
+    let never =
+        || ChildSpec::supervisor("s", eager(Strategy::OneForOne)).start_within(Duration::ZERO);
+    assert!(panics(never).contains("no time"));
     assert!(panics(|| Watch::after(Duration::ZERO)).contains("a quiet time of zero"));
 }
 

@@ -126,7 +126,7 @@ async fn a_handler_that_hangs_holds_up_neither_other_lanes_nor_the_records_of_it
 async fn what_a_handler_says_after_its_time_is_counted_and_changes_nothing() {
     let faults = Faults::new().at(DECIDE, 1, Fault::Slow(50 * SECOND));
     let notes = Notes::default();
-    let flow = handled(numbers("p").watch(5 * SECOND), &faults, &notes);
+    let flow = handled(numbers("p").watch(5 * SECOND), &faults, &notes).decide_within(30 * SECOND);
     let sink = MemorySink::new();
     let (_system, pipeline) = running(flow, &sink).await;
     let kept = MemoryLane::<String>::new(["x".to_owned()]);

@@ -6,7 +6,7 @@ use actors::Position;
 use shuttle::sync::atomic::AtomicUsize;
 use shuttle::{future, thread};
 
-use crate::book::{Book, Tally};
+use crate::book::{Book, Pulses, Tally};
 use crate::sync::Ordering;
 use crate::{Epoch, Outcome, Pulse, Settle, Settled, check};
 
@@ -29,8 +29,10 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let (epoch, pulse, tally) = (Epoch::next(), Pulse::new(), Arc::<Tally>::default());
-        let book = Book::new(epoch, 0, pulse.clone(), Arc::clone(&tally));
+        let (epoch, tally) = (Epoch::next(), Arc::<Tally>::default());
+        let pulses = Pulses::new(&tally);
+        let pulse = pulses.records.clone();
+        let book = Book::new(epoch, 0, pulses, Arc::clone(&tally));
         Self {
             epoch,
             pulse,
@@ -64,6 +66,7 @@ impl Desk {
             open,
             fenced,
             twice,
+            ..
         } = &*self.tally;
         [open, fenced, twice].map(|count| count.load(Ordering::SeqCst))
     }
