@@ -1,16 +1,40 @@
 //! A keyed source with revocation: two partitions are read, one is taken away and comes back; it goes
 //! on where its last commit was, and the other one notices nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actors::{Closed, Epoch, Failure, Fate, Flow, Passed, Pulled, Sink, Source, Step, System};
 
-/// A partition that never ends; the commit is kept outside, as a broker does.
+/// A commit that is kept outside, as a broker does. What an older epoch commits once a newer one has opened is
+/// ignored: a lane that was killed may still have a commit under way.
+#[derive(Clone, Default)]
+struct Position(Arc<Mutex<(Option<Epoch>, u64)>>);
+
+impl Position {
+    fn opened(&self, epoch: Epoch) -> u64 {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.0 = Some(epoch);
+        kept.1
+    }
+
+    fn commit(&self, epoch: Epoch, next: u64) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.0 == Some(epoch) {
+            kept.1 = next;
+        }
+    }
+
+    fn get(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+}
+
+/// A partition that never ends.
 struct Partition {
     number: u32,
-    committed: Arc<AtomicU64>,
+    epoch: Epoch,
+    committed: Position,
     next: u64,
 }
 
@@ -19,7 +43,8 @@ impl Source for Partition {
     type Note = ();
 
     async fn open(&mut self, epoch: Epoch) -> Result<u64, Failure> {
-        self.next = self.committed.load(Ordering::SeqCst);
+        self.epoch = epoch;
+        self.next = self.committed.opened(epoch);
         println!(
             "partition {} from {} in epoch {epoch}",
             self.number, self.next
@@ -38,7 +63,7 @@ impl Source for Partition {
     }
 
     async fn commit(&mut self, passed: Passed<()>) -> Result<(), Failure> {
-        self.committed.store(passed.next, Ordering::SeqCst);
+        self.committed.commit(self.epoch, passed.next);
         Ok(())
     }
 }
@@ -57,12 +82,13 @@ async fn main() -> Result<(), Failure> {
     let (pipeline, spec) =
         Flow::new("partitions", |value: &u64| Step::Next(*value)).build(Arc::new(Store));
     let system = System::start("revocation", spec).await?;
-    let committed = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
+    let committed = [Position::default(), Position::default()];
     let source = |number: u32| {
-        let committed = Arc::clone(&committed[number as usize]);
-        move |_epoch| Partition {
+        let committed = committed[number as usize].clone();
+        move |epoch| Partition {
             number,
-            committed: Arc::clone(&committed),
+            epoch,
+            committed: committed.clone(),
             next: 0,
         }
     };
@@ -73,7 +99,7 @@ async fn main() -> Result<(), Failure> {
 
     let outcome = pipeline.close(0, Duration::from_secs(1)).await?;
     assert_eq!(outcome, Closed::Committed);
-    let at = committed[0].load(Ordering::SeqCst);
+    let at = committed[0].get();
     println!(
         "revoked partition 0: {outcome:?}, everything before {at} is stored; left: {:?}",
         pipeline.lanes()
@@ -86,7 +112,7 @@ async fn main() -> Result<(), Failure> {
     println!(
         "{}, committed {:?}",
         report.exit,
-        committed.map(|position| position.load(Ordering::SeqCst))
+        committed.map(|position| position.get())
     );
     Ok(())
 }

@@ -206,7 +206,7 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
         let addr = Addr::new(format!("{}/{lane}", shared.name));
         let watch = shared
             .quiet
-            .map(|quiet| Watch::only(&pulses.records, quiet).pulse(&pulses.commits));
+            .map(|quiet| Watch::only(&pulses.records, quiet).pulse(&pulses.own));
         let stage = move |epoch| Lane::new(lane, make(epoch), pulses.clone(), Arc::clone(&shared));
         #[cfg(feature = "testkit")]
         lock(&self.shared.kills).insert(format!("lanes/{lane}"), kill(&addr));
@@ -265,7 +265,7 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
         self.shared.flush();
     }
 
-    /// Changes the rate, or lifts it; at once, also for lanes that wait already.
+    /// Changes the rate, or lifts it; at once, also for lanes that wait already: they ask again.
     ///
     /// # Panics
     /// If the rate lets nothing pass.

@@ -21,7 +21,11 @@ impl Plan {
                 // Said by cargo.
                 "--bench" => {}
                 "--rounds" => plan.rounds = number(&arg, args.next(), 1)?,
-                "--messages" => plan.messages = number(&arg, args.next(), 1_000)? as u64,
+                "--messages" => {
+                    // Whole batches.
+                    let messages = number(&arg, args.next(), 1_000)? as u64;
+                    plan.messages = messages.next_multiple_of(1_000);
+                }
                 part if PARTS.contains(&part) => plan.wanted.push(arg),
                 other => {
                     let parts = PARTS.join(", ");

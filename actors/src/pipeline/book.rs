@@ -47,15 +47,15 @@ pub(super) struct Pulses {
     /// Its records. They wait with those of other lanes for the same workers and writers, so they move
     /// while any of the pipeline's do; who hangs there is given up by a limit of its own.
     pub(super) records: Pulse,
-    /// Its commits, for which nobody waits but the lane itself.
-    pub(super) commits: Pulse,
+    /// Its commits and finding out keys, for which nobody waits but the lane itself.
+    pub(super) own: Pulse,
 }
 
 impl Pulses {
     pub(super) fn new(tally: &Tally) -> Self {
         Self {
             records: Pulse::within(&tally.moved),
-            commits: Pulse::new(),
+            own: Pulse::new(),
         }
     }
 }
@@ -87,7 +87,7 @@ pub(super) const DROPPED: &str = "its receipt was dropped: an actor ended that h
 impl<N: Send + 'static> Book<N> {
     pub(super) fn new(epoch: Epoch, next: u64, pulses: Pulses, tally: Arc<Tally>) -> Self {
         pulses.records.reset();
-        pulses.commits.reset();
+        pulses.own.reset();
         let pages = Pages {
             window: Window::new(epoch, next),
             passed: Vec::new(),
@@ -138,12 +138,12 @@ impl<N: Send + 'static> Book<N> {
     /// A commit is work as well: one that hangs has to be noticed.
     pub(super) fn commit_begins(&self) {
         let pages = lock(&self.pages);
-        self.pulses.commits.begin(u64::from(!pages.closed));
+        self.pulses.own.begin(u64::from(!pages.closed));
     }
 
     pub(super) fn commit_is_done(&self) {
         let pages = lock(&self.pages);
-        self.pulses.commits.done(u64::from(!pages.closed));
+        self.pulses.own.done(u64::from(!pages.closed));
     }
 
     pub(super) fn read(&self) -> Page<N> {
@@ -172,6 +172,23 @@ impl<N> Book<N> {
         if pages.cause.as_ref().is_none_or(|(known, _)| seq < *known) {
             pages.cause = Some((seq, cause.into()));
         }
+    }
+
+    /// A key may block its thread, and the records of other lanes move on meanwhile.
+    pub(super) fn keying_begins(&self) {
+        self.pulses.own.begin(1);
+    }
+
+    pub(super) fn keying_is_done(&self) {
+        // Closed meanwhile, the pulse beats for another book, which has forgotten this one.
+        if !self.is_halted() {
+            self.pulses.own.done(1);
+        }
+    }
+
+    /// A sink has answered: the line moves, also where nothing is settled by that.
+    pub(super) fn answered(&self) {
+        self.tally.moved.fetch_add(1, Ordering::Relaxed);
     }
 
     fn halt(&self) {

@@ -15,7 +15,8 @@ use super::write::{WriteMsg, Writer};
 use super::{Flow, Pipeline, Shared};
 use crate::sync::Mutex;
 use crate::{
-    Addr, ChildSpec, Children, Credits, Intensity, Outcome, Shutdown, Strategy, SupervisorSpec,
+    Addr, ChildSpec, Children, Credits, Intensity, Outcome, Pulse, Shutdown, Strategy,
+    SupervisorSpec, Watch,
 };
 
 /// How long a failed handler may take if nothing else is said.
@@ -46,10 +47,18 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     /// and is restarted by the supervisor above it comes back without any, and
     /// [`Pipeline::lanes`] says so. Mark it [`vital`](ChildSpec::vital) there, so that its end is its
     /// supervisor's, or open the lanes anew.
+    ///
+    /// # Panics
+    /// If a [`watch`](Self::watch) is no longer than the age of its [`batches`](Self::batches): records
+    /// that wait for company would be taken for stalled.
     pub fn build<N: Send + 'static, K: Sink<O, N>>(
         self,
         sink: Arc<K>,
     ) -> (Pipeline<I, N>, SupervisorSpec) {
+        assert!(
+            self.quiet.is_none_or(|quiet| quiet > self.batches.age),
+            "a watch that is no longer than the age of a batch takes records that wait for company for stalled"
+        );
         let intensity = self.effective_intensity();
         let write_within = self.write_within.or(self.quiet.map(before_a_stall));
         let shutdown = Shutdown::Drain(self.patience);
@@ -98,9 +107,15 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         for (at, addr) in workers.iter().enumerate() {
             let (steps, judge, writers) =
                 (Arc::clone(&self.steps), judge.clone(), Arc::clone(&writers));
-            let worker = ChildSpec::stage(format!("work-{at}"), addr, move |_| {
-                Worker::new(Arc::clone(&steps), judge.clone(), Arc::clone(&writers))
+            let stepping = Pulse::new();
+            let watch = self.quiet.map(|quiet| Watch::only(&stepping, quiet));
+            let mut worker = ChildSpec::stage(format!("work-{at}"), addr, move |_| {
+                let (steps, writers) = (Arc::clone(&steps), Arc::clone(&writers));
+                Worker::new(steps, judge.clone(), writers, stepping.clone())
             });
+            if let Some(watch) = watch {
+                worker = worker.watch(watch);
+            }
             spec = spec.child(worker.shutdown(shutdown));
         }
         #[cfg(feature = "testkit")]

@@ -176,7 +176,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// How long the failed handler may take for a record; 30 s unless told otherwise, and no longer than
-    /// three quarters of the [`watch`](Self::watch), which would restart the lane before that. One that takes
+    /// three quarters of the [`watch`](Self::watch), which may restart the lane otherwise. One that takes
     /// longer runs on to its end, and its answer has no effect. A handler that never answers fails its
     /// lane once in that time, which is too often only for a longer window of
     /// [`intensity`](Self::intensity), such as a [`watch`](Self::watch) brings along.
@@ -239,7 +239,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// The room for records between being pulled and being settled. Besides that, each lane holds
-    /// one chunk that waits for room. A record larger than the whole passes alone.
+    /// one chunk that waits for room. A record larger than the whole passes alone. With less room than a
+    /// batch counts, batches are closed by their age alone. A lane keeps what it was granted while it
+    /// commits, so where the room is hardly more than a chunk its commits hold up others.
     ///
     /// # Panics
     /// If a part of the limit is zero.
@@ -276,8 +278,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
 
     /// Looks after progress. Without it nothing notices a sink or a source that hangs.
     ///
-    /// - A lane with records under way is restarted when nothing of the pipeline is settled for so long
-    ///   (its records may stand behind those of other lanes), and one whose commit takes so long.
+    /// - A lane with records under way is restarted when nothing of the pipeline is written or settled for
+    ///   so long (its records may stand behind those of other lanes), and one whose commit or key takes so
+    ///   long. A worker is given up whose step does.
     /// - A write or a failed handler that takes longer than three quarters of it is given up, unless
     ///   [`write_within`](Self::write_within) or [`decide_within`](Self::decide_within) says another time.
     ///
@@ -302,7 +305,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     /// commits, and the next batch of the writer goes on. The write itself is not dropped. Should it
     /// come to its end after all, what it wrote was delivered again meanwhile: the sink has to bear an
     /// old record once more after a newer one of its key. Choose a time well above what a write may
-    /// take, including its own timeouts, and below the watch, which otherwise restarts the lanes whose
+    /// take, including its own timeouts, and below the watch, which may otherwise restart the lanes whose
     /// records wait behind it.
     ///
     /// # Panics

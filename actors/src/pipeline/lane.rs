@@ -198,6 +198,10 @@ impl<S: Source> Driver<S> {
     /// Waits for whatever comes first; gives a permit if that is it.
     async fn wait(&mut self, ending: bool) -> Result<Option<Permit>, Failure> {
         let stopped = *self.paused.borrow_and_update();
+        if stopped {
+            // Its place in line with it: what the rate owes to those who pause would come at once later.
+            self.grant = None;
+        }
         let pulling = !ending && !stopped && !self.at_end && self.held.is_empty();
         let sending = !ending && !stopped;
         let granted = async {
@@ -213,7 +217,7 @@ impl<S: Source> Driver<S> {
             () = self.book.news() => Ok(None),
             granted = granted => match granted {
                 Ok(permit) => Ok(Some(permit)),
-                // The limit shrank below what is asked for: asked again, for less.
+                // The limit, or the burst, shrank below what is asked for: asked again, for less.
                 Err(Refused::TooLarge { .. }) => {
                     self.grant = None;
                     Ok(None)
@@ -277,7 +281,9 @@ impl<S: Source> Driver<S> {
                 epoch: self.epoch,
                 seq,
             });
+            self.book.keying_begins();
             let key = catch_now(|| self.shared.key_of(&value, self.number));
+            self.book.keying_is_done();
             let delivery = Delivery { value, receipt };
             match key {
                 Ok(key) => {
@@ -351,6 +357,19 @@ async fn grant<I, N>(
     shared: Arc<Shared<I, N>>,
 ) -> Result<Permit, Refused> {
     let permit = credits.take(cost, Duration::MAX).await?;
-    shared.throttle.pass(cost.count).await;
-    Ok(permit)
+    loop {
+        let set = shared.throttle.is_set();
+        if cost.count > shared.throttle.burst() {
+            // There was another rate when it was asked for: asked again, for less.
+            return Err(Refused::TooLarge {
+                asked: cost,
+                limit: credits.limit(),
+            });
+        }
+        tokio::select! {
+            biased;
+            () = shared.throttle.pass(cost.count) => return Ok(permit),
+            () = set => {}
+        }
+    }
 }

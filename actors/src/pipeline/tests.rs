@@ -12,8 +12,8 @@ use super::turns::Turns;
 use super::work::{WorkMsg, Worker};
 use crate::sync::{AtomicU64, Ordering};
 use crate::{
-    Addr, ChildSpec, Cost, Credits, Delivery, Epoch, Origin, Outcome, Position, Settle, Settled,
-    Strategy, SupervisorSpec, System,
+    Addr, ChildSpec, Cost, Credits, Delivery, Epoch, Origin, Outcome, Position, Pulse, Settle,
+    Settled, Strategy, SupervisorSpec, System,
 };
 
 fn settled(seq: u64, epoch: Epoch) -> Vec<Settled<()>> {
@@ -128,6 +128,7 @@ async fn records_of_a_halted_book_see_no_step_and_no_failed_handler() {
             }),
             judge.clone(),
             Arc::from([Addr::new("nobody")]),
+            Pulse::new(),
         )
     });
     let spec = SupervisorSpec::new(Strategy::OneForOne).child(child);

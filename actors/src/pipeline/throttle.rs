@@ -4,6 +4,7 @@
 //! this very file.
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::Rate;
 use crate::clock;
@@ -14,6 +15,8 @@ pub(super) struct Throttle {
     bucket: Mutex<Bucket>,
     /// Who sleeps has to look again.
     changed: Notify,
+    /// There is another rate.
+    set: Notify,
 }
 
 /// In line; dropped, the line is left.
@@ -30,12 +33,19 @@ impl Throttle {
         Self {
             bucket: Mutex::new(bucket),
             changed: Notify::new(),
+            set: Notify::new(),
         }
     }
 
     pub(super) fn set(&self, rate: Option<Rate>) {
         lock(&self.bucket).set(rate, clock::now());
         self.changed.notify_waiters();
+        self.set.notify_waiters();
+    }
+
+    /// Waits for another rate, from now on.
+    pub(super) fn is_set(&self) -> Notified<'_> {
+        self.set.notified()
     }
 
     /// How many may pass at once.

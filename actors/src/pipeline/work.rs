@@ -13,7 +13,7 @@ use super::ports::{Failed, Step, Unusable};
 use super::write::WriteMsg;
 use super::{Steps, Work, nobody_home, route, routes};
 use crate::guard::catch_now;
-use crate::{Addr, Cx, Delivery, Epoch, Failure, Outcome, Receipt, Stage, Undelivered};
+use crate::{Addr, Cx, Delivery, Epoch, Failure, Outcome, Pulse, Receipt, Stage, Undelivered};
 
 /// What a worker takes.
 pub(super) enum WorkMsg<I, N: 'static> {
@@ -33,6 +33,8 @@ pub(super) struct Worker<I, O, N: 'static> {
     pub(super) steps: Steps<I, O>,
     pub(super) judge: Judge<I, O>,
     pub(super) writers: Arc<[Addr<WriteMsg<I, O, N>>]>,
+    /// Steps under way, for the watch. Nothing else notices one that blocks: other workers move on.
+    stepping: Pulse,
     /// What waits until it is decided about the record before it.
     waiting: HashMap<Behind, Vec<Work<I, N>>>,
 }
@@ -42,11 +44,14 @@ impl<I, O, N> Worker<I, O, N> {
         steps: Steps<I, O>,
         judge: Judge<I, O>,
         writers: Arc<[Addr<WriteMsg<I, O, N>>]>,
+        stepping: Pulse,
     ) -> Self {
+        stepping.reset();
         Self {
             steps,
             judge,
             writers,
+            stepping,
             waiting: HashMap::new(),
         }
     }
@@ -78,7 +83,9 @@ where
                 book,
                 delivery: Delivery { value, receipt },
             } = work;
+            self.stepping.begin(1);
             let step = catch_now(|| (self.steps)(&value));
+            self.stepping.done(1);
             let (cause, before) = match step {
                 Ok(Step::Next(value)) => {
                     let to = route(key, routed.len());

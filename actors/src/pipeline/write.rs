@@ -147,6 +147,9 @@ where
             return Ok(refused);
         }
     };
+    if let Some((_, book)) = slips.first() {
+        book.answered();
+    }
     let mut fates = fates.into_iter();
     let mut settled = Vec::with_capacity(slips.len());
     for (value, (receipt, book)) in values.into_iter().zip(slips) {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, MemorySink, Probe, until};
-use actors::{Addr, Cost, Overrun, StartError, Strategy, System};
+use actors::{Addr, BatchLimits, Cost, Flow, Overrun, StartError, Step, Strategy, System};
 
-use crate::pipelines::lane;
+use crate::pipelines::{SMALL, lane};
 use crate::roles::{BLOCKING, Counted, faulty};
 use crate::support::{SECOND, eager};
 
@@ -71,6 +71,71 @@ async fn a_callback_of_a_pipeline_that_blocks_its_thread_holds_up_no_drain_and_l
             block_in_a_pipeline(callback, fault).await;
         }
     }
+}
+
+/// One lane's key or step blocks; those of another lane, for which there is another worker, go on.
+async fn noticed_beside_one_that_moves(point: &'static str) {
+    let faults = Faults::new().at(Callback::Named(point), 1, Fault::Hang);
+    let blocks = |name: &'static str| {
+        let faults = faults.clone();
+        move |number: u64| {
+            if name == point && number == 0 {
+                faults.sync_point(Callback::Named(point));
+            }
+        }
+    };
+    let (key, step) = (blocks("key"), blocks("step"));
+    let batches = BatchLimits {
+        age: Duration::from_millis(1),
+        ..SMALL
+    };
+    let number = |text: &String| text.parse::<u64>().unwrap();
+    let flow = Flow::new("p", move |text: &String| {
+        step(number(text));
+        Step::Next(number(text))
+    });
+    let flow = flow
+        .batches(batches)
+        .watch(4 * MOMENT)
+        .workers(2)
+        .patience(MOMENT);
+    let (pipeline, spec) = flow
+        .key(move |text: &String| {
+            key(number(text));
+            // Two keys that have a worker each.
+            number(text).min(1)
+        })
+        .build::<(), _>(Arc::new(MemorySink::new()));
+    let system = System::start("t", spec.kill_grace(MOMENT)).await.unwrap();
+    let lanes = [lane(0..3).endless(), lane(1..2).endless()];
+    for (number, kept) in (0..).zip(&lanes) {
+        let kept = kept.clone();
+        pipeline.open(number, move |_| kept.source()).await.unwrap();
+    }
+    let moves = lanes[1].clone();
+    let moving = tokio::spawn(async move {
+        loop {
+            moves.push("1".to_owned());
+            tokio::time::sleep(MOMENT / 10).await;
+        }
+    });
+    if point == "key" {
+        // Its thread is lost, and the lane goes on with another.
+        until("the lane was restarted", || lanes[0].committed() == 3).await;
+    } else {
+        let ended = tokio::time::timeout(20 * SECOND, system.ended()).await;
+        let ended = ended.expect("it gives up").to_string();
+        assert!(ended.contains("work-"), "{ended}");
+    }
+    moving.abort();
+    faults.release();
+    system.drain(5 * SECOND).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_key_and_a_step_that_block_are_noticed_also_while_other_lanes_move() {
+    noticed_beside_one_that_moves("key").await;
+    noticed_beside_one_that_moves("step").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -219,3 +219,56 @@ async fn who_stands_behind_a_long_line_that_moves_is_not_taken_for_stalled() {
     until_within(600 * SECOND, "both are done", done).await;
     assert_eq!(sink.written().len(), 1010, "nothing was delivered again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_burst_reaches_who_waits_for_credit() {
+    let sink = MemorySink::new().slow(10 * SECOND);
+    let credits = Cost {
+        count: 50,
+        bytes: 1_000_000,
+    };
+    let (_system, pipeline) = running(numbers("p").credits(credits).chunk(50), &sink).await;
+    let left = lane(0..1000);
+    let first = left.clone();
+    pipeline.open(0, move |_| first.source()).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    pipeline.set_rate(Some(Rate {
+        per_second: 1.0,
+        burst: 5,
+    }));
+    // The first fifty are written in ten seconds each batch, and then five may go at once.
+    until_within(600 * SECOND, "the first are written", || {
+        left.committed() >= 50
+    })
+    .await;
+    tokio::time::sleep(SECOND / 2).await;
+    let under_way = pipeline.credits().in_use().count;
+    assert!(under_way <= 10, "{under_way} of fifty");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_kept_after_a_pause_and_by_those_who_stood_in_line_for_a_larger_one() {
+    let rate = |per_second, burst| Rate { per_second, burst };
+    let sink = MemorySink::new();
+    let (_system, pipeline) = running(numbers("p").rate(rate(1.0, 1)), &sink).await;
+    for number in 0..50 {
+        let kept = lane(0..100).endless();
+        pipeline.open(number, move |_| kept.source()).await.unwrap();
+    }
+    tokio::time::sleep(SECOND / 2).await;
+    pipeline.pause();
+    tokio::time::sleep(3600 * SECOND).await;
+    let before = sink.written().len();
+    pipeline.resume();
+    tokio::time::sleep(SECOND / 2).await;
+    let came = sink.written().len() - before;
+    assert!(came <= 2, "{came} at one a second");
+    // All of them stand in line for five hundred.
+    pipeline.set_rate(Some(rate(0.001, 500)));
+    tokio::time::sleep(SECOND).await;
+    let before = sink.written().len();
+    pipeline.set_rate(Some(rate(10.0, 2)));
+    tokio::time::sleep(SECOND).await;
+    let came = sink.written().len() - before;
+    assert!((5..=12).contains(&came), "{came} at ten a second");
+}

@@ -332,6 +332,22 @@ fn zero_concurrency_and_zero_time_are_refused_by_name() {
 }
 
 #[test]
+fn a_watch_that_is_no_longer_than_a_batch_may_wait_is_refused() {
+    let patient = BatchLimits {
+        age: 5 * SECOND,
+        ..SMALL
+    };
+    let build = |quiet| {
+        flow()
+            .batches(patient)
+            .watch(quiet)
+            .build::<(), _>(Arc::new(MemorySink::new()))
+    };
+    assert!(panics(|| build(5 * SECOND)).contains("the age of a batch"));
+    drop(build(6 * SECOND));
+}
+
+#[test]
 fn a_rate_that_lets_nothing_pass_is_refused() {
     for (per_second, burst) in [(0.0, 1), (-1.0, 1), (f64::NAN, 1), (1.0, 0)] {
         let rate = Rate { per_second, burst };

@@ -123,6 +123,34 @@ async fn a_handler_that_hangs_holds_up_neither_other_lanes_nor_the_records_of_it
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_has_no_more_time_than_the_watch_and_a_write_before_it_counts_by_itself() {
+    // Each keeps its limit of 3.75 s, and both together take longer than the watch waits.
+    let takes = 3 * SECOND;
+    let faults = Faults::new().always(DECIDE, Fault::Slow(takes));
+    let notes = Notes::default();
+    let flow = handled(numbers("p").watch(5 * SECOND), &faults, &notes);
+    let sink = MemorySink::new()
+        .slow(takes)
+        .refusing(|number| *number == 1);
+    let (_system, pipeline) = running(flow, &sink).await;
+    let kept = lane(1..2);
+    let source = kept.clone();
+    pipeline.open(0, move |_| source.source()).await.unwrap();
+    until("it is decided", || kept.committed() == 1).await;
+    assert_eq!((faults.calls(DECIDE), pipeline.fenced()), (1, 0));
+    // One that takes longer than that is given up before the watch has the record delivered again.
+    let faults = Faults::new().at(DECIDE, 1, Fault::Slow(50 * SECOND));
+    let flow = handled(numbers("p").watch(5 * SECOND), &faults, &notes);
+    let (_system, pipeline) = running(flow, &MemorySink::new()).await;
+    let kept = MemoryLane::<String>::new(["x".to_owned()]);
+    let source = kept.clone();
+    pipeline.open(0, move |_| source.source()).await.unwrap();
+    until("it is decided", || kept.committed() == 1).await;
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!((faults.calls(DECIDE), pipeline.fenced()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_handler_says_after_its_time_is_counted_and_changes_nothing() {
     let faults = Faults::new().at(DECIDE, 1, Fault::Slow(50 * SECOND));
     let notes = Notes::default();

@@ -53,7 +53,10 @@ fn toolkit(options: &[String]) -> Result<(), Failure> {
     }
     let options = [&["--".to_owned()], options].concat();
     if !bench(&options)? {
-        return Err(Failure::new(1, "a limit was missed; see above"));
+        return Err(Failure::new(
+            1,
+            "a limit was missed, or nothing could be measured; see above",
+        ));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 
 use crate::sync::{Mutex, lock};
 
@@ -29,11 +29,13 @@ impl Block {
     /// On a runtime of one thread.
     pub(super) fn here(&self, callback: impl Debug, time: Duration) {
         let runtime = Handle::try_current().ok();
-        let flavor = runtime.as_ref().map(Handle::runtime_flavor);
+        let alone = runtime
+            .as_ref()
+            .is_some_and(|runtime| runtime.metrics().num_workers() < 2);
         assert!(
-            flavor != Some(RuntimeFlavor::CurrentThread),
+            !alone,
             "a hang or delay planned at {callback:?} blocks a thread, and this runtime has no other: \
-             the test needs the flavor multi_thread"
+             the test needs the flavor multi_thread, with two worker threads or more"
         );
         let _awake = runtime.map(Awake::new);
         let waited = self.released.wait_timeout_while(
