@@ -175,7 +175,9 @@ impl ChildSpec {
         self
     }
 
-    /// Has its supervisor watch over its progress; see [`Watch`].
+    /// Has its supervisor watch over its progress; see [`Watch`]. For stages alone: a child that is a
+    /// supervisor watches over its own children, and nothing of them is seen from above, so there it
+    /// is [`StartError::Invalid`].
     pub fn watch(mut self, watch: Watch) -> Self {
         self.watch = Some(watch);
         self
@@ -247,6 +249,10 @@ impl ChildSpec {
         check_id(&self.id, path)?;
         match &self.role {
             Role::Stage { .. } => Ok(()),
+            Role::Supervisor(_) if self.watch.is_some() => Err(StartError::Invalid {
+                path: format!("{path}/{}", self.id),
+                flaw: "a watch over a supervisor sees nothing of its children".to_owned(),
+            }),
             Role::Supervisor(spec) => spec.check(&format!("{path}/{}", self.id)),
         }
     }

@@ -26,7 +26,7 @@ pub enum TrackError {
     #[error("sequence {0} is settled already")]
     Twice(u64),
     /// Admitted numbers have to rise.
-    #[error("sequence {seq} does not come after {last}")]
+    #[error("sequence {seq} is below {last}, the least that may come now")]
     NotRising {
         /// The number refused.
         seq: u64,

@@ -120,13 +120,17 @@ impl<N: Send + 'static> Book<N> {
             pages.open += 1;
             Ok(())
         });
+        if admitted.is_err() {
+            // None of them is sent on: the lane fails, and nobody has a receipt to settle.
+            pages.open = before;
+            return admitted;
+        }
         let new = pages.open - before;
         self.tally.open.fetch_add(new, Ordering::Relaxed);
         if !pages.closed {
             // The pulse of a closed book beats for another one.
             self.pulses.records.begin(new);
         }
-        admitted?;
         // Amortised: swept whenever the list would have to grow.
         if pages.permits.len() == pages.permits.capacity() {
             pages.permits.retain(|known| known.strong_count() > 0);

@@ -175,3 +175,20 @@ async fn records_of_a_halted_book_see_no_step_and_no_failed_handler() {
     }
     assert!(system.drain(Duration::from_secs(1)).await.is_clean());
 }
+
+#[test]
+fn a_chunk_that_is_refused_leaves_nothing_open() {
+    let (epoch, tally) = (Epoch::next(), Arc::<Tally>::default());
+    let pulses = Pulses::new(&tally);
+    let records = pulses.records.clone();
+    let book = Book::<()>::new(epoch, 0, pulses, Arc::clone(&tally));
+    let credits = Credits::new("t", Cost { count: 3, bytes: 3 });
+    let permit = Arc::new(credits.try_take(Cost { count: 3, bytes: 3 }).unwrap());
+    let refused = book.admit([0, 1, 1], &permit).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "sequence 1 is below 2, the least that may come now"
+    );
+    let open = tally.open.load(Ordering::Relaxed);
+    assert_eq!((open, records.pending()), (0, 0));
+}

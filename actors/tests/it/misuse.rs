@@ -145,6 +145,14 @@ async fn a_window_of_no_length_is_refused_where_restarts_are_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_over_a_supervisor_is_refused() {
+    let inner = ChildSpec::supervisor("in", eager(Strategy::OneForOne));
+    let spec = eager(Strategy::OneForOne).child(inner.watch(Watch::after(SECOND)));
+    let flaw = "a watch over a supervisor sees nothing of its children";
+    assert_eq!(refused(spec).await, invalid("t/in", flaw));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dynamic_supervisor_takes_no_children_beforehand() {
     let (a, notes) = (Addr::new("a"), Notes::default());
     let spec = SupervisorSpec::dynamic(&Children::new()).child(Doer::child("a", &a, &notes));
