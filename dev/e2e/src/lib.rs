@@ -14,6 +14,7 @@ pub mod ground;
 pub mod http;
 pub mod load;
 pub mod memory;
+pub mod open_files;
 pub mod permissions;
 pub mod records;
 pub mod recount;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use e2e::ground::Ground;
 use e2e::http;
 use e2e::memory::{MIB, resident};
+use e2e::open_files;
 use e2e::shop::Shop;
 use futures_util::future::join_all;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -22,12 +22,7 @@ const LIMIT: u64 = 100 * MIB;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_idle_connections_take_little_and_make_room() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    setrlimit(Resource::Nofile, raised).expect("a limit may be raised to its maximum");
+    open_files::allow_many();
     let shop = Shop::on(Ground::shared().await).await;
     let producer = shop.producer().ready().await;
 
