@@ -55,6 +55,13 @@ async fn main() -> Result<(), Failure> {
         counter.ask(Duration::from_secs(1), CounterMsg::Get).await?
     );
 
+    // A service waits for whichever comes first: a signal, or the end of its root, after which its
+    // process should exit with a failure and be replaced.
+    let signal = tokio::time::sleep(Duration::from_millis(50));
+    tokio::select! {
+        exit = system.ended() => return Err(exit.to_string().into()),
+        () = signal => println!("asked to end"),
+    }
     let report = system.drain(Duration::from_secs(5)).await;
     println!("{} after {:?}", report.exit, report.took);
     assert!(report.is_clean());

@@ -69,6 +69,9 @@ pub enum StopOutcome {
     Stuck,
 }
 
+/// How a child was stopped, and its last incarnation.
+pub(crate) type Stopped = (StopOutcome, Option<Epoch>);
+
 #[derive(Default)]
 struct Shared {
     supervisor: Home<ActorRef<SupMsg>>,
@@ -136,6 +139,16 @@ impl Children {
     /// # Errors
     /// [`StopError`].
     pub async fn stop(&self, id: &str, deadline: Duration) -> Result<StopOutcome, StopError> {
+        let (outcome, _) = self.stop_which(id, deadline).await?;
+        Ok(outcome)
+    }
+
+    /// The same, and which incarnation it was that stopped; none if it never began.
+    pub(crate) async fn stop_which(
+        &self,
+        id: &str,
+        deadline: Duration,
+    ) -> Result<Stopped, StopError> {
         let (reply, answer) = Reply::channel();
         let until = crate::clock::now().checked_add(deadline);
         self.tell(SupMsg::Remove {

@@ -12,6 +12,7 @@ mod book;
 mod build;
 mod decide;
 mod flow;
+mod house;
 mod lane;
 mod ports;
 mod shelf;
@@ -41,6 +42,7 @@ use crate::{
     StartError, StopError, StopOutcome, Watch,
 };
 use book::{Book, Pulses, Tally};
+use house::House;
 use lane::Lane;
 use throttle::Throttle;
 use work::WorkMsg;
@@ -86,14 +88,15 @@ struct Shared<I, N: 'static> {
     chunk: usize,
     paused: watch::Sender<bool>,
     throttle: Throttle,
+    house: Arc<House>,
     quiet: Option<Duration>,
     open_within: Option<Duration>,
     shutdown: Shutdown,
     #[cfg(feature = "testkit")]
     kills: Mutex<Kills>,
     tally: Arc<Tally>,
-    /// Lanes that were opened: whether the last incarnation ended with everything committed.
-    committed: Mutex<BTreeMap<u32, bool>>,
+    /// The last incarnation of each lane that ended with everything committed.
+    committed: Mutex<BTreeMap<u32, Epoch>>,
 }
 
 /// How to kill a part of a pipeline, by its id; false if it is not there.
@@ -231,10 +234,18 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
     /// # Errors
     /// [`StopError`].
     pub async fn close(&self, lane: u32, deadline: Duration) -> Result<Closed, StopError> {
-        let outcome = self.lanes.stop(&lane.to_string(), deadline).await?;
-        let committed = lock(&self.shared.committed).remove(&lane);
+        let (outcome, epoch) = self.lanes.stop_which(&lane.to_string(), deadline).await?;
+        // A new one may be open under the number already.
+        let is_committed = epoch.is_some() && {
+            let mut committed = lock(&self.shared.committed);
+            let last = committed.get(&lane).copied();
+            if last <= epoch {
+                committed.remove(&lane);
+            }
+            last == epoch
+        };
         Ok(match outcome {
-            _ if committed == Some(true) => Closed::Committed,
+            _ if is_committed => Closed::Committed,
             StopOutcome::Overran => Closed::Overran,
             StopOutcome::Stuck => Closed::Stuck,
             StopOutcome::Drained | StopOutcome::Ended => Closed::Failed,

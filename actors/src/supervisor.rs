@@ -16,18 +16,17 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::AbortHandle;
 
-use crate::children::Children;
+use crate::children::{Children, Stopped};
 use crate::guard::catch_now;
 use crate::lifeline::{ChildNews, DrainOrder, Guard, Launch, News, SharedLosses, Target};
 use crate::reply::Reply;
 use crate::tree::Node;
 use crate::watch::{Watch, Watcher};
-use crate::{ChildSpec, Epoch, Exit, StartError, StopError, StopOutcome, SupervisorSpec};
+use crate::{ChildSpec, Epoch, Exit, StartError, StopError, SupervisorSpec};
 use machine::{Act, Key, Machine};
 
 /// What a supervisor hears.
 pub(crate) enum SupMsg {
-    Boot,
     Child(ChildNews),
     Tick,
     /// Watched children are to be looked at.
@@ -40,7 +39,7 @@ pub(crate) enum SupMsg {
     Remove {
         id: String,
         until: Option<Instant>,
-        reply: Reply<Result<StopOutcome, StopError>>,
+        reply: Reply<Result<Stopped, StopError>>,
     },
     #[cfg(feature = "testkit")]
     Panic,
@@ -60,7 +59,7 @@ struct Child {
     overran: bool,
     watcher: Watcher,
     start: Option<Reply<Result<Epoch, StartError>>>,
-    stops: Vec<Reply<Result<StopOutcome, StopError>>>,
+    stops: Vec<Reply<Result<Stopped, StopError>>>,
 }
 
 struct State {
@@ -143,13 +142,23 @@ impl State {
         }
     }
 
+    fn boot(&mut self) {
+        let acts = self.machine.boot(crate::clock::now());
+        self.perform(acts);
+        self.set_alarm();
+    }
+
+    /// A panic is noted as the cause of the end that follows.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) -> Result<(), ActorProcessingErr> {
+        catch_now(|| work(self)).map_err(|panic| {
+            self.launch.notice.record(Exit::Panicked(panic.clone()));
+            panic.into()
+        })
+    }
+
     fn hear(&mut self, msg: SupMsg) {
         let now = crate::clock::now();
         match msg {
-            SupMsg::Boot => {
-                let acts = self.machine.boot(now);
-                self.perform(acts);
-            }
             SupMsg::Tick => {
                 self.alarm = None;
                 let acts = self.machine.tick(now);
@@ -227,7 +236,7 @@ impl State {
         &mut self,
         id: &str,
         until: Option<Instant>,
-        reply: Reply<Result<StopOutcome, StopError>>,
+        reply: Reply<Result<Stopped, StopError>>,
         now: Instant,
     ) {
         let Some(key) = self.keys.get(id).copied() else {
@@ -270,9 +279,6 @@ impl Actor for SupervisorActor {
         (spec, launch): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let mut state = State::new(myself.clone(), &spec, launch);
-        // Before anybody can reach it: a child that is started at run time is none of the first round,
-        // which would wait for it.
-        myself.cast(SupMsg::Boot)?;
         if let Some(children) = &spec.dynamic {
             let me = Arc::new(myself.clone());
             let flaw = if children.is_drained() {
@@ -292,6 +298,9 @@ impl Actor for SupervisorActor {
             .launch
             .control
             .reached(Target::Supervisor(myself.clone()));
+        // Before it hears of anything: a child that is started at run time is none of the first round,
+        // which would wait for it.
+        state.guarded(State::boot)?;
         state.launch.control.up();
         Ok(state)
     }
@@ -302,10 +311,7 @@ impl Actor for SupervisorActor {
         message: SupMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        catch_now(|| state.hear(message)).map_err(|panic| {
-            state.launch.notice.record(Exit::Panicked(panic.clone()));
-            panic.into()
-        })
+        state.guarded(|state| state.hear(message))
     }
 }
 

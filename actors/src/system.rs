@@ -36,6 +36,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Somebody ended, in whatever way.
+    pub(crate) fn ended(&self, node: &Node, exit: &Exit) {
+        self.emit(|| {
+            let (path, exit) = (node.path.clone(), exit.clone());
+            if exit.is_failure() {
+                Event::Failed { path, exit }
+            } else {
+                Event::Ended { path, exit }
+            }
+        });
+    }
+
     /// Without subscribers nothing is made.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
         if self.events.receiver_count() > 0 && self.events.send(event()).is_err() {
@@ -103,13 +115,14 @@ impl System {
             return Err(StartError::Failed(format!("{name}: {exit}")));
         }
         let exit = Arc::new(watch::Sender::new(None));
-        let exit_in = Arc::clone(&exit);
+        let (exit_in, shared_in) = (Arc::clone(&exit), Arc::clone(&shared));
         tokio::spawn(async move {
             // Without news there was no end, only a runtime that is shutting down.
             let exit = until_gone(&mut news, kill_grace).await;
             let exit = exit.unwrap_or(Exit::KilledByOthers);
             node.ended(&exit);
             node.enter(State::Ended);
+            shared_in.ended(&node, &exit);
             settle(&exit_in, exit);
         });
         Publisher::describe();

@@ -81,7 +81,8 @@ impl Tracker {
     /// [`TrackError::Fenced`], [`TrackError::Unknown`] or [`TrackError::Twice`]; the tracker is then as
     /// it was.
     pub fn settle(&mut self, seq: u64, epoch: Epoch) -> Result<(), TrackError> {
-        self.window.settle(seq, epoch, (), &mut ())
+        let settled = self.window.settle(seq, epoch, (), &mut ());
+        settled.map_err(|(error, ())| error)
     }
 
     /// The position to commit: one past the last number of the settled prefix.

@@ -229,10 +229,6 @@ impl Node {
         lock(&self.life).restarts
     }
 
-    pub(crate) fn state(&self) -> State {
-        lock(&self.life).state
-    }
-
     /// Messages waiting, for a stage.
     pub(crate) fn depth(&self) -> Option<usize> {
         self.depth.as_ref().map(|depth| depth())

@@ -49,14 +49,28 @@ impl<T> Window<T> {
         Ok(())
     }
 
-    /// Settles a number, and gives out what the prefix passes by that, in order.
+    /// Settles a number, and gives out what the prefix passes by that, in order. What is not taken comes back.
     pub(crate) fn settle(
         &mut self,
         seq: u64,
         epoch: Epoch,
         value: T,
         passed: &mut impl Extend<T>,
-    ) -> Result<(), TrackError> {
+    ) -> Result<(), (TrackError, T)> {
+        let at = match self.awaited(seq, epoch) {
+            Ok(at) => at,
+            Err(error) => return Err((error, value)),
+        };
+        self.entries[at].settled = Some(value);
+        self.settled_ahead += 1;
+        if at == 0 {
+            passed.extend(std::iter::from_fn(|| self.pass()));
+        }
+        Ok(())
+    }
+
+    /// Where a number stands that is to be settled.
+    fn awaited(&self, seq: u64, epoch: Epoch) -> Result<usize, TrackError> {
         if epoch != self.epoch {
             return Err(TrackError::Fenced {
                 ours: self.epoch,
@@ -70,12 +84,7 @@ impl<T> Window<T> {
         if self.entries[at].settled.is_some() {
             return Err(TrackError::Twice(seq));
         }
-        self.entries[at].settled = Some(value);
-        self.settled_ahead += 1;
-        if at == 0 {
-            passed.extend(std::iter::from_fn(|| self.pass()));
-        }
-        Ok(())
+        Ok(at)
     }
 
     /// The first one, if it is settled.

@@ -237,6 +237,8 @@ impl<N: Send + 'static> Settle<N> for Book<N> {
     fn settled(&self, batch: Vec<Settled<N>>) {
         let all = batch.len() as u64;
         let (mut late, mut twice) = (0, 0);
+        // A note is somebody else's, and is not dropped under the lock.
+        let mut dropped = Vec::new();
         let mut guard = lock(&self.pages);
         let pages = &mut *guard;
         let known = pages.open.min(all);
@@ -250,10 +252,13 @@ impl<N: Send + 'static> Settle<N> for Book<N> {
                 if settled.outcome == Outcome::Failed {
                     self.halt();
                     pages.failed = Some(pages.failed.map_or(seq, |first| first.min(seq)));
+                    dropped.extend(settled.note);
                     continue;
                 }
                 let (epoch, passed) = (settled.position.epoch, &mut pages.passed);
-                if let Err(error) = pages.window.settle(seq, epoch, settled, passed) {
+                let taken = pages.window.settle(seq, epoch, settled, passed);
+                if let Err((error, settled)) = taken {
+                    dropped.extend(settled.note);
                     late += 1;
                     twice += u64::from(!matches!(error, TrackError::Fenced { .. }));
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::decide::Judge;
+use super::house::{House, Presence};
 use super::ports::{Failed, Sink};
 use super::shelf::Shelf;
 use super::throttle::Throttle;
@@ -87,8 +88,9 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         let mut spec = SupervisorSpec::new(Strategy::OneForOne)
             .intensity(intensity)
             .backoff(self.backoff);
+        let house = House::of(self.writers + self.workers);
         for (at, addr) in writers.iter().enumerate() {
-            let (sink, judge) = (Arc::clone(&sink), judge.clone());
+            let (sink, judge, house) = (Arc::clone(&sink), judge.clone(), Arc::clone(&house));
             let turns = Arc::<Turns>::default();
             let (limits, per_key, in_flight) = (self.batches, self.per_key, self.in_flight);
             let writer = ChildSpec::stage(format!("write-{at}"), addr, move |_| Writer {
@@ -98,6 +100,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
                 writing: 0,
                 patience: write_within,
                 turns: Arc::clone(&turns),
+                presence: Presence::in_house(&house),
                 sink: Arc::clone(&sink),
                 judge: judge.clone(),
                 timer: None,
@@ -107,11 +110,12 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         for (at, addr) in workers.iter().enumerate() {
             let (steps, judge, writers) =
                 (Arc::clone(&self.steps), judge.clone(), Arc::clone(&writers));
-            let stepping = Pulse::new();
+            let (stepping, house) = (Pulse::new(), Arc::clone(&house));
             let watch = self.quiet.map(|quiet| Watch::only(&stepping, quiet));
             let mut worker = ChildSpec::stage(format!("work-{at}"), addr, move |_| {
                 let (steps, writers) = (Arc::clone(&steps), Arc::clone(&writers));
-                Worker::new(steps, judge.clone(), writers, stepping.clone())
+                let presence = Presence::in_house(&house);
+                Worker::new(steps, judge.clone(), writers, stepping.clone(), presence)
             });
             if let Some(watch) = watch {
                 worker = worker.watch(watch);
@@ -146,6 +150,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             chunk: self.chunk,
             paused: watch::Sender::new(false),
             throttle: Throttle::new(self.rate),
+            house,
             quiet: self.quiet,
             open_within: self.open_within,
             shutdown,

@@ -349,7 +349,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         self
     }
 
-    /// How long a lane, a worker or a writer stays down before a restart.
+    /// How long a lane, a worker or a writer stays down before a restart. While a worker or a writer is
+    /// down, no lane pulls or sends anything on: it would only fail at nobody's.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self

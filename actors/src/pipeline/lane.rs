@@ -53,7 +53,6 @@ impl<S: Source> Lane<S> {
         pulses: Pulses,
         shared: Arc<Shared<S::Item, S::Note>>,
     ) -> Self {
-        lock(&shared.committed).insert(number, false);
         Self {
             number,
             pulses,
@@ -83,6 +82,7 @@ impl<S: Source> Stage for Lane<S> {
             book,
             wish: self.wish.subscribe(),
             paused: self.shared.paused.subscribe(),
+            missing: self.shared.house.missing(),
             shared: Arc::clone(&self.shared),
             held: VecDeque::new(),
             grant: None,
@@ -122,6 +122,8 @@ struct Driver<S: Source> {
     book: Arc<Book<S::Note>>,
     wish: watch::Receiver<Wish>,
     paused: watch::Receiver<bool>,
+    /// Of the workers and writers.
+    missing: watch::Receiver<usize>,
     shared: Arc<Shared<S::Item, S::Note>>,
     /// Pulled, and not sent on. Not admitted either: dropped, they are simply pulled again.
     held: VecDeque<Pulled<S::Item>>,
@@ -153,7 +155,10 @@ impl<S: Source> Driver<S> {
             }
             let ending = self.at_end && self.held.is_empty();
             if ending && page.pending == 0 {
-                lock(&self.shared.committed).insert(self.number, true);
+                let mut committed = lock(&self.shared.committed);
+                let last = committed.entry(self.number).or_insert(self.epoch);
+                // One that was given up may end late, beside its successor.
+                *last = self.epoch.max(*last);
                 return Ok(());
             }
             if ending && !self.flushed {
@@ -197,7 +202,8 @@ impl<S: Source> Driver<S> {
 
     /// Waits for whatever comes first; gives a permit if that is it.
     async fn wait(&mut self, ending: bool) -> Result<Option<Permit>, Failure> {
-        let stopped = *self.paused.borrow_and_update();
+        let nobody_home = *self.missing.borrow_and_update() > 0;
+        let stopped = *self.paused.borrow_and_update() || nobody_home;
         if stopped {
             // Its place in line with it: what the rate owes to those who pause would come at once later.
             self.grant = None;
@@ -225,6 +231,7 @@ impl<S: Source> Driver<S> {
                 Err(refused) => Err(refused.into()),
             },
             _ = self.paused.changed() => Ok(None),
+            _ = self.missing.changed() => Ok(None),
             pulled = pull(&mut self.source, self.shared.chunk, self.empty_until), if pulling => {
                 let pulled = pulled?;
                 let empty = pulled.as_ref().is_some_and(Vec::is_empty);

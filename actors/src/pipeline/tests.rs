@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Work;
 use super::book::{Book, DROPPED, Pulses, Tally};
 use super::decide::Judge;
+use super::house::{House, Presence};
 use super::ports::Step;
 use super::turns::Turns;
 use super::work::{WorkMsg, Worker};
@@ -99,12 +100,60 @@ fn the_cause_of_the_first_record_with_one_is_told_and_silence_has_words_too() {
 #[tokio::test]
 async fn a_line_nobody_stands_in_takes_no_room() {
     let turns = Arc::<Turns>::default();
-    let first = turns.take(7).await;
-    let waiting = tokio::time::timeout(std::time::Duration::ZERO, turns.take(7)).await;
+    let first = turns.line_up(7).await;
+    let waiting = tokio::time::timeout(std::time::Duration::ZERO, turns.line_up(7)).await;
     assert!(waiting.is_err(), "one at a time");
     assert!(!turns.is_empty());
     drop(first);
     assert!(turns.is_empty());
+}
+
+#[tokio::test]
+async fn the_place_in_a_line_is_taken_before_anybody_waits_there() {
+    let turns = Arc::<Turns>::default();
+    let first = turns.line_up(7);
+    let second = tokio::time::timeout(Duration::ZERO, turns.line_up(7)).await;
+    assert!(second.is_err(), "behind one that nobody waits with yet");
+    let third = turns.line_up(7);
+    drop(first.await);
+    drop(third.await);
+    let given_up = turns.line_up(7);
+    drop(given_up);
+    assert!(turns.is_empty());
+}
+
+/// A note that looks into its book when it is dropped.
+struct Nosy(Arc<Book<Nosy>>);
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        assert!(self.0.read().passed.settled.is_empty());
+    }
+}
+
+#[test]
+fn a_note_that_nobody_wants_is_dropped_where_it_may_do_what_it_likes() {
+    let (epoch, tally) = (Epoch::next(), Arc::<Tally>::default());
+    let book = Arc::new(Book::new(epoch, 0, Pulses::new(&tally), Arc::clone(&tally)));
+    let settled = |seq, outcome| Settled {
+        position: Position {
+            lane: 0,
+            epoch,
+            seq,
+        },
+        outcome,
+        note: Some(Nosy(Arc::clone(&book))),
+    };
+    let notes = [settled(9, Outcome::Stored), settled(0, Outcome::Failed)];
+    let (done, wait) = std::sync::mpsc::channel();
+    let there = Arc::clone(&book);
+    std::thread::spawn(move || {
+        there.settled(Vec::from(notes));
+        done.send(()).unwrap();
+    });
+    let limit = Duration::from_secs(10);
+    assert_eq!(wait.recv_timeout(limit), Ok(()), "it stands before a lock");
+    assert_eq!(tally.fenced.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,6 +178,7 @@ async fn records_of_a_halted_book_see_no_step_and_no_failed_handler() {
             judge.clone(),
             Arc::from([Addr::new("nobody")]),
             Pulse::new(),
+            Presence::in_house(&House::of(1)),
         )
     });
     let spec = SupervisorSpec::new(Strategy::OneForOne).child(child);

@@ -6,9 +6,12 @@
 //! The locks come from `crate::sync`, so that the model checker can compile this very file.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{Mutex as Line, OwnedMutexGuard};
+use tokio::task::coop::unconstrained;
 
 use crate::sync::{Mutex, lock};
 
@@ -26,12 +29,28 @@ pub(super) struct Turn {
 }
 
 impl Turns {
+    /// A place in the line of a slot, taken now and not when it is first waited for: who waits is a task
+    /// that may be given its thread later than one that was spawned after it.
+    pub(super) fn line_up(
+        self: &Arc<Self>,
+        slot: u64,
+    ) -> impl Future<Output = Turn> + Send + use<> {
+        let mut turn = Box::pin(unconstrained(Arc::clone(self).take(slot)));
+        let at_once = turn.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        async move {
+            match at_once {
+                Poll::Ready(turn) => turn,
+                Poll::Pending => turn.await,
+            }
+        }
+    }
+
     /// Waits until every write of the slot that asked before is over.
-    pub(super) async fn take(self: &Arc<Self>, slot: u64) -> Turn {
+    async fn take(self: Arc<Self>, slot: u64) -> Turn {
         let line = Arc::clone(lock(&self.lines).entry(slot).or_default());
         // Made first: who is dropped while it waits leaves no line behind either.
         let mut turn = Turn {
-            turns: Arc::clone(self),
+            turns: self,
             slot,
             place: None,
         };

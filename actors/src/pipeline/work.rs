@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::book::Book;
 use super::decide::{Case, Judge};
+use super::house::Presence;
 use super::ports::{Failed, Step, Unusable};
 use super::write::WriteMsg;
 use super::{Steps, Work, nobody_home, route, routes};
@@ -35,6 +36,7 @@ pub(super) struct Worker<I, O, N: 'static> {
     pub(super) writers: Arc<[Addr<WriteMsg<I, O, N>>]>,
     /// Steps under way, for the watch. Nothing else notices one that blocks: other workers move on.
     stepping: Pulse,
+    presence: Presence,
     /// What waits until it is decided about the record before it.
     waiting: HashMap<Behind, Vec<Work<I, N>>>,
 }
@@ -45,6 +47,7 @@ impl<I, O, N> Worker<I, O, N> {
         judge: Judge<I, O>,
         writers: Arc<[Addr<WriteMsg<I, O, N>>]>,
         stepping: Pulse,
+        presence: Presence,
     ) -> Self {
         stepping.reset();
         Self {
@@ -52,6 +55,7 @@ impl<I, O, N> Worker<I, O, N> {
             judge,
             writers,
             stepping,
+            presence,
             waiting: HashMap::new(),
         }
     }
@@ -153,6 +157,11 @@ where
     N: Send + 'static,
 {
     type Msg = WorkMsg<I, N>;
+
+    async fn started(&mut self, _cx: &mut Cx<Self::Msg>) -> Result<(), Failure> {
+        self.presence.come();
+        Ok(())
+    }
 
     async fn handle(&mut self, msg: Self::Msg, cx: &mut Cx<Self::Msg>) -> Result<(), Failure> {
         match msg {

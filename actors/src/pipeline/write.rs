@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::Work;
 use super::book::Book;
 use super::decide::{Case, Judge};
+use super::house::{Presence, Stay};
 use super::ports::{Failed, Fate, Sink, Unusable};
 use super::shelf::Shelf;
 use super::turns::Turns;
@@ -42,6 +43,7 @@ pub(super) struct Writer<I, O, N: 'static, K> {
     /// How long a write may take.
     pub(super) patience: Option<Duration>,
     pub(super) turns: Arc<Turns>,
+    pub(super) presence: Presence,
     pub(super) sink: Arc<K>,
     pub(super) judge: Judge<I, O>,
     pub(super) timer: Option<(Instant, Timer)>,
@@ -58,12 +60,13 @@ where
         while self.writing < self.in_flight
             && let Some((slot, batch)) = self.shelf.take()
         {
-            let (sink, turns) = (Arc::clone(&self.sink), Arc::clone(&self.turns));
-            let patience = self.patience;
+            let (sink, turns) = (Arc::clone(&self.sink), &self.turns);
+            let (patience, stay) = (self.patience, self.presence.stay());
             self.writing += 1;
+            let turn = turns.line_up(slot);
             cx.spawn(async move {
-                let _turn = turns.take(slot).await;
-                WriteMsg::Written(slot, write(batch, sink, patience).await)
+                let _turn = turn.await;
+                WriteMsg::Written(slot, write(batch, sink, patience, &stay).await)
             });
         }
     }
@@ -106,6 +109,7 @@ async fn write<I, O, N, K>(
     batch: Vec<Work<O, N>>,
     sink: Arc<K>,
     patience: Option<Duration>,
+    writer: &Stay,
 ) -> Result<Vec<Case<I, O, N>>, String>
 where
     O: Send + Sync + 'static,
@@ -127,10 +131,12 @@ where
     let (values, fates) = match hand_in(values, sink, patience).await {
         Ok(done) => done,
         Err(Unanswered::Panicked(panic)) => {
+            writer.ends();
             fail(slips, &format!("the sink panicked: {panic}"));
             return Err(panic);
         }
         Err(gone @ Unanswered::Cancelled) => {
+            writer.ends();
             fail(slips, &gone.to_string());
             return Err(gone.to_string());
         }
@@ -226,6 +232,11 @@ where
     K: Sink<O, N>,
 {
     type Msg = WriteMsg<I, O, N>;
+
+    async fn started(&mut self, _cx: &mut Cx<Self::Msg>) -> Result<(), Failure> {
+        self.presence.come();
+        Ok(())
+    }
 
     async fn handle(&mut self, msg: Self::Msg, cx: &mut Cx<Self::Msg>) -> Result<(), Failure> {
         let now = Instant::now().into_std();

@@ -112,7 +112,7 @@ impl State {
             path: laggard.path.clone(),
         });
         for reply in std::mem::take(&mut child.stops) {
-            answer(reply, Ok(StopOutcome::Stuck));
+            answer(reply, Ok((StopOutcome::Stuck, child.epoch)));
         }
         self.note(laggard);
     }
@@ -145,7 +145,7 @@ impl State {
         let outcome = child.outcome();
         child.not_started();
         for reply in std::mem::take(&mut child.stops) {
-            answer(reply, Ok(outcome));
+            answer(reply, Ok((outcome, child.epoch)));
         }
     }
 
@@ -212,17 +212,10 @@ impl State {
                     exit: exit.clone(),
                 });
             }
-            self.launch.shared.emit(|| Event::Failed {
-                path: path.clone(),
-                exit: exit.clone(),
-            });
         } else {
             tracing::debug!(actor = %path, %epoch, %exit, "actor ended");
-            self.launch.shared.emit(|| Event::Ended {
-                path: path.clone(),
-                exit: exit.clone(),
-            });
         }
+        self.launch.shared.ended(&child.node, exit);
     }
 
     /// Keeps one alarm for the earliest deadline. One that goes off too early is harmless.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{State, SupMsg};
-use crate::{Event, Exit, tree};
+use crate::{Event, Exit};
 
 impl State {
     /// Looks at least so often from now on.
@@ -38,7 +38,8 @@ impl State {
             let (Some(watch), Some(epoch)) = (&child.spec.watch, child.epoch) else {
                 continue;
             };
-            if child.node.state() != tree::State::Running {
+            // Who ends has a time of its own for that, and what it still holds moves no more.
+            if !self.machine.is_running(*key) {
                 continue;
             }
             let handled = child.node.stats.handled.load(Ordering::Relaxed);

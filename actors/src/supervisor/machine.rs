@@ -242,6 +242,12 @@ impl Machine {
             .as_ref()
     }
 
+    /// Whether it is up, and nothing says that it ends.
+    pub(crate) fn is_running(&self, key: Key) -> bool {
+        let slot = self.slots.get(&key);
+        slot.is_some_and(|slot| slot.phase == Phase::Running)
+    }
+
     /// The end of a child has begun: what it still holds is being dropped. That may block its thread, as
     /// what a killed one does, so it gets the same time.
     pub(crate) fn ending(&mut self, key: Key, epoch: Epoch, exit: &Exit, now: Instant) -> Vec<Act> {

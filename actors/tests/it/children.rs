@@ -272,3 +272,28 @@ async fn a_permit_in_its_factory_bounds_how_many_children_there_are() {
     let (spec, _) = child(room.try_take(one).unwrap());
     children.start(spec).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_is_started_as_soon_as_that_is_possible_is_none_of_the_first_round() {
+    let (children, a) = (Children::new(), Addr::<u8>::new("a"));
+    let probe = Probe::<u8>::new();
+    let faults = Faults::new().at(Callback::Started, 1, Fault::Slow(3600 * SECOND));
+    let stage = probe.clone();
+    let child = faults.child("a", &a, move |_| stage.stage());
+    let start = async {
+        loop {
+            match children.start(child.clone()).await {
+                Err(StartError::NotRunning) => tokio::task::yield_now().await,
+                started => return started,
+            }
+        }
+    };
+    let began = tokio::time::Instant::now();
+    let system = async {
+        let system = System::start("t", SupervisorSpec::dynamic(&children)).await;
+        (system.unwrap(), began.elapsed())
+    };
+    let ((_system, took), started) = tokio::join!(system, start);
+    assert!(started.is_ok());
+    assert!(took < SECOND, "the system waited for it: {took:?}");
+}

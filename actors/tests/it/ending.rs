@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, panic_supervisor, until};
 use actors::{
-    Addr, ChildSpec, Children, Cx, Event, Exit, Failure, NoEvent, Overrun, Restart, Stage,
-    StartError, StopOutcome, Strategy, SupervisorSpec, System,
+    Addr, ChildSpec, Children, Cx, Event, Exit, Failure, Intensity, NoEvent, Overrun, Restart,
+    Stage, StartError, StopOutcome, Strategy, SupervisorSpec, System, Watch,
 };
 
 use crate::stuck::{Traffic, ends};
@@ -259,4 +259,64 @@ async fn a_root_that_fails_half_way_through_its_start_over_one_that_blocks_has_n
     assert!(error.ends_with("it blocks its thread"), "{error}");
     assert!(c.send(Do::Finish).is_err());
     drop(go_on);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_end_that_takes_its_time_is_not_taken_for_a_stall() {
+    let _traffic = Traffic::new();
+    let b = Addr::new("b");
+    let (go_on, child) = clinging(&b, false);
+    let child = child.watch(Watch::after(MOMENT));
+    let spec = eager(Strategy::OneForOne).child(child);
+    let system = System::start("t", spec).await.unwrap();
+    let mut events = system.handle().events();
+    let (keep, until) = channel();
+    b.send(Way::FailLater).unwrap();
+    b.send(Way::Keep(until)).unwrap();
+    tokio::time::sleep(MOMENT * 10).await;
+    drop((keep, go_on));
+    loop {
+        match events.recv().await.unwrap() {
+            Event::Restarted { .. } => break,
+            event => assert!(!matches!(event, Event::Stalled { .. }), "{event:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_root_is_an_event_like_any_other() {
+    let (a, notes) = (Addr::new("a"), Notes::default());
+    let never = Intensity {
+        restarts: 0,
+        within: SECOND,
+    };
+    let spec = || {
+        let spec = eager(Strategy::OneForOne).intensity(never);
+        spec.child(Doer::child("a", &a, &notes))
+    };
+    let system = System::start("t", spec()).await.unwrap();
+    let mut events = system.handle().events();
+    a.send(Do::Fail("broken")).unwrap();
+    let exit = system.ended().await;
+    let path = || "t".to_owned();
+    assert_eq!(last(&mut events), Event::Failed { path: path(), exit });
+    let system = System::start("t", spec()).await.unwrap();
+    let mut events = system.handle().events();
+    assert!(system.drain(SECOND).await.is_clean());
+    let exit = Exit::Drained;
+    until("it is told", || {
+        let told = Event::Ended {
+            path: path(),
+            exit: exit.clone(),
+        };
+        events.try_recv() == Ok(told)
+    })
+    .await;
+}
+
+/// The last event there is.
+fn last(events: &mut actors::Events) -> Event {
+    std::iter::from_fn(|| events.try_recv().ok())
+        .last()
+        .expect("something happened")
 }

@@ -7,6 +7,7 @@ mod children;
 mod draining;
 mod ending;
 mod flushing;
+mod homing;
 mod lanes;
 mod limits;
 mod metrics;

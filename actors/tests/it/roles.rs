@@ -359,6 +359,7 @@ async fn subscribers_that_panic_or_never_listen_hold_nobody_up() {
     }
     assert!(broken.await.unwrap_err().is_panic());
     assert!(system.drain(SECOND).await.is_clean());
+    assert!(matches!(keen.try_recv(), Ok(Event::Ended { .. })));
     assert!(matches!(keen.try_recv(), Ok(Event::Drained { .. })));
     assert_eq!(keen.try_recv(), Err(NoEvent::NoneYet));
     let kept = (0..).map_while(|_| match deaf.try_recv() {

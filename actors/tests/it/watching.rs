@@ -309,6 +309,7 @@ async fn events_tell_the_life_of_a_child() {
         "overran t/d/a",
         "ended t/d/a",
         "ended t/d",
+        "ended t",
         "drained t",
     ];
     assert_eq!(kinds, expected);

@@ -154,7 +154,7 @@ fn writes_of_one_slot_take_turns_and_a_slot_nobody_wants_takes_no_room() {
             .map(|slot: usize| {
                 let (turns, writing) = (Arc::clone(&turns), Arc::clone(&writing));
                 future::spawn(async move {
-                    let turn = turns.take(slot as u64).await;
+                    let turn = turns.line_up(slot as u64).await;
                     assert_eq!(
                         writing[slot].fetch_add(1, Ordering::SeqCst),
                         0,
@@ -183,7 +183,7 @@ fn a_write_that_is_given_up_while_it_waits_for_its_turn_leaves_the_line() {
             .map(|number| {
                 let turns = Arc::clone(&turns);
                 future::spawn(async move {
-                    let mut take = std::pin::pin!(turns.take(0));
+                    let mut take = std::pin::pin!(turns.line_up(0));
                     if number == 1 {
                         // Polled once, and dropped.
                         let once = std::future::poll_fn(|cx| {
