@@ -134,13 +134,7 @@ impl App {
             tracer: process.tracer.clone(),
             stats: StatsApi {
                 board: board.clone(),
-                streams: Credits::new(
-                    "stats_streams",
-                    Cost {
-                        count: config.stats_streams,
-                        bytes: config.stats_streams,
-                    },
-                ),
+                streams: Credits::new("stats_streams", Cost::pieces(config.stats_streams)),
                 wait: config.mongo.query_timeout,
             },
             docs: Docs::new(&openapi::document(process.version)),
@@ -151,13 +145,17 @@ impl App {
             ..FrontRules::default()
         };
         let standings = Arc::new(KafkaStandings::new(Arc::clone(&observer)));
+        let asking = stats::one_question();
+        let shown = asking.clone();
         let stats = ChildSpec::stage("stats", &stats_addr, move |_| {
-            Stats::new(Arc::clone(&tallies), Arc::clone(&standings), board.clone())
-        });
+            let broker = (Arc::clone(&standings), asking.clone());
+            Stats::new(Arc::clone(&tallies), broker, board.clone())
+        })
+        .credits(&shown);
         let streams = api.stats.streams.clone();
         let query = query(http, api, front, config.drain_timeout);
         let query = fair.credits().into_iter().fold(query, ChildSpec::credits);
-        let query = query.credits(&streams);
+        let query = query.credits(&streams).credits(history.pending());
         let watch_mongodb = {
             let health = health.clone();
             move || watch_mongodb(health.clone(), history.clone(), mongodb.clone())
@@ -170,13 +168,14 @@ impl App {
                 watch_kafka(health.clone(), slot, observer, topic.clone(), held, latch)
             }
         };
+        let making = schema.pending().clone();
         let keep_schema = move || schema::keep(schema.clone(), shape.clone());
         let held = ingest.held();
         // The first to start are the last to drain: dependencies are looked at until the end.
         let root = SupervisorSpec::new(Strategy::OneForOne)
             .child(errand("watch_mongodb", watch_mongodb))
             .child(errand("watch_kafka", watch_kafka))
-            .child(errand("schema", keep_schema))
+            .child(errand("schema", keep_schema).credits(&making))
             .child(query)
             .child(stats)
             .child(ingest.child());

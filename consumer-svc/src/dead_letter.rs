@@ -7,9 +7,7 @@
 
 pub mod kafka;
 
-use std::time::Duration;
-
-use actors::{BatchSink, Outcome, Receipt};
+use actors::{Backoff, BatchSink, Outcome, Pace, Receipt};
 use futures_util::future::join_all;
 use purchases::wire;
 use tracing::warn;
@@ -64,38 +62,53 @@ pub struct DeadLetters<L, O> {
     letters: L,
     originals: O,
     lanes: Lanes,
-    pause: Duration,
+    backoff: Backoff,
+}
+
+/// Attempts on the same thing that failed.
+struct Failed {
+    attempts: u32,
+    pauses: Pace,
 }
 
 impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
-    /// `pause`: between two attempts on the same letter.
-    pub fn new((letters, originals): (L, O), lanes: Lanes, pause: Duration) -> Self {
+    /// `backoff`: between the attempts on the same letter.
+    pub fn new((letters, originals): (L, O), lanes: Lanes, backoff: Backoff) -> Self {
         Self {
             letters,
             originals,
             lanes,
-            pause,
+            backoff,
         }
     }
 
     /// Before the next attempt. A letter on its way is a sign of life of every partition, because
     /// any of them may wait for its turn behind it.
-    async fn failed(&self, origin: &Origin, attempt: u32, cause: &str) {
+    async fn failed(&self, origin: &Origin, failed: &mut Failed, cause: &str) {
         self.lanes.beat();
+        failed.attempts += 1;
+        let (attempt, pause) = (failed.attempts, failed.pauses.next());
+        let pause = pause.unwrap_or(self.backoff.max);
         if attempt % 10 == 1 {
             let Origin {
                 partition, offset, ..
             } = origin;
-            warn!(partition, offset, attempt, %cause, "dead letter not delivered, its partition waits");
+            warn!(partition, offset, attempt, ?pause, %cause, "dead letter not delivered, its partition waits");
         }
-        tokio::time::sleep(self.pause).await;
+        tokio::time::sleep(pause).await;
+    }
+
+    fn nothing_failed(&self) -> Failed {
+        Failed {
+            attempts: 0,
+            pauses: self.backoff.pace(),
+        }
     }
 
     async fn deliver(&self, record: BadRecord, receipt: Receipt<Note>) {
-        let mut attempt = 0;
+        let mut failed = self.nothing_failed();
         while let Err(cause) = self.letters.deliver(&record).await {
-            attempt += 1;
-            self.failed(&record.origin, attempt, &cause).await;
+            self.failed(&record.origin, &mut failed, &cause).await;
         }
         metrics::dead_lettered(1);
         receipt.settle(Outcome::DeadLettered, None);
@@ -114,14 +127,11 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
         let Some(first) = wanted.first() else {
             return Vec::new();
         };
-        let mut attempt = 0;
+        let mut failed = self.nothing_failed();
         let originals = loop {
             match self.originals.read(wanted.clone()).await {
                 Ok(originals) => break originals,
-                Err(cause) => {
-                    attempt += 1;
-                    self.failed(first, attempt, &cause).await;
-                }
+                Err(cause) => self.failed(first, &mut failed, &cause).await,
             }
         };
         let records = refused.into_iter().zip(originals);

@@ -3,10 +3,9 @@
 #[cfg(test)]
 pub(crate) mod fake;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use actors::owned_within;
+use actors::{Cost, Credits, owned_within};
 use mongodb::Client;
 use mongodb::error::Error;
 use mongodb::event::EventHandler;
@@ -14,7 +13,6 @@ use mongodb::event::cmap::CmapEvent;
 use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, Tls, TlsOptions, WriteConcern,
 };
-use tokio::sync::Semaphore;
 
 use crate::config::MongoConfig;
 use crate::metrics::Pool;
@@ -131,8 +129,7 @@ pub(crate) fn durable() -> CollectionOptions {
 #[derive(Clone)]
 pub(crate) struct Answers {
     deadline: Duration,
-    pending: Arc<Semaphore>,
-    most: usize,
+    pending: Credits,
 }
 
 /// Why there is no good answer.
@@ -147,14 +144,15 @@ pub(crate) enum Failed {
 }
 
 impl Answers {
-    /// At most `most` operations without an answer at a time, late ones included.
-    pub(crate) fn new(deadline: Duration, most: usize) -> Self {
-        let pending = Arc::new(Semaphore::new(most));
-        Self {
-            deadline,
-            pending,
-            most,
-        }
+    /// At most `most` operations without an answer at a time, late ones included; shown by `name`.
+    pub(crate) fn new(name: &str, deadline: Duration, most: usize) -> Self {
+        let pending = Credits::new(name, Cost::pieces(most));
+        Self { deadline, pending }
+    }
+
+    /// The bound, to be shown.
+    pub(crate) fn pending(&self) -> &Credits {
+        &self.pending
     }
 
     /// How long an answer is waited for.
@@ -167,8 +165,8 @@ impl Answers {
         &self,
         operation: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Failed> {
-        let Ok(slot) = Arc::clone(&self.pending).try_acquire_owned() else {
-            let most = self.most;
+        let Ok(slot) = self.pending.try_take(Cost::pieces(1)) else {
+            let most = self.pending.limit().count;
             let what = format!("{most} earlier operations are still without an answer");
             return Err(Failed::Unknown(what));
         };

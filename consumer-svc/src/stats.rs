@@ -10,9 +10,8 @@ mod view;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actors::{Addr, Cx, Failure, Stage, Timer, owned_blocking_within};
+use actors::{Addr, Cost, Credits, Cx, Failure, Stage, Timer, owned_blocking_within};
 use purchases::Timestamp;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -58,13 +57,18 @@ pub struct Stats<T, S> {
     tallies: Arc<T>,
     standings: Arc<S>,
     board: Board,
-    /// One question to the broker at a time: it may block for longer than anybody waits.
-    asking: Arc<Semaphore>,
+    asking: Credits,
     began: Option<Instant>,
     reading: bool,
     tick: Option<Timer>,
     last_id: i64,
     failing: bool,
+}
+
+/// One question to the broker at a time, whichever incarnation asked it: it may block for longer than
+/// anybody waits.
+pub fn one_question() -> Credits {
+    Credits::new("kafka_standings", Cost::pieces(1))
 }
 
 /// What wakes the stage at this address.
@@ -73,13 +77,13 @@ pub fn waker(addr: Addr<StatsMsg>) -> Wake {
 }
 
 impl<T: TallyStore, S: Standings> Stats<T, S> {
-    /// Puts up on `board` what it reads from the two ports.
-    pub fn new(tallies: Arc<T>, standings: Arc<S>, board: Board) -> Self {
+    /// Puts up on `board` what it reads from the two ports; `asking` is [`one_question`].
+    pub fn new(tallies: Arc<T>, (standings, asking): (Arc<S>, Credits), board: Board) -> Self {
         Self {
             tallies,
             standings,
             board,
-            asking: Arc::new(Semaphore::new(1)),
+            asking,
             began: None,
             reading: false,
             tick: None,
@@ -102,7 +106,7 @@ impl<T: TallyStore, S: Standings> Stats<T, S> {
         }
         (self.began, self.reading) = (Some(Instant::now()), true);
         let tallies = Arc::clone(&self.tallies);
-        let standings = standings(Arc::clone(&self.standings), Arc::clone(&self.asking));
+        let standings = standings(Arc::clone(&self.standings), self.asking.clone());
         cx.spawn(async move {
             let (tallies, standings) = tokio::join!(tallies.all(), standings);
             StatsMsg::Read(tallies.map(|tallies| Reading { tallies, standings }))
@@ -134,8 +138,8 @@ impl<T: TallyStore, S: Standings> Stats<T, S> {
 }
 
 /// What the broker says within the time there is; nothing while an earlier question is open.
-async fn standings<S: Standings>(port: Arc<S>, asking: Arc<Semaphore>) -> Option<Vec<Standing>> {
-    let turn = asking.try_acquire_owned().ok()?;
+async fn standings<S: Standings>(port: Arc<S>, asking: Credits) -> Option<Vec<Standing>> {
+    let turn = asking.try_take(Cost::pieces(1)).ok()?;
     let ask = move || {
         let answer = port.standings();
         drop(turn);

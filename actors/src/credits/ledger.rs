@@ -20,6 +20,21 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// So many pieces that are counted and not weighed: each is one in both parts, of what is taken and of
+    /// the whole.
+    ///
+    /// ```
+    /// use actors::{Cost, Credits, Refused};
+    /// let questions = Credits::new("questions", Cost::pieces(1));
+    /// let _asking = questions.try_take(Cost::pieces(1))?;
+    /// assert!(questions.try_take(Cost::pieces(1)).is_err());
+    /// # Ok::<(), Refused>(())
+    /// ```
+    pub const fn pieces(count: usize) -> Self {
+        let bytes = count;
+        Self { count, bytes }
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             count: self.count.saturating_add(other.count),

@@ -26,9 +26,9 @@ use crate::tally::mongo::MongoTallies;
 use crate::write::BatchWriter;
 use crate::write::mongo::MongoStore;
 
-/// Backoff while the database does not take a batch, scattered so that writers do not return to a
-/// recovering database in step.
-fn write_retry() -> Backoff {
+/// Backoff while the database does not take a batch, or the dead-letter topic a letter: scattered, so
+/// that all who wait do not return in step to what recovers.
+fn again() -> Backoff {
     Backoff {
         min: Duration::from_millis(100),
         max: Duration::from_secs(5),
@@ -36,8 +36,6 @@ fn write_retry() -> Backoff {
         ..Backoff::default()
     }
 }
-/// Pause between attempts on one dead letter.
-const LETTER_RETRY: Duration = Duration::from_secs(1);
 /// Letters are few; they go out at once, and this many batches of them at a time.
 const LETTERS: BatchLimits = BatchLimits {
     count: 100,
@@ -148,19 +146,21 @@ fn commit(
     tallies: Arc<MongoTallies>,
 ) -> ChildSpec {
     let committer = Arc::new(KafkaCommitter::new(slot.clone(), &config.kafka));
-    let interval = config.flow.commit_interval;
+    let (interval, saving) = (config.flow.commit_interval, tallies.pending().clone());
     ChildSpec::stage("commit", &addrs.commit, move |_| {
         Commit::new(Arc::clone(&committer), Arc::clone(&tallies), interval)
     })
     .shutdown(Shutdown::Infinity)
+    .credits(&saving)
 }
 
 fn write(flow: &FlowConfig, addrs: &Addrs, store: MongoStore, held: &Held) -> ChildSpec {
+    let writing = store.pending().clone();
     let sink = Arc::new(BatchWriter::new(
         store,
         addrs.dead_letter.clone(),
         held.lanes.clone(),
-        write_retry(),
+        again(),
     ));
     let limits = BatchLimits {
         count: flow.batch_records,
@@ -172,10 +172,11 @@ fn write(flow: &FlowConfig, addrs: &Addrs, store: MongoStore, held: &Held) -> Ch
         BatchStage::new(limits, writers, Arc::clone(&sink))
     })
     .shutdown(Shutdown::Infinity)
+    .credits(&writing)
 }
 
 fn dead_letter(addrs: &Addrs, letters: (KafkaLetterBox, KafkaOriginals), held: &Held) -> ChildSpec {
-    let sink = Arc::new(DeadLetters::new(letters, held.lanes.clone(), LETTER_RETRY));
+    let sink = Arc::new(DeadLetters::new(letters, held.lanes.clone(), again()));
     let make = move |_| BatchStage::new(LETTERS, LETTER_BATCHES, Arc::clone(&sink));
     ChildSpec::stage("dead_letter", &addrs.dead_letter, make).shutdown(Shutdown::Infinity)
 }

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actors::{Delivery, Epoch, Position, Settle, Settled};
+use tokio::time::Instant;
 
 use super::*;
 use crate::flow::Note;
@@ -13,9 +15,18 @@ use crate::lane::tests::patient;
 #[derive(Default)]
 struct Letters {
     failures: AtomicU32,
+    tried: Mutex<Vec<Instant>>,
     delivered: Mutex<Vec<i64>>,
     letters: Mutex<Vec<BadRecord>>,
 }
+
+/// Not scattered: what is between two attempts can be told.
+const BACKOFF: Backoff = Backoff {
+    min: Duration::from_secs(1),
+    max: Duration::from_secs(5),
+    jitter: 0.0,
+    reset_after: Duration::ZERO,
+};
 
 /// A log that cannot be read at first, and then has some of the records.
 struct Log {
@@ -47,6 +58,7 @@ fn empty() -> Log {
 
 impl LetterBox for Arc<Letters> {
     async fn deliver(&self, record: &BadRecord) -> Result<(), String> {
+        self.tried.lock().unwrap().push(Instant::now());
         let left = self
             .failures
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
@@ -91,38 +103,63 @@ async fn a_record_is_settled_only_after_its_letter_was_confirmed() {
         letters: Arc::clone(&letters),
         settled: Mutex::default(),
     });
-    let batch = (0..3).map(|offset| {
-        let record = BadRecord {
-            original: Original {
-                value: Some(b"?".to_vec()),
-                ..Original::default()
-            },
-            reason: "not JSON".into(),
-            origin: Origin {
-                topic: Arc::from("purchases"),
-                partition: 0,
-                offset,
-            },
-        };
-        let position = Position {
-            lane: 0,
-            epoch: Epoch::next(),
-            seq: offset as u64,
-        };
-        let outlet: actors::Outlet<Note> = Arc::clone(&books) as _;
-        Delivery {
-            value: Rejection::Record(record),
-            receipt: Receipt::new(position, outlet, None),
-        }
-    });
+    let batch = (0..3).map(|offset| letter(offset, &books));
     let ports = (Arc::clone(&letters), empty());
-    DeadLetters::new(ports, patient(), Duration::from_secs(1))
+    DeadLetters::new(ports, patient(), BACKOFF)
         .write(batch.collect())
         .await;
     assert_eq!(
         *books.settled.lock().unwrap(),
         vec![Outcome::DeadLettered; 3]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_on_a_letter_that_is_not_delivered_come_further_and_further_apart() {
+    let letters = Arc::new(Letters {
+        failures: AtomicU32::new(5),
+        ..Letters::default()
+    });
+    let books = Arc::new(Books {
+        letters: Arc::clone(&letters),
+        settled: Mutex::default(),
+    });
+    let ports = (Arc::clone(&letters), empty());
+    DeadLetters::new(ports, patient(), BACKOFF)
+        .write(vec![letter(0, &books)])
+        .await;
+    let tried = letters.tried.lock().unwrap();
+    let pauses: Vec<u64> = tried
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).as_secs())
+        .collect();
+    assert_eq!(pauses, [1, 2, 4, 5, 5]);
+}
+
+/// A bad record, whole.
+fn letter(offset: i64, books: &Arc<Books>) -> Rejected {
+    let record = BadRecord {
+        original: Original {
+            value: Some(b"?".to_vec()),
+            ..Original::default()
+        },
+        reason: "not JSON".into(),
+        origin: Origin {
+            topic: Arc::from("purchases"),
+            partition: 0,
+            offset,
+        },
+    };
+    let position = Position {
+        lane: 0,
+        epoch: Epoch::next(),
+        seq: offset as u64,
+    };
+    let outlet: actors::Outlet<Note> = Arc::clone(books) as _;
+    Delivery {
+        value: Rejection::Record(record),
+        receipt: Receipt::new(position, outlet, None),
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,13 +214,9 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
             receipt: Receipt::new(position, outlet, None),
         }
     });
-    DeadLetters::new(
-        (Arc::clone(&letters), log),
-        patient(),
-        Duration::from_secs(1),
-    )
-    .write(refused.into())
-    .await;
+    DeadLetters::new((Arc::clone(&letters), log), patient(), BACKOFF)
+        .write(refused.into())
+        .await;
     assert_eq!(
         *books.settled.lock().unwrap(),
         vec![Outcome::DeadLettered; 2]

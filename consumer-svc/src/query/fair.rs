@@ -62,18 +62,9 @@ impl Drop for Place {
 impl Fair {
     /// At most `all` reads, and `long` of long histories, which wait so long for their turn.
     pub fn new(all: usize, long: usize, wait: Duration) -> Self {
-        let credits = |name, count| {
-            Credits::new(
-                name,
-                Cost {
-                    count,
-                    bytes: count,
-                },
-            )
-        };
         Self {
-            all: credits("queries", all),
-            long: credits("long_queries", long),
+            all: Credits::new("queries", Cost::pieces(all)),
+            long: Credits::new("long_queries", Cost::pieces(long)),
             wait,
             book: Arc::default(),
         }
@@ -99,7 +90,7 @@ impl Fair {
             };
             (place, book.long.contains(user))
         };
-        let one = Cost { count: 1, bytes: 1 };
+        let one = Cost::pieces(1);
         // First the scarce one: who waits for it takes nothing from the others.
         let long = match long {
             true => Some(self.long.take(one, self.wait).await?),

@@ -5,6 +5,7 @@ pub mod ask;
 
 use std::time::Duration;
 
+use actors::Credits;
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::options::{CollectionOptions, ReadPreference, SelectionCriteria};
@@ -57,8 +58,13 @@ impl MongoHistory {
         Self {
             collection: database.collection_with_options(collection, options.build()),
             database,
-            answers: Answers::new(deadline, 2 * reads + MAX_OVERDUE),
+            answers: Answers::new("mongodb_histories", deadline, 2 * reads + MAX_OVERDUE),
         }
+    }
+
+    /// The bound of what waits for an answer of the database, to be shown.
+    pub fn pending(&self) -> &Credits {
+        self.answers.pending()
     }
 
     /// Whether the database answers.

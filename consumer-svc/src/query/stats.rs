@@ -98,7 +98,7 @@ impl StatsApi {
         headers: &HeaderMap,
         stop: CancellationToken,
     ) -> Result<Response, Problem> {
-        let cost = Cost { count: 1, bytes: 1 };
+        let cost = Cost::pieces(1);
         let place = self
             .streams
             .try_take(cost)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use actors::Credits;
 use bson::{Bson, Document, doc};
 use mongodb::error::{Error, ErrorKind};
 use mongodb::{Client, Database};
@@ -46,8 +47,13 @@ impl MongoSchema {
         Self {
             database: client.database(database),
             collection: collection.to_owned(),
-            answers: Answers::new(deadline, 2),
+            answers: Answers::new("mongodb_schema", deadline, 2),
         }
+    }
+
+    /// The bound of what waits for an answer of the database, to be shown.
+    pub fn pending(&self) -> &Credits {
+        self.answers.pending()
     }
 
     async fn run(&self, command: Document) -> Result<Document, Failed> {

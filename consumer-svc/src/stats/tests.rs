@@ -65,8 +65,10 @@ impl Bench {
         let addr = Addr::new("stats");
         let board = Board::new(waker(addr.clone()));
         let (tallies, standings, put_up) = (Arc::clone(&store), Arc::clone(&broker), board.clone());
+        let asking = one_question();
         let child = ChildSpec::stage("stats", &addr, move |_| {
-            Stats::new(Arc::clone(&tallies), Arc::clone(&standings), put_up.clone())
+            let broker = (Arc::clone(&standings), asking.clone());
+            Stats::new(Arc::clone(&tallies), broker, put_up.clone())
         });
         let root = SupervisorSpec::new(Strategy::OneForOne).child(child);
         let system = System::start("test", root).await.unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use actors::Credits;
 use bson::{Binary, Bson, DateTime, Document, doc, spec::BinarySubtype};
 use futures_util::TryStreamExt;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
@@ -49,8 +50,13 @@ impl MongoTallies {
                 .collection_with_options(&name, durable()),
             group: group.to_owned(),
             topic: topic.to_owned(),
-            answers: Answers::new(deadline, MAX_OVERDUE),
+            answers: Answers::new("mongodb_statistics", deadline, MAX_OVERDUE),
         }
+    }
+
+    /// The bound of what waits for an answer of the database, to be shown.
+    pub fn pending(&self) -> &Credits {
+        self.answers.pending()
     }
 
     /// A topic's name has no slash, so this is unambiguous whatever the group is called.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use actors::Credits;
 use bson::oid::ObjectId;
 use bson::{Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
@@ -50,8 +51,13 @@ impl MongoStore {
             .collection_with_options(collection, durable());
         Self {
             collection,
-            answers: Answers::new(deadline, writers + MAX_OVERDUE),
+            answers: Answers::new("mongodb_writes", deadline, writers + MAX_OVERDUE),
         }
+    }
+
+    /// The bound of what waits for an answer of the database, to be shown.
+    pub fn pending(&self) -> &Credits {
+        self.answers.pending()
     }
 
     async fn insert(&self, documents: Vec<RawDocumentBuf>) -> Result<(), Failed> {

@@ -185,7 +185,7 @@ async fn a_cursor_goes_to_the_store_as_it_came() {
 async fn more_queries_than_allowed_are_refused_before_the_database_is_asked() {
     let api = api(Ok(3));
     let [all, _] = api.histories.fair.credits();
-    let _held = all.try_take(Cost { count: 1, bytes: 1 }).unwrap();
+    let _held = all.try_take(Cost::pieces(1)).unwrap();
     let (status, headers, _) = get(&api, "/purchases/u1").await;
     assert_eq!(status, 503);
     assert!(headers.contains_key("retry-after"));

@@ -134,8 +134,11 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
         (
             &consumer,
             &[
-                "query: queries, long_queries, stats_streams",
-                "ingest/write: in_flight",
+                "schema: mongodb_schema",
+                "query: queries, long_queries, stats_streams, mongodb_histories",
+                "stats: kafka_standings",
+                "ingest/commit: mongodb_statistics",
+                "ingest/write: mongodb_writes, in_flight",
             ][..],
         ),
     ] {
