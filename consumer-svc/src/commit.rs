@@ -246,9 +246,9 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
                 (reader.recall)();
             }
         }
-        for (partition, passed) in self.ledger.passed() {
+        for (partition, passed, next) in self.ledger.passed() {
             if let Some(reader) = self.readers.get(&partition) {
-                reader.lane.passed(passed);
+                reader.lane.passed(passed, next);
             }
         }
     }

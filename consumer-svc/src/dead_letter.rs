@@ -13,7 +13,7 @@ use purchases::wire;
 use tracing::warn;
 
 use crate::flow::{BadRecord, Incoming, Note, Origin, Original, Rejected, Rejection};
-use crate::lane::Lanes;
+use crate::lane::{Lanes, Letter};
 use crate::metrics;
 
 /// Headers a letter carries beyond those of the original.
@@ -65,6 +65,9 @@ pub struct DeadLetters<L, O> {
     backoff: Backoff,
 }
 
+/// What is under way until a letter has arrived.
+type Owed = (Receipt<Note>, Option<Letter>);
+
 /// Attempts on the same thing that failed.
 struct Failed {
     attempts: u32,
@@ -82,10 +85,9 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
         }
     }
 
-    /// Before the next attempt. A letter on its way is a sign of life of every partition, because
-    /// any of them may wait for its turn behind it.
+    /// Before the next attempt.
     async fn failed(&self, origin: &Origin, failed: &mut Failed, cause: &str) {
-        self.lanes.beat();
+        self.lanes.letter_answered();
         failed.attempts += 1;
         let (attempt, pause) = (failed.attempts, failed.pauses.next());
         let pause = pause.unwrap_or(self.backoff.max);
@@ -105,19 +107,21 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
         }
     }
 
-    async fn deliver(&self, record: BadRecord, receipt: Receipt<Note>) {
+    async fn deliver(&self, record: BadRecord, (receipt, letter): Owed) {
         let mut failed = self.nothing_failed();
         while let Err(cause) = self.letters.deliver(&record).await {
             self.failed(&record.origin, &mut failed, &cause).await;
         }
+        self.lanes.letter_answered();
         metrics::dead_lettered(1);
         receipt.settle(Outcome::DeadLettered, None);
+        drop(letter);
     }
 
-    async fn deliver_all(&self, letters: Vec<(BadRecord, Receipt<Note>)>) {
+    async fn deliver_all(&self, letters: Vec<(BadRecord, Owed)>) {
         let each = letters
             .into_iter()
-            .map(|(record, receipt)| self.deliver(record, receipt));
+            .map(|(record, owed)| self.deliver(record, owed));
         join_all(each).await;
     }
 
@@ -143,20 +147,25 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
 
 impl<L: LetterBox, O: Originals> BatchSink<Rejected> for DeadLetters<L, O> {
     async fn write(&self, batch: Vec<Rejected>) {
-        let (mut whole, mut refused, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
-        for Rejected { value, receipt } in batch {
+        let (mut whole, mut refused, mut owed) = (Vec::new(), Vec::new(), Vec::new());
+        for Rejected {
+            value,
+            receipt,
+            letter,
+        } in batch
+        {
             match value {
-                Rejection::Record(record) => whole.push((record, receipt)),
+                Rejection::Record(record) => whole.push((record, (receipt, letter))),
                 Rejection::Document { incoming, reason } => {
                     refused.push((*incoming, reason));
-                    receipts.push(receipt);
+                    owed.push((receipt, letter));
                 }
             }
         }
         // All letters of a batch travel together; each is settled when it has arrived.
         let again = async {
             let records = self.whole(refused).await;
-            self.deliver_all(records.into_iter().zip(receipts).collect())
+            self.deliver_all(records.into_iter().zip(owed).collect())
                 .await;
         };
         tokio::join!(self.deliver_all(whole), again);

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{BatchMsg, Delivery, Epoch, Reply, Settled};
+use actors::{BatchMsg, Delivery, Epoch, Receipt, Reply, Settled};
 use host::span::Span;
 use purchases::{Purchase, Timestamp};
 
-use crate::lane::Lane;
+use crate::lane::{Lane, Letter};
 use crate::mark::{Kin, Mark};
 use crate::tally::{Sale, Tally, TallyError};
 
@@ -92,7 +92,15 @@ impl Rejection {
 /// A purchase that must be settled.
 pub type Delivered = Delivery<Incoming, Note>;
 /// A bad record that must be settled.
-pub type Rejected = Delivery<Rejection, Note>;
+pub struct Rejected {
+    /// What it is.
+    pub value: Rejection,
+    /// Its receipt.
+    pub receipt: Receipt<Note>,
+    /// Says of its partition that letters are under way, until it is settled.
+    pub letter: Option<Letter>,
+}
+
 /// Mailbox of the batch writer.
 pub type WriteMsg = BatchMsg<Delivered>;
 /// Mailbox of the dead-letter stage.

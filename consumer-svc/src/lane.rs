@@ -7,6 +7,7 @@
 //! assignment is a new one. Nothing here knows a client, and a good record never comes here.
 
 mod limit;
+mod line;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use actors::{Epoch, Pulse};
+use actors::{Epoch, Position, Pulse};
 use tracing::error;
 
 use self::limit::Limit;
 pub use self::limit::{BadLimits, Crossed};
+pub use self::line::Letter;
+use self::line::{Place, ends};
 use self::turns::Turns;
 use crate::metrics;
 
@@ -72,6 +75,7 @@ struct Inner {
     partition: i32,
     pulse: Pulse,
     turns: Mutex<Turns>,
+    place: Place,
     /// The number of the reader's epoch; 0 before the first.
     epoch: AtomicU64,
     closing: AtomicBool,
@@ -93,8 +97,9 @@ impl Lane {
         locked(&self.0.turns).begin(count, Instant::now());
     }
 
-    /// The settled prefix has passed so many of them.
-    pub fn passed(&self, count: u64) {
+    /// The settled prefix has passed so many of them, and ends at `next`.
+    pub fn passed(&self, count: u64, next: u64) {
+        self.0.place.passed(next);
         self.0.pulse.done(count);
         locked(&self.0.turns).pass(count);
     }
@@ -102,6 +107,7 @@ impl Lane {
     /// Reading begins in another epoch: nothing is under way.
     pub fn begin(&self, epoch: Epoch) {
         self.rest();
+        self.0.place.begin(epoch);
         self.0.epoch.store(epoch.get(), Ordering::Relaxed);
     }
 
@@ -116,6 +122,11 @@ impl Lane {
     pub fn beat(&self) {
         self.0.pulse.begin(1);
         self.0.pulse.done(1);
+    }
+
+    /// One of this epoch's records goes to the dead letters, until what this gives is dropped.
+    pub fn letter(&self, epoch: Epoch) -> Option<Letter> {
+        self.0.place.letter(epoch)
     }
 
     /// It is being taken away: its reader takes nothing more.
@@ -197,6 +208,7 @@ impl Lanes {
             partition,
             pulse: Pulse::new(),
             turns: Mutex::default(),
+            place: Place::default(),
             epoch: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             halt: OnceLock::new(),
@@ -249,9 +261,30 @@ impl Lanes {
         }
     }
 
-    /// [`Lane::beat`] for all of them.
-    pub fn beat(&self) {
-        locked(&self.0.open).values().for_each(Lane::beat);
+    /// These records left the line before the database: what they wait for now is their own answer.
+    pub fn taken(&self, batch: impl Iterator<Item = Position>) {
+        let ends = ends(batch);
+        let open = locked(&self.0.open);
+        for Position { lane, epoch, seq } in ends {
+            if let Some(lane) = i32::try_from(lane).ok().and_then(|lane| open.get(&lane)) {
+                lane.0.place.taken(epoch, seq);
+            }
+        }
+    }
+
+    /// The database answered somebody: a sign of life of all who stand in line behind him.
+    pub fn answered(&self) {
+        let open = locked(&self.0.open);
+        let waiting = open.values().filter(|lane| lane.0.place.is_in_line());
+        waiting.for_each(Lane::beat);
+    }
+
+    /// The broker answered to a letter, or its time was over: whoever has letters under way may wait
+    /// for his turn behind it.
+    pub fn letter_answered(&self) {
+        let open = locked(&self.0.open);
+        let waiting = open.values().filter(|lane| lane.0.place.has_letters());
+        waiting.for_each(Lane::beat);
     }
 
     /// Shows how far each partition is read ahead of what is settled, since when, and in which

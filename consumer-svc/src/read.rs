@@ -270,6 +270,7 @@ impl<O: OpenPartition> PartitionReader<O> {
                         Rejected {
                             value: Rejection::Record(*value),
                             receipt,
+                            letter: self.args.lane.letter(epoch),
                         },
                         bytes,
                     ));

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::document::PurchaseDocument;
 use crate::flow::{DeadLetterMsg, Delivered, Note, Origin, Rejected, Rejection};
-use crate::lane::Lanes;
+use crate::lane::{Lane, Lanes};
 use crate::metrics;
 use crate::tally::Sale;
 use purchases::Timestamp;
@@ -69,6 +69,15 @@ impl<S: PurchaseStore> BatchWriter<S> {
         }
     }
 
+    /// These are tried again: they have had their answer, and none of their partitions is stuck.
+    fn wait(&self, later: &[Delivered]) {
+        let mut partitions: Vec<i32> = later.iter().map(|one| one.value.origin.partition).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        let lanes = partitions.into_iter().filter_map(|one| self.lanes.get(one));
+        lanes.for_each(|lane| lane.beat());
+    }
+
     /// Hands on what the database refuses, in the order of the log. What comes after one too many
     /// is dropped, which makes it read again when the partition is.
     fn refuse(&self, mut refused: Vec<(Delivered, String)>) {
@@ -80,13 +89,20 @@ impl<S: PurchaseStore> BatchWriter<S> {
                 partition, offset, ..
             } = value.origin;
             let lane = self.lanes.get(partition);
-            if lane.is_some_and(|lane| !lane.takes_bad(offset.unsigned_abs(), &reason)) {
+            let taken = |lane: &Lane| lane.takes_bad(offset.unsigned_abs(), &reason);
+            if lane.as_ref().is_some_and(|lane| !taken(lane)) {
                 continue;
             }
+            let letter = lane.and_then(|lane| lane.letter(receipt.position().epoch));
             warn!(purchase_id = %value.purchase.id(), partition, offset, %reason, "the database refuses the document, it goes to the dead letters");
             let incoming = Box::new(value);
             let value = Rejection::Document { incoming, reason };
-            letters.push((Rejected { value, receipt }, LETTER_BYTES));
+            let rejected = Rejected {
+                value,
+                receipt,
+                letter,
+            };
+            letters.push((rejected, LETTER_BYTES));
         }
         if !letters.is_empty() && self.dead_letter.send(DeadLetterMsg::Push(letters)).is_err() {
             debug!("the dead-letter stage is being replaced, the records will be read again");
@@ -102,10 +118,13 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
             .iter()
             .map(|delivery| PurchaseDocument::new(&delivery.value))
             .collect();
+        let positions = batch.iter().map(|delivery| delivery.receipt.position());
+        self.lanes.taken(positions);
         let mut pending = batch;
         let (mut attempt, mut pauses) = (0, self.backoff.pace());
         loop {
             let outcomes = self.store.store(&documents).await;
+            self.lanes.answered();
             let mut settled = Vec::with_capacity(pending.len());
             let (mut known, mut later, mut later_documents, mut cause, mut refused) =
                 (0, Vec::new(), Vec::new(), None, Vec::new());
@@ -136,8 +155,7 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
             self.refuse(refused);
             let Some(cause) = cause else { break };
             attempt += 1;
-            // Any partition may wait for its turn behind this batch: none of them is stuck.
-            self.lanes.beat();
+            self.wait(&later);
             metrics::write_retried(later.len());
             let pause = pauses.next().unwrap_or(self.backoff.max);
             // The first refusal and then every tenth: an outage is told, not chanted.

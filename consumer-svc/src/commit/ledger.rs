@@ -173,11 +173,11 @@ impl Ledger {
         applied
     }
 
-    /// How many records each prefix has passed since this was last asked.
-    pub(crate) fn passed(&mut self) -> impl Iterator<Item = (i32, u64)> + '_ {
+    /// How many records each prefix has passed since this was last asked, and where it ends now.
+    pub(crate) fn passed(&mut self) -> impl Iterator<Item = (i32, u64, u64)> + '_ {
         self.lanes.iter_mut().filter_map(|(partition, lane)| {
             let passed = std::mem::take(&mut lane.passed);
-            (passed > 0).then_some((*partition, passed))
+            (passed > 0).then_some((*partition, passed, lane.tracker.next()))
         })
     }
 

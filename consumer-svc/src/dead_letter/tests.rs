@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actors::{Delivery, Epoch, Position, Settle, Settled};
+use actors::{Epoch, Position, Settle, Settled};
 use tokio::time::Instant;
 
 use super::*;
@@ -156,9 +156,10 @@ fn letter(offset: i64, books: &Arc<Books>) -> Rejected {
         seq: offset as u64,
     };
     let outlet: actors::Outlet<Note> = Arc::clone(books) as _;
-    Delivery {
+    Rejected {
         value: Rejection::Record(record),
         receipt: Receipt::new(position, outlet, None),
+        letter: None,
     }
 }
 
@@ -202,7 +203,7 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
             seq: offset as u64,
         };
         let outlet: actors::Outlet<Note> = Arc::clone(&books) as _;
-        Delivery {
+        Rejected {
             value: Rejection::Document {
                 incoming: Box::new(Incoming {
                     purchase: purchases::Purchase::new(id, event),
@@ -212,6 +213,7 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
                 reason: "no".into(),
             },
             receipt: Receipt::new(position, outlet, None),
+            letter: None,
         }
     });
     DeadLetters::new((Arc::clone(&letters), log), patient(), BACKOFF)

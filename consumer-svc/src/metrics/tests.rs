@@ -90,7 +90,7 @@ fn the_age_of_the_oldest_grows_while_nothing_arrives_and_ends_with_its_settlemen
         std::thread::sleep(Duration::from_millis(2));
         lanes.publish();
         assert!(gauges.of(OLDEST) > first);
-        lane.passed(2);
+        lane.passed(2, 2);
         lanes.publish();
         assert_eq!(gauges.of(OLDEST), 0.0);
         lane.admitted(1);

@@ -220,7 +220,7 @@ async fn a_partition_that_is_known_to_wait_is_not_stuck() {
     let until = tokio::time::Instant::now() + Duration::from_millis(900);
     bench
         .until("three times as long as a stall", |bench| {
-            bench.lanes.beat();
+            bench.lanes.letter_answered();
             tokio::time::Instant::now() > until
         })
         .await;

@@ -1,5 +1,7 @@
 //! The batch writer against a store that answers from a script.
 
+mod line;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,6 +44,17 @@ impl Settle<Note> for Books {
 }
 
 fn delivery(offset: u64, books: &Arc<Books>) -> Delivered {
+    let id = PurchaseId::from_bytes([offset as u8; 12]);
+    let position = Position {
+        lane: 0,
+        epoch: Epoch::next(),
+        seq: offset,
+    };
+    let outlet: actors::Outlet<Note> = Arc::clone(books) as _;
+    delivered(id, (0, offset), Receipt::new(position, outlet, None))
+}
+
+fn delivered(id: PurchaseId, (partition, offset): (i32, u64), receipt: Receipt<Note>) -> Delivered {
     let event = Event {
         username: Username::parse("john").unwrap(),
         user_id: UserId::parse("u1").unwrap(),
@@ -49,25 +62,19 @@ fn delivery(offset: u64, books: &Arc<Books>) -> Delivered {
         price: Cents::new(99_999).unwrap(),
         timestamp: Timestamp::from_millis(0).unwrap(),
     };
-    let purchase = Purchase::new(PurchaseId::from_bytes([offset as u8; 12]), event);
+    let purchase = Purchase::new(id, event);
     let origin = Origin {
         topic: Arc::from("purchases"),
-        partition: 0,
+        partition,
         offset: offset as i64,
     };
-    let position = Position {
-        lane: 0,
-        epoch: Epoch::next(),
-        seq: offset,
-    };
-    let outlet: actors::Outlet<Note> = Arc::clone(books) as _;
     Delivery {
         value: Incoming {
             purchase,
             origin,
             span: host::span::Span::none(),
         },
-        receipt: Receipt::new(position, outlet, None),
+        receipt,
     }
 }
 
@@ -216,7 +223,7 @@ impl actors::Stage for Letters {
         _: &mut actors::Cx<DeadLetterMsg>,
     ) -> Result<(), actors::Failure> {
         if let DeadLetterMsg::Push(letters) = msg {
-            for (Rejected { value, receipt }, _) in letters {
+            for (Rejected { value, receipt, .. }, _) in letters {
                 self.0.lock().unwrap().push(value.origin().offset);
                 receipt.settle(Outcome::DeadLettered, None);
             }

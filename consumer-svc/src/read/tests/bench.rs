@@ -165,7 +165,7 @@ pub(super) struct Letters {
 impl BatchSink<Rejected> for Letters {
     async fn write(&self, batch: Vec<Rejected>) {
         let permit = self.open.acquire().await.unwrap();
-        for Rejected { value, receipt } in batch {
+        for Rejected { value, receipt, .. } in batch {
             let offset = value.origin().offset as u64;
             self.delivered.lock().unwrap().push(offset);
             receipt.settle(Outcome::DeadLettered, None);
