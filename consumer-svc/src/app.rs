@@ -2,6 +2,7 @@
 //!
 //! In: configuration. Out: a running supervision tree, its addresses, and an orderly end.
 
+mod ending;
 mod errand;
 mod ingest;
 
@@ -43,6 +44,7 @@ use crate::stats::{self, Stats};
 use crate::tally::mongo::MongoTallies;
 use crate::write::mongo::MongoStore;
 
+use self::ending::{Partitions, judge};
 use self::errand::errand;
 use self::ingest::Ingest;
 
@@ -226,29 +228,25 @@ impl App {
             warn!(actor = casualty.path, exit = %casualty.exit, "failed in the drain");
         }
         let back = self.held.given_back();
-        let (partitions, unsettled, uncommitted) =
-            (back.partitions, back.unsettled, back.uncommitted);
+        let held = self.held.partitions().len();
+        let partitions = Partitions { back, held };
         let took = report.took;
         let left = self.drain_timeout.saturating_sub(took);
         self.process.tracer.close(left).await;
-        if report.is_clean() && back.is_whole() {
-            info!(
+        let end = judge(&report, &partitions, self.drain_timeout);
+        let (partitions, unsettled, uncommitted) =
+            (back.partitions, back.unsettled, back.uncommitted);
+        match &end {
+            Ok(()) => info!(
                 ?took,
                 partitions, "drained: everything read is settled and committed"
-            );
-            return Ok(());
+            ),
+            // Nothing is lost: what was not committed is read again by the next owner.
+            Err(_) => {
+                error!(?took, partitions, held, unsettled, uncommitted, exit = %report.exit, "the drain had to leave work to the next owner")
+            }
         }
-        // Nothing is lost: what was not committed is read again by the next owner.
-        error!(?took, partitions, unsettled, uncommitted, exit = %report.exit, "the drain had to leave work to the next owner");
-        if let Some(first) = report.failed.first() {
-            let what = format!("{} failed in the drain: {}", first.path, first.exit);
-            return Err(Failure::new(Code::Software, what));
-        }
-        let what = format!(
-            "not everything was finished within DRAIN_TIMEOUT {:?}",
-            self.drain_timeout
-        );
-        Err(Failure::new(Code::Overran, what))
+        end
     }
 }
 

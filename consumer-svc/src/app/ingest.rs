@@ -10,6 +10,7 @@ use actors::{
 use host::exit::{Code, Failure};
 use host::span::Tracer;
 
+use super::ending::MEMBERSHIP;
 use crate::assign::kafka::KafkaMembership;
 use crate::assign::{Assign, Assigned, Assignment, Held, ReleasePace};
 use crate::commit::kafka::KafkaCommitter;
@@ -243,5 +244,5 @@ fn assign(
         Box::new(prepare),
     ));
     let make = move |_| Assign::new(Arc::clone(&membership));
-    ChildSpec::stage("assign", &Addr::new("assign"), make).shutdown(Shutdown::Infinity)
+    ChildSpec::stage(MEMBERSHIP, &Addr::new(MEMBERSHIP), make).shutdown(Shutdown::Infinity)
 }
