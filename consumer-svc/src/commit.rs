@@ -7,6 +7,7 @@
 //! It must not commit beyond what is counted in saved statistics, nor for an epoch that is over;
 //! and its mailbox never waits for the database or the coordinator.
 
+mod again;
 pub mod kafka;
 mod ledger;
 mod opening;
@@ -20,6 +21,7 @@ use actors::{Addr, Backoff, Cx, Epoch, Failure, Settle, Settled, Stage, Timer};
 use futures_util::future::join_all;
 use tracing::{debug, warn};
 
+use self::again::Looks;
 use self::ledger::Ledger;
 use self::opening::{Pending, Reader};
 use self::release::Release;
@@ -64,6 +66,7 @@ pub struct Commit<C, T> {
     openings: BTreeMap<i32, Pending>,
     readers: HashMap<i32, Reader>,
     releases: Vec<Release>,
+    looks: Looks,
     /// At most one round of saving is under way; the next one takes what is newest then.
     saving: bool,
     /// Epochs of the partitions whose commit is under way. At most one commit is, so that an older
@@ -95,6 +98,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             openings: BTreeMap::new(),
             readers: HashMap::new(),
             releases: Vec::new(),
+            looks: Looks::new(),
             saving: false,
             committing: BTreeMap::new(),
             unsaved: 0,
@@ -314,8 +318,10 @@ impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
             CommitMsg::Tick => {
                 self.load_again(cx);
                 self.advance(cx);
+                self.look(cx);
                 self.arm(cx);
             }
+            CommitMsg::Looked { look, found } => self.looked(look, found),
             CommitMsg::Saved(saved) => {
                 self.saved(saved);
                 self.commit(cx);

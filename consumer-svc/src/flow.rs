@@ -10,7 +10,7 @@ use host::span::Span;
 use purchases::{Purchase, Timestamp};
 
 use crate::lane::{Lane, Letter};
-use crate::mark::{Kin, Mark};
+use crate::mark::{Kin, Look, Mark, Print};
 use crate::tally::{Sale, Tally, TallyError};
 
 /// What a record contributes to the statistics: its sale, if it was the first to store its
@@ -179,6 +179,13 @@ pub enum CommitMsg {
         epoch: Epoch,
         /// What is saved of it; nothing before the first time. And whether that is of this log.
         found: Result<Option<(Box<Tally>, Kin)>, TallyError>,
+    },
+    /// The record by which a partition's log is known was read again; nothing if there is none any more.
+    Looked {
+        /// What was looked at.
+        look: Look,
+        /// What stands there, or why nobody knows.
+        found: Result<Option<Print>, String>,
     },
     /// The statistics that were being saved, each with the offset they reach to.
     Saved(Vec<(i32, u64, Result<(), TallyError>)>),

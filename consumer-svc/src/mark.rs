@@ -3,6 +3,7 @@
 //! A topic that was deleted and made anew has the same name, and once it is filled again, the same
 //! offsets; what stands at them is something else. The client tells no topic's id.
 
+use actors::Epoch;
 use purchases::Timestamp;
 
 use crate::flow::Original;
@@ -30,6 +31,19 @@ pub enum Kin {
     Other(Mark),
     /// There is no mark, or no record any more where it was.
     Unknown,
+}
+
+/// What a look at one partition was about.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// The partition.
+    pub partition: i32,
+    /// The epoch it was in.
+    pub epoch: Epoch,
+    /// The record that should stand where it stood.
+    pub known: Mark,
+    /// One that was read before the look began, and later than that.
+    pub newer: Option<Mark>,
 }
 
 impl Print {

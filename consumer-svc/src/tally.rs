@@ -182,6 +182,11 @@ impl Tally {
         self.mark
     }
 
+    /// The record that was remembered is not in the log any more.
+    pub fn forget_mark(&mut self) {
+        self.mark = None;
+    }
+
     /// Remembers one of the records that were passed.
     pub fn remember(&mut self, mark: Mark) {
         self.mark = Some(mark);

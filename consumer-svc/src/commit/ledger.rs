@@ -28,8 +28,11 @@ struct Lane {
     saved: Option<u64>,
     /// Records the prefix has passed since that was last told.
     passed: u64,
-    /// A record that the prefix has not passed yet; then the log is known again by it.
+    /// A record that the prefix has not passed yet.
     mark: Option<Mark>,
+    /// The newest that it has passed. The statistics remember it once it is known to be of the log that
+    /// was opened; the first is believed.
+    newest: Option<Mark>,
 }
 
 impl Lane {
@@ -50,7 +53,10 @@ impl Lane {
         }
         self.tally.pass(next);
         if let Some(mark) = self.mark.take_if(|mark| mark.offset < next) {
-            self.tally.remember(mark);
+            match self.tally.mark() {
+                None => self.tally.remember(mark),
+                Some(_) => self.newest = Some(mark),
+            }
         }
     }
 
@@ -105,6 +111,7 @@ impl Ledger {
             saved,
             passed: 0,
             mark: None,
+            newest: None,
         };
         self.lanes.insert(partition, lane);
         let next = start;
@@ -138,6 +145,19 @@ impl Ledger {
         let lane = self.lanes.get_mut(&partition);
         if let Some(lane) = lane.filter(|lane| lane.tracker.epoch() == epoch) {
             lane.mark.get_or_insert(mark);
+        }
+    }
+
+    /// The record that the statistics remember, and the newest that they could.
+    pub(crate) fn marks(&self, partition: i32) -> Option<(Epoch, Mark, Option<Mark>)> {
+        let lane = self.lanes.get(&partition)?;
+        Some((lane.tracker.epoch(), lane.tally.mark()?, lane.newest))
+    }
+
+    /// This record is of the log that was opened.
+    pub(crate) fn remember(&mut self, partition: i32, mark: Mark) {
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.tally.remember(mark);
         }
     }
 

@@ -114,7 +114,14 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             Ok(Some((tally, kin))) if !self.is_of_this_log(partition, &tally, kin) => {}
             Ok(found) => {
                 if let Some(pending) = self.openings.remove(&partition) {
-                    self.begin(partition, pending, found.map(|(tally, _)| *tally));
+                    let found = found.map(|(mut tally, kin)| {
+                        // A record that is not there any more is no use; the next one is taken.
+                        if kin == Kin::Unknown {
+                            tally.forget_mark();
+                        }
+                        *tally
+                    });
+                    self.begin(partition, pending, found);
                     // An empty partition gets its first commit now, and a place in the statistics.
                     self.advance(cx);
                 }
@@ -208,13 +215,21 @@ async fn kin<C: Committer>(
     }
 }
 
+const REMEDY: &str =
+    "read it under another name (KAFKA_TOPIC) or as another group (KAFKA_GROUP_ID)";
+
+/// Why a log is another one that has another record at this offset.
+pub(super) fn made_anew(offset: u64) -> String {
+    format!(
+        "at offset {offset} stands another record than the one that was read there: the topic was made anew; {REMEDY}"
+    )
+}
+
 /// Whether reading may go on in this log with what was counted. In another one, what is read now
 /// would be taken for counted, and a foreign event for stored. Where nothing is committed, the
 /// statistics alone say how far the group was: a crash before the first commit leaves that, and so do
 /// a topic that was made anew, which takes the commits with it, and commits that were removed.
 fn compare(standing: &Standing, found: &Tally, kin: Kin) -> Result<(), Halt> {
-    const REMEDY: &str =
-        "read it under another name (KAFKA_TOPIC) or as another group (KAFKA_GROUP_ID)";
     let (Standing { first, end, .. }, counted) = (*standing, found.upto());
     let other = |reason| {
         let cause = Cause::OtherLog;
@@ -226,9 +241,7 @@ fn compare(standing: &Standing, found: &Tally, kin: Kin) -> Result<(), Halt> {
         ));
     }
     if let Kin::Other(Mark { offset, .. }) = kin {
-        return other(format!(
-            "at offset {offset} stands another record than the one that was read there: the topic was made anew; {REMEDY}"
-        ));
+        return other(made_anew(offset));
     }
     if standing.committed.is_some() || !found.has_begun() {
         return Ok(());

@@ -1,5 +1,6 @@
 //! The commit stage against a coordinator that can refuse.
 
+mod again;
 mod statistics;
 
 use std::sync::Mutex;
@@ -23,6 +24,8 @@ struct Coordinator {
     accepted: Mutex<Vec<(i32, u64)>>,
     /// What stands in every log.
     log: Mutex<Vec<Mark>>,
+    /// The partitions whose log was looked at.
+    looks: Mutex<Vec<i32>>,
     /// Looked at with every commit: what it must not be ahead of.
     tallies: Arc<MemoryTallies>,
 }
@@ -43,7 +46,8 @@ impl Committer for Coordinator {
         Ok(())
     }
 
-    fn print(&self, _: i32, offset: u64) -> Result<Option<Print>, String> {
+    fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String> {
+        self.looks.lock().unwrap().push(partition);
         let log = self.log.lock().unwrap();
         Ok(log
             .iter()

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use devstack::process::Signal;
 use e2e::ground::Ground;
 use e2e::http;
 use e2e::memory::{MIB, resident};
@@ -252,4 +253,32 @@ async fn a_topic_that_was_made_anew_and_filled_again_is_not_taken_for_the_one_th
         assert_eq!(shop.documents.count().await, 30, "nothing of it was stored");
         consumer.drains(PATIENCE).await;
     }
+}
+
+/// Between two looks at the topic: to a consumer that did not run meanwhile, it was there all the time, has
+/// the same name and more records than it had read. That it is another one shows in its records alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_made_anew_and_filled_again_between_two_looks_is_noticed_while_it_is_read()
+{
+    let shop = Shop::on(Ground::shared().await).await;
+    let records = |count, user| (0..count).map(move |number| good_for(number % 3, user));
+    shop.witness.write(records(30, "first").collect()).await;
+    let plan = shop.consumer().env("KAFKA_SESSION_TIMEOUT", "30s");
+    let consumer = plan.ready().await;
+    shop.settles(PATIENCE).await;
+    consumer.signal(Signal::Stop);
+    shop.witness.delete_topic().await;
+    let made = shop.ground.create_topic(&shop.witness.topic, 3).await;
+    made.expect("the topic is made anew");
+    shop.witness.write(records(90, "second").collect()).await;
+    consumer.signal(Signal::Cont);
+    let words = ["stopped", "another record", "made anew", "KAFKA_TOPIC"];
+    not_ready(&consumer, &words).await;
+    let absent = shop.log("consumer").contains("does not exist");
+    assert!(!absent, "it was never seen to be absent");
+    // And so it stays for whoever comes next.
+    consumer.drains(PATIENCE).await;
+    let consumer = plan.start();
+    not_ready(&consumer, &words).await;
+    drop(consumer);
 }
