@@ -12,6 +12,7 @@ pub mod kafka;
 mod ledger;
 mod opening;
 mod release;
+mod warrant;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use self::again::Looks;
 use self::ledger::Ledger;
 use self::opening::{Pending, Reader};
 use self::release::Release;
+pub use self::warrant::Warrant;
 use crate::flow::{CommitError, CommitMsg, Note};
 use crate::mark::Print;
 use crate::metrics;
@@ -32,8 +34,12 @@ use crate::tally::{TallyError, TallyStore};
 
 /// The port to the broker.
 pub trait Committer: Send + Sync + 'static {
-    /// Commits next offsets by partition. Blocks until the coordinator has answered.
-    fn commit(&self, positions: &[(i32, u64)]) -> Result<(), CommitError>;
+    /// Commits next offsets by partition, once it has used the warrant, which is the last thing before
+    /// they are the client's. Blocks until the coordinator has answered.
+    ///
+    /// # Errors
+    /// Why they are not known to be committed.
+    fn commit(&self, positions: &[(i32, u64)], warrant: &Warrant) -> Result<(), CommitError>;
 
     /// The record that stands at this offset; `None` if there is none any more. Blocks.
     ///
@@ -72,6 +78,8 @@ pub struct Commit<C, T> {
     /// Epochs of the partitions whose commit is under way. At most one commit is, so that an older
     /// position never overtakes a newer one.
     committing: BTreeMap<i32, Epoch>,
+    /// Of that commit.
+    warrant: Warrant,
     /// Consecutive rounds of saving that failed, for the backoff.
     unsaved: u32,
     /// Consecutive refusals, for the backoff.
@@ -101,6 +109,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             looks: Looks::new(),
             saving: false,
             committing: BTreeMap::new(),
+            warrant: Warrant::default(),
             unsaved: 0,
             refused: 0,
             tick: None,
@@ -185,11 +194,14 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             Some((*partition, epoch))
         });
         self.committing = epochs.collect();
-        let committer = Arc::clone(&self.committer);
+        self.warrant = Warrant::default();
+        let (committer, warrant) = (Arc::clone(&self.committer), self.warrant.clone());
         cx.spawn_blocking(move || {
             let started = Instant::now();
-            let result = committer.commit(&positions);
-            metrics::commit(started.elapsed(), result.is_ok());
+            let result = committer.commit(&positions, &warrant);
+            if result != Err(CommitError::Withdrawn) {
+                metrics::commit(started.elapsed(), result.is_ok());
+            }
             CommitMsg::Committed { positions, result }
         });
     }
@@ -217,6 +229,12 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
                     }
                 }
                 warn!(%cause, ?positions, "commit refused, partitions fenced");
+            }
+            Err(CommitError::Withdrawn) => {
+                debug!(
+                    ?positions,
+                    "commit withdrawn, a partition of it was given back"
+                );
             }
             Err(error) => {
                 self.refused = self.refused.saturating_add(1);

@@ -234,6 +234,9 @@ pub enum CommitError {
     /// This member no longer owns what it wanted to commit: never try again in this epoch.
     #[error("commit refused, the partition has another owner: {0}")]
     Fenced(String),
+    /// A partition of it was given back before it could be handed over: the others are committed anew.
+    #[error("commit withdrawn, a partition of it was given back")]
+    Withdrawn,
     /// There is no consumer (it left the group or is being replaced).
     #[error("no consumer to commit with")]
     NoConsumer,

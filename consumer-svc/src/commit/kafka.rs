@@ -4,7 +4,7 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::Committer;
+use super::{Committer, Warrant};
 use crate::config::KafkaConfig;
 use crate::flow::CommitError;
 use crate::kafka::{ConsumerSlot, Lookup};
@@ -29,13 +29,16 @@ impl KafkaCommitter {
 }
 
 impl Committer for KafkaCommitter {
-    fn commit(&self, positions: &[(i32, u64)]) -> Result<(), CommitError> {
+    fn commit(&self, positions: &[(i32, u64)], warrant: &Warrant) -> Result<(), CommitError> {
         let consumer = self.slot.get().ok_or(CommitError::NoConsumer)?;
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for (partition, next) in positions {
             // `commit` stores the offset as it is given: the next one to read.
             list.add_partition_offset(&self.topic, *partition, Offset::Offset(*next as i64))
                 .map_err(|error| CommitError::Retryable(error.to_string()))?;
+        }
+        if !warrant.take() {
+            return Err(CommitError::Withdrawn);
         }
         consumer
             .commit(&list, CommitMode::Sync)

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use actors::Reply;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{Commit, Committer};
 use crate::flow::Released;
@@ -51,7 +51,8 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
     }
 
     /// Answers every release whose partitions are settled, saved and committed, or out of time.
-    /// One in time waits for the commit under way; one out of time cannot.
+    /// One in time waits for the commit under way. One out of time cannot: either that is the client's
+    /// already, and goes out before the client joins again, or it never becomes the client's.
     pub(super) fn finish_releases(&mut self) {
         let now = Instant::now();
         for release in std::mem::take(&mut self.releases) {
@@ -100,6 +101,12 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             (None, Some(pending)) => (pending.standing.start(), true),
             (None, None) => (0, false),
         };
+        if self.committing.contains_key(&partition) && self.warrant.withdraw() {
+            warn!(
+                partition,
+                "given back before its last commit could be handed to the client"
+            );
+        }
         let unsettled = match self.is_stopped(partition) {
             true => 0,
             false => self.ledger.pending(partition),

@@ -1,10 +1,11 @@
 //! The commit stage against a coordinator that can refuse.
 
 mod again;
+mod late;
 mod statistics;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 
 use actors::{ChildSpec, Epoch, Outcome, Position, Strategy, SupervisorSpec, System};
 use tokio::sync::oneshot;
@@ -21,6 +22,8 @@ use crate::tally::tests::sale;
 #[derive(Default)]
 struct Coordinator {
     script: Mutex<Vec<CommitError>>,
+    /// The next commit gets no turn before this one says so.
+    starved: Mutex<Option<mpsc::Receiver<()>>>,
     accepted: Mutex<Vec<(i32, u64)>>,
     /// What stands in every log.
     log: Mutex<Vec<Mark>>,
@@ -31,7 +34,15 @@ struct Coordinator {
 }
 
 impl Committer for Coordinator {
-    fn commit(&self, positions: &[(i32, u64)]) -> Result<(), CommitError> {
+    fn commit(&self, positions: &[(i32, u64)], warrant: &Warrant) -> Result<(), CommitError> {
+        // Not with the lock in hand.
+        let starved = self.starved.lock().unwrap().take();
+        if let Some(turn) = starved {
+            turn.recv().ok();
+        }
+        if !warrant.take() {
+            return Err(CommitError::Withdrawn);
+        }
         if let Some(error) = self.script.lock().unwrap().pop() {
             return Err(error);
         }

@@ -11,7 +11,7 @@ pub(super) use actors::{
 use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username};
 
 use super::super::*;
-use crate::commit::{Commit, CommitOutlet, Committer};
+use crate::commit::{Commit, CommitOutlet, Committer, Warrant};
 use crate::flow::{BadRecord, CommitError, Incoming, Origin, Original, Standing};
 use crate::lane::{BadLimits, Lane, Lanes};
 use crate::mark::{Mark, Print};
@@ -107,7 +107,7 @@ impl OpenPartition for Shared {
 struct Committed(pub(super) Mutex<Vec<(i32, u64)>>);
 
 impl Committer for Committed {
-    fn commit(&self, positions: &[(i32, u64)]) -> Result<(), CommitError> {
+    fn commit(&self, positions: &[(i32, u64)], _: &Warrant) -> Result<(), CommitError> {
         self.0.lock().unwrap().extend_from_slice(positions);
         Ok(())
     }

@@ -266,6 +266,7 @@ async fn a_topic_that_is_made_anew_and_filled_again_between_two_looks_is_noticed
     let plan = shop.consumer().env("KAFKA_SESSION_TIMEOUT", "30s");
     let consumer = plan.ready().await;
     shop.settles(PATIENCE).await;
+    let rebalances = consumer.metric("purchases_rebalances_total", &[]).await;
     consumer.signal(Signal::Stop);
     shop.witness.delete_topic().await;
     let made = shop.ground.create_topic(&shop.witness.topic, 3).await;
@@ -276,6 +277,8 @@ async fn a_topic_that_is_made_anew_and_filled_again_between_two_looks_is_noticed
     not_ready(&consumer, &words).await;
     let absent = shop.log("consumer").contains("does not exist");
     assert!(!absent, "it was never seen to be absent");
+    let since = consumer.metric("purchases_rebalances_total", &[]).await;
+    assert_eq!(rebalances, since, "nor was it assigned again");
     // And so it stays for whoever comes next.
     consumer.drains(PATIENCE).await;
     let consumer = plan.start();
