@@ -50,7 +50,7 @@ impl<T: Send + 'static, S: BatchSink<T>> BatchStage<T, S> {
     /// A batching stage.
     ///
     /// # Panics
-    /// If `in_flight` or a limit is zero: nothing would ever be written.
+    /// If `in_flight`, the count or the bytes are zero: nothing would ever be written.
     pub fn new(limits: BatchLimits, in_flight: usize, sink: Arc<S>) -> Self {
         assert!(
             in_flight > 0,

@@ -40,6 +40,11 @@ struct Inner {
 }
 
 impl Credits {
+    /// Which account it is, whatever its name.
+    pub(crate) fn account(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
+    }
+
     /// An account with `limit` to give; the name labels its gauges.
     ///
     /// # Panics

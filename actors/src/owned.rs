@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::guard::{catch, catch_now};
 
@@ -55,6 +55,13 @@ pub async fn owned_within<T: Send + 'static>(
     answer(limit, tokio::spawn(catch(work))).await
 }
 
+/// The same without a limit.
+pub(crate) async fn owned<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Unanswered> {
+    told(tokio::spawn(catch(work)).await)
+}
+
 /// The same on a thread where blocking is allowed.
 ///
 /// # Errors
@@ -72,10 +79,16 @@ pub async fn owned_blocking_within<T: Send + 'static>(
 
 async fn answer<T>(limit: Duration, task: JoinHandle<Result<T, String>>) -> Result<T, Unanswered> {
     match tokio::time::timeout(limit, task).await {
-        Ok(Ok(answer)) => answer.map_err(Unanswered::Panicked),
-        // Its panics are caught inside, and nobody aborts it.
-        Ok(Err(_)) => Err(Unanswered::Cancelled),
+        Ok(answer) => told(answer),
         Err(_) => Err(Unanswered::Late(limit)),
+    }
+}
+
+fn told<T>(answer: Result<Result<T, String>, JoinError>) -> Result<T, Unanswered> {
+    match answer {
+        Ok(answer) => answer.map_err(Unanswered::Panicked),
+        // Its panics are caught inside, and nobody aborts it.
+        Err(_) => Err(Unanswered::Cancelled),
     }
 }
 

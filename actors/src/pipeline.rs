@@ -5,9 +5,10 @@
 //! at once, so their order is kept. A record that fails fails its lane, which begins again at its
 //! last commit; from then on nothing of the lane is written that was behind it. What had been written by
 //! then, of other keys, is delivered again. An unusable record goes to the failed
-//! handler, and those behind it go on meanwhile, unless a step panicked on it, which may do its work when
-//! the record is delivered again: then those of its key wait until it is decided.
+//! handler, and those behind it go on meanwhile, unless a step or the sink panicked on it, which may do its
+//! work when the record is delivered again: then those of its key wait until it is decided.
 
+mod attempt;
 mod book;
 mod build;
 mod decide;

@@ -200,6 +200,8 @@ impl ChildSpec {
     /// gone, everything that is taken counts as returned, so that an owned task of it that hangs, or
     /// somebody who keeps its receipts, starves nobody of its successor's room.
     ///
+    /// A start refuses siblings that reclaim the same account.
+    ///
     /// A permit from before then comes back without effect. Until it does, there may be that much
     /// more under way than the account says: also what a sender has taken and not sent yet.
     pub fn reclaims(mut self, credits: &Credits) -> Self {
@@ -213,13 +215,28 @@ impl ChildSpec {
     }
 
     pub(crate) fn policy(&self) -> Policy {
-        let keeps_deadlines = matches!(self.role, Role::Supervisor(_));
+        let under = match &self.role {
+            Role::Stage { .. } => None,
+            Role::Supervisor(spec) => Some(spec.longest()),
+        };
         Policy {
             restart: self.restart,
             shutdown: self.shutdown,
             start_within: self.start_within,
             vital: self.vital,
-            keeps_deadlines,
+            keeps_deadlines: under.is_some(),
+            under,
+        }
+    }
+
+    /// How long it may take in a stop that its supervisor began itself, where those without a limit
+    /// get `patience`.
+    fn longest(&self, patience: Duration) -> Duration {
+        match (self.shutdown, &self.role) {
+            (Shutdown::Kill, _) => Duration::ZERO,
+            (Shutdown::Drain(limit), _) => limit,
+            (Shutdown::Infinity, Role::Stage { .. }) => patience,
+            (Shutdown::Infinity, Role::Supervisor(spec)) => spec.longest(),
         }
     }
 

@@ -17,7 +17,8 @@ pub trait Stage: Send + 'static {
     type Msg: Send + 'static;
 
     /// Called first. The supervisor starts the next child only after this returned; an error or a
-    /// panic means the child did not start. Messages sent meanwhile wait in the mailbox.
+    /// panic means the child did not start. Messages sent meanwhile wait in the mailbox. A kill drops the
+    /// returned future, as that of the other callbacks.
     fn started(
         &mut self,
         cx: &mut Cx<Self::Msg>,

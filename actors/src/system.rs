@@ -14,7 +14,7 @@ use crate::lifeline::{
 use crate::metrics::Publisher;
 use crate::spec::check_id;
 use crate::supervisor;
-use crate::sync::{Mutex, lock};
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 use crate::tree::{Kind, Node, State};
 use crate::{
     DrainReport, Epoch, Event, Events, Exit, Laggard, Overrun, StartError, SupervisorSpec, Tree,
@@ -64,6 +64,8 @@ pub struct System {
     handle: SystemHandle,
     /// One list for all drains: who comes second joins the first.
     losses: SharedLosses,
+    /// That a drain is over was told.
+    told: AtomicBool,
     kill_grace: Duration,
     publishing: AbortHandle,
 }
@@ -133,6 +135,7 @@ impl System {
             shared,
             handle,
             losses: SharedLosses::default(),
+            told: AtomicBool::new(false),
             kill_grace,
             publishing,
         })
@@ -167,10 +170,12 @@ impl System {
             exit,
             took: began.elapsed(),
         };
-        self.shared.emit(|| Event::Drained {
-            path: self.handle.node.path.clone(),
-            took: report.took,
-        });
+        if !self.told.swap(true, Ordering::Relaxed) {
+            self.shared.emit(|| Event::Drained {
+                path: self.handle.node.path.clone(),
+                took: report.took,
+            });
+        }
         report
     }
 

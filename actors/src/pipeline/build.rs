@@ -126,6 +126,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         let kills = kills(&workers, &writers);
         let lanes = Children::new();
         let lanes_spec = SupervisorSpec::dynamic(&lanes)
+            .patience(self.patience)
             .intensity(intensity)
             .backoff(self.backoff);
         let credits = Credits::new(self.name.clone(), self.credits);

@@ -156,12 +156,13 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// Decides about records that cannot be used: a step failed or panicked on them, the key
-    /// panicked, or the sink refused them. [`Outcome::DeadLettered`] moves the lane on,
+    /// panicked, or the sink refused them or panicked on them. [`Outcome::DeadLettered`] moves the lane on,
     /// [`Outcome::Failed`] fails the lane, so that the record is delivered again. Without a handler
     /// they are logged and fail their lane.
     ///
     /// It runs in an owned task, so records behind the unusable one go on meanwhile, except for those of
-    /// its key behind one whose step panicked: they wait for the decision. A handler that
+    /// its key behind one whose step panicked, and of those behind one on which the sink did at its writer:
+    /// they wait for the decision. A handler that
     /// panics has decided for `Failed`, and so has one that takes longer than
     /// [`decide_within`](Self::decide_within).
     pub fn on_failed<F>(
@@ -193,10 +194,10 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// When a batch is closed. Age closes a batch only where it can be written at once: while every
-    /// writer is busy it grows up to its count and bytes.
+    /// writer is busy it grows up to its count and bytes. With an age of zero nothing waits for company.
     ///
     /// # Panics
-    /// If a limit is zero.
+    /// If the count or the bytes are zero.
     pub fn batches(mut self, limits: BatchLimits) -> Self {
         drop(Batcher::<()>::new(limits));
         self.batches = limits;
@@ -276,7 +277,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
         self
     }
 
-    /// Looks after progress. Without it nothing notices a sink or a source that hangs.
+    /// Looks after progress. Without it nothing notices a sink or a commit that hangs. A pull that never comes
+    /// back is no hang, with or without it: there may be nothing to pull.
     ///
     /// - A lane with records under way is restarted when nothing of the pipeline is written or settled for
     ///   so long (its records may stand behind those of other lanes), and one whose commit or key takes so

@@ -5,7 +5,6 @@
 //! spend its restarts on that. So nothing is sent on while somebody is missing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
@@ -28,45 +27,31 @@ impl House {
 }
 
 /// One incarnation of a part; it leaves when this is dropped, whatever it spawned and left running.
-pub(super) struct Presence(Arc<Stay>);
-
-/// How somebody is told that one is going to leave.
-pub(super) struct Stay {
+pub(super) struct Presence {
     house: Arc<House>,
-    here: AtomicBool,
+    here: bool,
 }
 
 impl Presence {
     /// Not there yet.
     pub(super) fn in_house(house: &Arc<House>) -> Self {
-        Self(Arc::new(Stay {
+        Self {
             house: Arc::clone(house),
-            here: AtomicBool::new(false),
-        }))
-    }
-
-    pub(super) fn come(&self) {
-        if !self.0.here.swap(true, Ordering::AcqRel) {
-            self.0.house.missing.send_modify(|missing| *missing -= 1);
+            here: false,
         }
     }
 
-    pub(super) fn stay(&self) -> Arc<Stay> {
-        Arc::clone(&self.0)
-    }
-}
-
-impl Stay {
-    /// Said as soon as it is known that it ends, before those hear of it who fail by that.
-    pub(super) fn ends(&self) {
-        if self.here.swap(false, Ordering::AcqRel) {
-            self.house.missing.send_modify(|missing| *missing += 1);
+    pub(super) fn come(&mut self) {
+        if !std::mem::replace(&mut self.here, true) {
+            self.house.missing.send_modify(|missing| *missing -= 1);
         }
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.ends();
+        if self.here {
+            self.house.missing.send_modify(|missing| *missing += 1);
+        }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::book::{Book, Pulses};
 use super::{Passed, Pulled, Shared, Source, Work, WorkMsg, nobody_home};
 use crate::guard::catch_now;
+use crate::owned::owned;
 use crate::sync::lock;
 use crate::{
     Cost, Credits, Cx, Delivery, Epoch, Failure, Origin, Outlet, Permit, Position, Refused, Stage,
@@ -71,7 +72,16 @@ impl<S: Source> Stage for Lane<S> {
         let Some(mut source) = self.source.take() else {
             return Ok(());
         };
-        let next = source.open(cx.epoch()).await?;
+        let epoch = cx.epoch();
+        let open = async move {
+            let next = source.open(epoch).await;
+            (source, next)
+        };
+        // In a task of its own: whoever is killed while it opens drops nothing half way.
+        let (source, next) = match owned(open).await {
+            Ok((source, next)) => (source, next?),
+            Err(unanswered) => return Err(unanswered.to_string().into()),
+        };
         let (pulses, tally) = (self.pulses.clone(), Arc::clone(&self.shared.tally));
         let book = Arc::new(Book::new(cx.epoch(), next, pulses, tally));
         self.book = Some(Arc::clone(&book));

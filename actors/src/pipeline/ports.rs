@@ -40,6 +40,8 @@ pub trait Source: Send + 'static {
     /// Called first: where the lane goes on, that is, the least number it will give. `epoch` rises with
     /// every incarnation: what fences its predecessor's commits. It may take as
     /// long as [`Flow::open_within`](crate::Flow::open_within) says, which is for ever if it says nothing.
+    /// Never dropped half way: one that takes longer, or whose lane is killed meanwhile, goes to its end and
+    /// its source is dropped then, perhaps beside its successor.
     fn open(&mut self, epoch: Epoch) -> impl Future<Output = Result<u64, Failure>> + Send;
 
     /// Gives up to `most` records, or waits until there are some; `None` is the end of the lane. It
@@ -79,7 +81,9 @@ pub enum Fate<N> {
     Stored(Option<N>),
     /// It will never be written as it is: the failed handler decides, and those behind it go on meanwhile.
     Refused(Failure),
-    /// It was not written this time: it has to be delivered again. Later records of its key must not be
+    /// It was not written this time: it has to be delivered again, which restarts its lane, and the failed
+    /// handler is not asked. A lane may do that as often as [`Flow::intensity`](crate::Flow::intensity) says, then the
+    /// pipeline gives up: a sink whose store is away for a while waits for it instead. Later records of its key must not be
     /// [`Stored`](Self::Stored) by the same write, or it is delivered again after them.
     Failed(Failure),
 }
@@ -90,9 +94,10 @@ pub trait Sink<O, N>: Send + Sync + 'static {
     /// missing counts as failed. Runs in an owned task: it is never dropped half way. Where the order of
     /// a key matters, it stops writing records of the key at the first one that fails.
     ///
-    /// A panic fails the writer: besides the batch, every record that waits at that writer fails, of
-    /// whatever lane, and those lanes begin again at their commits. Give what can go wrong as a
-    /// [`Fate`] instead. A write that hangs is given up under [`Flow::watch`](crate::Flow::watch).
+    /// A batch on which it panics is handed in again in halves, until what it panics on stands alone: that
+    /// record goes to the failed handler, and everything behind it waits for the decision. So a record may be written
+    /// again, also after newer ones of its key. Give what can go wrong as a [`Fate`] instead. A write that hangs is
+    /// given up under [`Flow::watch`](crate::Flow::watch).
     fn write(&self, batch: &[O]) -> impl Future<Output = Vec<Fate<N>>> + Send;
 }
 
@@ -112,6 +117,6 @@ pub struct Failed<I, O> {
 pub enum Unusable<I, O> {
     /// A step failed on it, or a step or the key panicked.
     Raw(I),
-    /// The sink refused it.
+    /// The sink refused it, or panicked on it alone.
     Ready(O),
 }

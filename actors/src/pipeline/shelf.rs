@@ -126,16 +126,6 @@ impl<T: Parcel> Shelf<T> {
         }
     }
 
-    /// Takes everything out that was not given out yet.
-    pub(crate) fn empty(&mut self) -> Vec<T> {
-        (self.deadlines, self.line) = Default::default();
-        let slots = self.slots.drain().map(|(_, slot)| slot);
-        slots
-            .flat_map(|mut slot| slot.ready.into_iter().chain(slot.batcher.flush()))
-            .flatten()
-            .collect()
-    }
-
     /// When [`line_up_due`](Self::line_up_due) has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)

@@ -1,24 +1,20 @@
 //! The writers. In: ready records. Out: batches to the sink, settlements to where the records came from.
 //!
-//! A write that takes longer than the writer's patience is given up: its records fail, which has them
-//! delivered again, and the next write of its slot begins. It is not dropped, as no side effect is; it
-//! runs on by itself, and nobody waits for it any more.
+//! What becomes of a batch in the hands of the sink is in `attempt.rs`.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Work;
-use super::book::Book;
+use super::attempt::write;
 use super::decide::{Case, Judge};
-use super::house::{Presence, Stay};
-use super::ports::{Failed, Fate, Sink, Unusable};
+use super::house::Presence;
+use super::ports::Sink;
 use super::shelf::Shelf;
 use super::turns::Turns;
-use crate::guard::catch;
-use crate::{Cx, Failure, Outcome, Receipt, Stage, Timer, Unanswered, owned_within};
+use crate::{Cx, Failure, Stage, Timer};
 
 /// What a writer takes.
 pub(super) enum WriteMsg<I, O, N: 'static> {
@@ -27,8 +23,8 @@ pub(super) enum WriteMsg<I, O, N: 'static> {
     /// What is there of a lane, or of all, is to be written as it is.
     Flush(Option<u32>),
     Due,
-    /// A batch of this slot is over, but for what the sink refused; or the sink panicked on it.
-    Written(u64, Result<Vec<Case<I, O, N>>, String>),
+    /// A batch of this slot is over, but for what the sink refused.
+    Written(u64, Vec<Case<I, O, N>>),
     /// A failed handler is done.
     Handled,
 }
@@ -61,12 +57,12 @@ where
             && let Some((slot, batch)) = self.shelf.take()
         {
             let (sink, turns) = (Arc::clone(&self.sink), &self.turns);
-            let (patience, stay) = (self.patience, self.presence.stay());
+            let (patience, judge) = (self.patience, self.judge.clone());
             self.writing += 1;
             let turn = turns.line_up(slot);
             cx.spawn(async move {
                 let _turn = turn.await;
-                WriteMsg::Written(slot, write(batch, sink, patience, &stay).await)
+                WriteMsg::Written(slot, write(batch, sink, patience, judge).await)
             });
         }
     }
@@ -79,16 +75,6 @@ where
         });
     }
 
-    /// What a panic of the sink takes along is told of it: everything on the shelf fails.
-    fn fall(&mut self, panic: String) -> ! {
-        for work in self.shelf.empty() {
-            let seq = work.delivery.receipt.position().seq;
-            work.book
-                .because(seq, format!("its writer panicked: {panic}"));
-        }
-        resume_unwind(Box::new(panic))
-    }
-
     fn watch_deadline(&mut self, cx: &mut Cx<WriteMsg<I, O, N>>) {
         let Some(deadline) = self.shelf.deadline().map(Instant::from_std) else {
             return;
@@ -98,130 +84,6 @@ where
             self.timer = Some((deadline, cx.send_after(delay, WriteMsg::Due)));
         }
     }
-}
-
-/// What stays here of a record while its value is with the sink.
-type Slip<N> = (Receipt<N>, Arc<Book<N>>);
-
-/// Writes a batch and settles every record of it that the sink did not refuse. An error is the text
-/// of a panic.
-async fn write<I, O, N, K>(
-    batch: Vec<Work<O, N>>,
-    sink: Arc<K>,
-    patience: Option<Duration>,
-    writer: &Stay,
-) -> Result<Vec<Case<I, O, N>>, String>
-where
-    O: Send + Sync + 'static,
-    N: Send + 'static,
-    K: Sink<O, N>,
-{
-    let room = batch.len();
-    let (mut values, mut slips) = (Vec::with_capacity(room), Vec::with_capacity(room));
-    for Work { book, delivery, .. } in batch {
-        if !book.is_halted() {
-            values.push(delivery.value);
-            slips.push((delivery.receipt, book));
-        }
-    }
-    let mut refused = Vec::new();
-    if values.is_empty() {
-        return Ok(refused);
-    }
-    let (values, fates) = match hand_in(values, sink, patience).await {
-        Ok(done) => done,
-        Err(Unanswered::Panicked(panic)) => {
-            writer.ends();
-            fail(slips, &format!("the sink panicked: {panic}"));
-            return Err(panic);
-        }
-        Err(gone @ Unanswered::Cancelled) => {
-            writer.ends();
-            fail(slips, &gone.to_string());
-            return Err(gone.to_string());
-        }
-        Err(Unanswered::Late(limit)) => {
-            tracing::error!(
-                ?limit,
-                records = slips.len(),
-                "a write takes too long and is given up"
-            );
-            fail(
-                slips,
-                &format!("the sink did not write it within {limit:?}"),
-            );
-            return Ok(refused);
-        }
-    };
-    if let Some((_, book)) = slips.first() {
-        book.answered();
-    }
-    let mut fates = fates.into_iter();
-    let mut settled = Vec::with_capacity(slips.len());
-    for (value, (receipt, book)) in values.into_iter().zip(slips) {
-        let position = receipt.position();
-        settled.push(match fates.next() {
-            Some(Fate::Stored(note)) => (receipt, Outcome::Stored, note),
-            Some(Fate::Refused(failure)) => {
-                let failed = Failed {
-                    position,
-                    record: Unusable::Ready(value),
-                    cause: crate::exit::told(failure),
-                };
-                refused.push(Case {
-                    failed,
-                    receipt,
-                    book,
-                });
-                continue;
-            }
-            Some(Fate::Failed(failure)) => {
-                let cause = crate::exit::told(failure);
-                tracing::warn!(
-                    lane = position.lane,
-                    seq = position.seq,
-                    cause,
-                    "not written"
-                );
-                book.because(position.seq, format!("not written: {cause}"));
-                (receipt, Outcome::Failed, None)
-            }
-            None => {
-                book.because(position.seq, "the sink gave no fate for it");
-                (receipt, Outcome::Failed, None)
-            }
-        });
-    }
-    Receipt::settle_all(settled);
-    Ok(refused)
-}
-
-/// Gives a batch to the sink; under a limit in a task of its own, so that it can be left alone there.
-async fn hand_in<O, N, K>(
-    values: Vec<O>,
-    sink: Arc<K>,
-    patience: Option<Duration>,
-) -> Result<(Vec<O>, Vec<Fate<N>>), Unanswered>
-where
-    O: Send + Sync + 'static,
-    N: Send + 'static,
-    K: Sink<O, N>,
-{
-    let write = async move {
-        let fates = sink.write(&values).await;
-        (values, fates)
-    };
-    match patience {
-        None => catch(write).await.map_err(Unanswered::Panicked),
-        Some(limit) => owned_within(limit, write).await,
-    }
-}
-
-fn fail<N>(slips: Vec<Slip<N>>, cause: &str) {
-    Receipt::settle_all(slips.into_iter().map(|(receipt, book)| {
-        book.because(receipt.position().seq, cause);
-        (receipt, Outcome::Failed, None)
-    }));
 }
 
 impl<I, O, N, K> Stage for Writer<I, O, N, K>
@@ -256,8 +118,7 @@ where
             WriteMsg::Flush(None) => self.shelf.close_all(),
             WriteMsg::Flush(Some(lane)) => self.shelf.close_of(|work| work.lane() == lane),
             WriteMsg::Due => self.timer = None,
-            WriteMsg::Written(_, Err(panic)) => self.fall(panic),
-            WriteMsg::Written(slot, Ok(refused)) => {
+            WriteMsg::Written(slot, refused) => {
                 self.writing -= 1;
                 self.shelf.written(slot);
                 for case in refused {

@@ -71,6 +71,11 @@ impl SupervisorSpec {
     /// drain when it is this supervisor that stops it, for a restart of its neighbours or because it
     /// gives up: such a stop has to end although nobody set a deadline. 30 s when nothing is said.
     /// Then it is killed, as one that has a limit. A nested supervisor applies its own to its children.
+    ///
+    /// A stop that a supervisor begins itself (a restart round, giving up, a start taken back) has one
+    /// deadline for all, as a drain has: the longest time that any of those who stop is given, also those
+    /// under nested supervisors. Who takes all of it leaves none to those before it, which are killed. A dynamic
+    /// supervisor counts with its patience, so give it as much as its children have.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -97,6 +102,17 @@ impl SupervisorSpec {
     pub(crate) fn faults(mut self, faults: &crate::testkit::Faults) -> Self {
         self.faults = Some(faults.clone());
         self
+    }
+
+    /// The longest that one of its children may take in a stop it began itself. Nothing is known of
+    /// those that come at run time.
+    pub(super) fn longest(&self) -> Duration {
+        let children = self.children.iter();
+        let longest = children.map(|child| child.longest(self.patience)).max();
+        match &self.dynamic {
+            Some(_) => self.patience,
+            None => longest.unwrap_or_default(),
+        }
     }
 
     pub(crate) fn rules(&self) -> Rules {
@@ -139,12 +155,21 @@ impl SupervisorSpec {
                 "a dynamic supervisor takes its children at run time only",
             ));
         }
-        let mut ids = HashSet::new();
+        let (mut ids, mut accounts) = (HashSet::new(), HashSet::new());
         for child in &self.children {
             if !ids.insert(&*child.id) {
                 return Err(StartError::DuplicateId(format!("{path}/{}", child.id)));
             }
             child.check(path)?;
+            for credits in &child.reclaims {
+                if !accounts.insert(credits.account()) {
+                    return Err(invalid(&format!(
+                        "`{}` is not `{}`'s alone: what one of two takes back would be the other's as well",
+                        credits.name(),
+                        child.id,
+                    )));
+                }
+            }
         }
         Ok(())
     }

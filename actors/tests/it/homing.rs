@@ -1,55 +1,35 @@
 //! Lanes whose writers or workers are away for a while: nothing is sent to nobody.
 
-use std::sync::Arc;
-
-use actors::testkit::{Callback, Fault, Faults, MemorySink, kill_part, run_pipeline, until};
-use actors::{Backoff, Cost, Exit, Intensity, System};
+use actors::testkit::{MemorySink, kill_part, until};
+use actors::{Backoff, Cost, Intensity};
 
 use crate::pipelines::{lane, numbers, running};
 use crate::support::SECOND;
 
-/// A sink that panics at its first writes.
-fn panicking(times: u64) -> MemorySink<u64> {
-    let mut faults = Faults::new();
-    for nth in 1..=times {
-        faults = faults.at(Callback::Named("write"), nth, Fault::Panic);
-    }
-    MemorySink::new().faults(&faults)
-}
-
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_panics_as_often_as_restarts_are_allowed_ends_nothing() {
-    let allowed = u64::from(Intensity::default().restarts);
+async fn a_writer_that_dies_as_often_as_restarts_are_allowed_ends_nothing() {
     // Backoffs have jitter: a lane is up again before its writer in many of these lives.
     for life in 0..50 {
-        let sink = panicking(allowed);
-        let flow = numbers("p").workers(2).writers(1 + life % 2);
-        let ran = run_pipeline(
-            flow,
-            Arc::new(sink.clone()),
-            vec![lane(0..40), lane(40..80)],
-        )
-        .await;
-        assert!(ran.drain.is_clean(), "life {life}: {:?}", ran.drain);
-        assert!(ran.lanes.iter().all(|lane| lane.committed() == 40));
-        assert_eq!(ran.pipeline.credits().in_use(), Cost::default());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pipeline_that_gives_up_names_what_went_wrong_and_not_who_was_away() {
-    for _ in 0..20 {
-        let sink = panicking(1000);
-        let (pipeline, spec) = numbers("p").build(Arc::new(sink));
-        let system = System::start("t", spec).await.unwrap();
-        pipeline
-            .open(0, move |_| lane(0..40).source())
-            .await
-            .unwrap();
-        let Exit::MeltedDown(cause) = system.ended().await else {
-            panic!("it does not give up")
-        };
-        assert!(cause.contains("planned panic"), "{cause}");
+        let sink = MemorySink::new().slow(SECOND / 100);
+        let part = ["write-0", "work-0"][life % 2];
+        let (system, pipeline) = running(numbers("p"), &sink).await;
+        let kept = [lane([]).endless(), lane([]).endless()];
+        for (number, lane) in (0..).zip(&kept) {
+            let lane = lane.clone();
+            pipeline.open(number, move |_| lane.source()).await.unwrap();
+        }
+        for _ in 0..Intensity::default().restarts {
+            let committed = kept[0].committed();
+            (0..20).for_each(|number| kept.iter().for_each(|lane| lane.push(number.to_string())));
+            until("it is under way", || pipeline.credits().in_use().count > 0).await;
+            until("there is somebody to kill", || kill_part(&pipeline, part)).await;
+            until("all are committed", || {
+                kept.iter().all(|lane| lane.committed() == committed + 20)
+            })
+            .await;
+        }
+        assert!(system.drain(SECOND).await.is_clean(), "life {life}");
+        assert_eq!(pipeline.credits().in_use(), Cost::default());
     }
 }
 

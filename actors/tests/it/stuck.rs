@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actors::testkit::{Probe, kill, until};
+use actors::testkit::{Probe, kill, until, until_within};
 use actors::{
     Addr, ChildSpec, Children, Exit, Intensity, Overrun, Shutdown, StartError, Strategy,
     SupervisorSpec, System,
@@ -64,8 +64,8 @@ async fn a_meltdown_ends_although_a_child_never_drains() {
     );
     assert_eq!(
         notes.all(),
-        ["a gone", "c gone", "b drained", "b gone"],
-        "who can drain is given the chance"
+        ["a gone", "c gone", "b gone"],
+        "one deadline for all, and one of them took all of it"
     );
 }
 
@@ -302,4 +302,76 @@ async fn a_root_that_blocks_does_not_hold_the_drain() {
     );
     assert_eq!(system.ended().await, Exit::MeltedDown(cause));
     drop(go_on);
+}
+
+/// Siblings that all hang while they drain, under a supervisor that stops them for reasons of its own.
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_a_supervisor_begins_itself_has_one_deadline_for_all() {
+    for strategy in [Strategy::OneForOne, Strategy::RestForOne] {
+        let (first, notes) = (Addr::new("first"), Notes::default());
+        let rounds = strategy == Strategy::RestForOne;
+        let restarts = if rounds { 5 } else { 0 };
+        let mut spec = SupervisorSpec::new(strategy).intensity(Intensity {
+            restarts,
+            within: SECOND,
+        });
+        spec = spec.child(Doer::child("first", &first, &notes));
+        let hanging: Vec<Addr<Do>> = (0..8).map(|_| Addr::new("hanging")).collect();
+        for (at, addr) in hanging.iter().enumerate() {
+            let name = ["a", "b", "c", "d", "e", "f", "g", "h"][at];
+            let limit = Duration::from_secs(10 + at as u64);
+            let child = Doer::child(name, addr, &notes).shutdown(Shutdown::Drain(limit));
+            let nested = eager(Strategy::OneForOne).child(child);
+            // Half of them under supervisors of their own.
+            spec = match at % 2 {
+                0 => spec.child(ChildSpec::supervisor(name, nested)),
+                _ => spec.child(Doer::child(name, addr, &notes).shutdown(Shutdown::Drain(limit))),
+            };
+        }
+        let system = System::start("t", spec).await.unwrap();
+        for addr in &hanging {
+            addr.send(Do::Hang).unwrap();
+        }
+        notes.take();
+        let began = tokio::time::Instant::now();
+        first.send(Do::Fail("broken")).unwrap();
+        if rounds {
+            let all = || notes.has("h up");
+            until_within(60 * SECOND, "they are all up again", all).await;
+        } else {
+            let exit = ends(system.ended()).await;
+            assert_eq!(exit, Exit::MeltedDown("first: failed: broken".to_owned()));
+        }
+        let took = began.elapsed();
+        assert!(
+            (17 * SECOND..19 * SECOND).contains(&took),
+            "{strategy:?}: {took:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_taken_back_has_one_deadline_for_all() {
+    let (notes, probe, last) = (Notes::default(), Probe::<u8>::new(), Addr::new("last"));
+    let faults = actors::testkit::Faults::new();
+    let faults = faults.always(
+        actors::testkit::Callback::Drained,
+        actors::testkit::Fault::Hang,
+    );
+    let mut spec = eager(Strategy::OneForOne);
+    let hanging: Vec<Addr<u8>> = (0..4).map(|_| Addr::new("hanging")).collect();
+    for (at, addr) in hanging.iter().enumerate() {
+        let stage = probe.clone();
+        spec = spec.child(faults.child(["a", "b", "c", "d"][at], addr, move |_| stage.stage()));
+    }
+    let taken = Doer::child("e", &last, &notes);
+    let twice = Doer::child("f", &last, &notes);
+    let began = tokio::time::Instant::now();
+    let started = ends(System::start("t", spec.child(taken).child(twice))).await;
+    assert!(
+        matches!(started, Err(StartError::Failed(_))),
+        "its address is taken"
+    );
+    assert_eq!(began.elapsed(), 30 * SECOND);
+    assert_eq!(probe.alive(), 0);
 }

@@ -16,6 +16,8 @@ pub(super) enum Mode {
     Round {
         from: Key,
         due: Option<Instant>,
+        /// When those have to be gone that it stops.
+        until: Option<Instant>,
         step: Step,
         boot: bool,
     },
@@ -47,6 +49,7 @@ impl Mode {
         Self::Round {
             from: 0,
             due: None,
+            until: None,
             step: Step::Start { cursor: 0 },
             boot: true,
         }
@@ -108,8 +111,8 @@ impl Machine {
                 slot_mut(self, key, |slot| slot.phase = Phase::Backoff);
                 self.arm(key, now + delay);
             }
-            Strategy::RestForOne => self.begin_round(key, now + delay),
-            Strategy::OneForAll => self.begin_round(0, now + delay),
+            Strategy::RestForOne => self.begin_round(key, now + delay, now),
+            Strategy::OneForAll => self.begin_round(0, now + delay, now),
         }
     }
 
@@ -119,13 +122,14 @@ impl Machine {
     }
 
     /// Begins a round, or widens the one that runs: it then starts over with stopping.
-    fn begin_round(&mut self, first: Key, at: Instant) {
+    fn begin_round(&mut self, first: Key, at: Instant, now: Instant) {
         let (mut from, mut due, mut boots) = (first, at, false);
         if let Mode::Round {
             from: wider,
             due: later,
             step,
             boot,
+            ..
         } = self.mode
         {
             // While it is starting, those before the failed one are up already.
@@ -141,6 +145,7 @@ impl Machine {
         self.mode = Mode::Round {
             from,
             due: Some(due),
+            until: self.shared_deadline(from, now),
             step: Step::Stop { cursor: Key::MAX },
             boot: boots,
         };
@@ -157,6 +162,7 @@ impl Machine {
                     due,
                     step,
                     boot,
+                    ..
                 } => self.advance_round(from, due, step, boot, now),
             };
             if !moved {

@@ -19,6 +19,8 @@ pub(crate) struct Policy {
     pub(crate) vital: bool,
     /// A supervisor keeps deadlines itself and is not killed for one that passed.
     pub(crate) keeps_deadlines: bool,
+    /// The longest that anybody under it may take, for a supervisor.
+    pub(crate) under: Option<Duration>,
 }
 
 impl Policy {
@@ -39,6 +41,12 @@ impl Policy {
             Shutdown::Infinity if !self.keeps_deadlines => own,
             Shutdown::Kill | Shutdown::Infinity => None,
         }
+    }
+
+    /// The same of a child that is a supervisor: what those under it may take.
+    pub(super) fn longest(&self, own: Duration) -> Option<Duration> {
+        let under = self.under.filter(|_| self.shutdown == Shutdown::Infinity);
+        self.patience(Some(own)).or(under)
     }
 }
 

@@ -21,6 +21,10 @@ impl Machine {
         own: bool,
         now: Instant,
     ) {
+        let deadline = match deadline {
+            None if own => self.shared_deadline(0, now),
+            deadline => deadline,
+        };
         match &mut self.mode {
             Mode::Ended => return,
             Mode::Stopping {
@@ -61,6 +65,17 @@ impl Machine {
             // Children of a dynamic supervisor have no order among them: all drain at once.
             self.stop_all(now);
         }
+    }
+
+    /// When a stop that the supervisor begins itself has to be over: it is shared by all who stop, and
+    /// as far off as the one who may take longest needs.
+    pub(super) fn shared_deadline(&self, from: Key, now: Instant) -> Option<Instant> {
+        let alive = self
+            .slots
+            .range(from..)
+            .filter(|(_, slot)| slot.phase.is_alive());
+        let longest = alive.filter_map(|(_, slot)| slot.policy.longest(self.rules.patience));
+        longest.max().and_then(|longest| now.checked_add(longest))
     }
 
     fn stop_all(&mut self, now: Instant) {
@@ -117,10 +132,10 @@ impl Machine {
         else {
             return;
         };
-        // A round has no deadline either, and has to end.
         let (deadline, own) = match self.mode {
             Mode::Stopping { deadline, own, .. } => (deadline, own),
-            _ => (None, true),
+            Mode::Round { until, .. } => (until, true),
+            Mode::Up | Mode::Ended => (None, true),
         };
         if deadline.is_some_and(|deadline| deadline <= now) && !slot.policy.keeps_deadlines {
             self.acts.push(Act::NotReached { key });

@@ -57,6 +57,7 @@ fn policy() -> impl Strategy_<Value = Policy> {
             start_within,
             vital,
             keeps_deadlines,
+            under: keeps_deadlines.then_some(4 * STEP),
         },
     )
 }
@@ -164,6 +165,7 @@ proptest! {
             start_within: None,
             vital: false,
             keeps_deadlines: false,
+            under: None,
         };
         let strategy = if all { Strategy::OneForAll } else { Strategy::RestForOne };
         let mut world = World::new(strategy, vec![policy; count]);
