@@ -10,6 +10,7 @@
 mod activity;
 mod connection;
 mod door;
+mod head;
 mod io;
 mod linger;
 mod open;
@@ -194,7 +195,8 @@ impl Server {
     }
 
     /// Serves until `shutdown`, then finishes what was begun, but for no longer than
-    /// `deadline`.
+    /// `deadline`. The service is called without being asked whether it is ready: on a connection one
+    /// request follows the other, and what it cannot take at present it is to answer so.
     pub async fn run<S, B>(
         self,
         service: S,

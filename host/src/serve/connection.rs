@@ -3,6 +3,7 @@
 //! In: a socket and a service. Out: nothing; it ends by itself, by a limit, by the
 //! drain, or by being dropped at the drain's deadline.
 
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Verdict, look_every};
+use super::head::Beginning;
 use super::io::Observed;
 use super::raw::Raw;
 use super::received::Received;
@@ -73,7 +74,7 @@ pub(super) async fn serve_tls<S, B>(
         secured: &mut secured,
         over: false,
     };
-    open.reason = drive(handshake, &site.activity, &site.limits).await;
+    open.reason = drive(pin!(handshake), &site.activity, &site.limits).await;
     if let Some(stream) = secured {
         site.activity.whole();
         open.reason = speak(stream, service, &site).await;
@@ -97,26 +98,33 @@ where
     B::Data: Buf + Send,
     B::Error: Into<BoxError>,
 {
-    let io = Observed::new(TokioIo::new(stream), Arc::clone(&site.activity));
-    let service = Watched {
-        inner: TowerToHyperService::new(service),
-        activity: Arc::clone(&site.activity),
+    let mut first = First {
+        stream,
+        beginning: Beginning::default(),
+        over: false,
     };
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .max_buf_size(site.limits.buffer)
-        .serve_connection(io, service);
-    drive(
-        Spoken {
-            server: site.server,
-            connection,
-        },
-        &site.activity,
-        &site.limits,
-    )
-    .await
+    let ended = drive(Pin::new(&mut first), &site.activity, &site.limits).await;
+    if ended != FINISHED {
+        return ended;
+    }
+    let first_bytes = first.beginning.into_bytes();
+    let io = TokioIo::new(first.stream);
+    let io = Observed::new(io, first_bytes, Arc::clone(&site.activity));
+    let service = Watched::new(service, &site.activity);
+    // In a box, so that a connection without a request takes no room for it.
+    let mut spoken = Box::pin(Spoken {
+        server: site.server,
+        connection: http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(site.limits.buffer)
+            .serve_connection(io, service),
+    });
+    drive(spoken.as_mut(), &site.activity, &site.limits).await
 }
+
+/// It ended by itself, and not by a limit or an error.
+const FINISHED: &str = "finished";
 
 /// What is driven under the limits.
 trait Driven {
@@ -125,6 +133,14 @@ trait Driven {
 
     /// Ends as soon as nothing is under way.
     fn finish(self: Pin<&mut Self>);
+}
+
+/// What comes before there is something to parse. A connection that is to end gets no further, but what
+/// it sent is answered.
+struct First<T> {
+    stream: T,
+    beginning: Beginning,
+    over: bool,
 }
 
 pin_project! {
@@ -145,17 +161,35 @@ pin_project! {
         over: bool,
     }
 }
+
+impl<T: AsyncRead + Unpin> Driven for First<T> {
+    fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str> {
+        let this = self.get_mut();
+        if this.over {
+            return Poll::Ready(FINISHED);
+        }
+        let read = this.beginning.poll_read(&mut this.stream, cx);
+        read.map(|read| match read {
+            Ok(()) => FINISHED,
+            Err(error) => broken(&error),
+        })
+    }
+
+    fn finish(self: Pin<&mut Self>) {
+        self.get_mut().over = true;
+    }
+}
+
 impl<C: GracefulConnection<Error = hyper::Error>> Driven for Spoken<C> {
     fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str> {
         let this = self.project();
         this.connection.poll(cx).map(|ended| match ended {
-            Ok(()) => "finished",
+            Ok(()) => FINISHED,
             Err(error) => {
                 if let Some(status) = refused_with(&error) {
                     metrics::head_refused(this.server, status);
                 }
-                tracing::debug!(%error, "a connection broke");
-                "error"
+                broken(&error)
             }
         })
     }
@@ -169,12 +203,12 @@ impl<T, F: Future<Output = std::io::Result<T>>> Driven for Handshake<'_, F, T> {
     fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str> {
         let this = self.project();
         if *this.over {
-            return Poll::Ready("finished");
+            return Poll::Ready(FINISHED);
         }
         this.accept.poll(cx).map(|ended| match ended {
             Ok(stream) => {
                 **this.secured = Some(stream);
-                "finished"
+                FINISHED
             }
             Err(error) => {
                 tracing::debug!(%error, "a handshake failed");
@@ -188,6 +222,11 @@ impl<T, F: Future<Output = std::io::Result<T>>> Driven for Handshake<'_, F, T> {
     }
 }
 
+fn broken(error: &dyn Error) -> &'static str {
+    tracing::debug!(%error, "a connection broke");
+    "error"
+}
+
 /// What the parser answered by itself, if it did: no service was asked, and none counted it.
 fn refused_with(error: &hyper::Error) -> Option<&'static str> {
     if error.is_parse_too_large() {
@@ -197,8 +236,11 @@ fn refused_with(error: &hyper::Error) -> Option<&'static str> {
 }
 
 /// Goes on to the end and says why it ended.
-async fn drive(driven: impl Driven, activity: &Activity, limits: &Limits) -> &'static str {
-    let mut driven = pin!(driven);
+async fn drive<D: Driven>(
+    mut driven: Pin<&mut D>,
+    activity: &Activity,
+    limits: &Limits,
+) -> &'static str {
     let mut alarm = pin!(sleep_until(Instant::now() + look_every(limits)));
     let (mut draining, mut finishing) = (false, false);
     poll_fn(|cx| {

@@ -3,6 +3,7 @@
 //! In: requests. Out: the inner service's answers, with `Connection: close` while
 //! the server drains. Nothing is allocated.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,13 +19,24 @@ use super::activity::{Activity, Busy};
 use super::received::Received;
 
 pub(super) struct Watched<S> {
-    pub(super) inner: S,
-    pub(super) activity: Arc<Activity>,
+    /// Lent out for the moment of a call. A clone for each request would count up and down whatever a
+    /// service consists of, filters for instance, on all threads at once.
+    inner: RefCell<S>,
+    activity: Arc<Activity>,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(inner: S, activity: &Arc<Activity>) -> Self {
+        Self {
+            inner: RefCell::new(inner),
+            activity: Arc::clone(activity),
+        }
+    }
 }
 
 impl<S, B> Service<Request<Incoming>> for Watched<S>
 where
-    S: Service<Request<Received>, Response = Response<B>>,
+    S: tower_service::Service<Request<Received>, Response = Response<B>>,
 {
     type Response = Response<Answer<B>>;
     type Error = S::Error;
@@ -34,7 +46,7 @@ where
         let busy = self.activity.begin();
         let request = request.map(|body| Received::new(body, &self.activity));
         Answering {
-            inner: self.inner.call(request),
+            inner: self.inner.borrow_mut().call(request),
             busy: Some(busy),
         }
     }
