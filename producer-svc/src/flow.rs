@@ -17,7 +17,7 @@ use crate::replay::Claim;
 
 mod returned;
 
-pub use returned::Returned;
+pub use returned::{Leftover, Returned};
 
 /// From intake to select: who buys, not yet what.
 pub struct Order {
@@ -60,13 +60,12 @@ pub enum PublishMsg {
     Reported(Epoch, BrokerReport),
     /// Every record of this lane was reported on, in this epoch.
     Landed(Epoch, usize),
-    /// A record of this lane came back: its request was too large for the topic. Its lane's landing
-    /// follows.
-    Returned(Epoch, usize, Box<Returned>),
+    /// A record came back: its request was too large for the topic. Its lane's landing follows.
+    Returned(Leftover),
     /// See whether purchases were held too long.
     Sweep,
-    /// Everything handed over was reported on, except this many records.
-    Flushed(usize),
+    /// Everything handed over in this epoch was reported on, except this many records.
+    Flushed(Epoch, usize),
 }
 
 /// What a producer reports without being asked.
@@ -77,9 +76,6 @@ pub enum BrokerReport {
     /// It can never be used again, because the broker does not permit what it asked for; another one
     /// may be let in when somebody has granted it.
     Barred(String),
-    /// A record was not confirmed in time. If this producer went on, it would send others again that may
-    /// be in the log, and by other numbers, so that the broker would take them twice.
-    Expired,
     /// No broker can be reached at present.
     Down(String),
     /// The broker refuses this client: credentials, certificates, permissions.

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use actors::{Addr, Cx, Epoch, Failure, Stage, Timer, Undelivered};
 
-use crate::flow::{Chosen, PublishMsg, Returned};
+use crate::flow::{Chosen, Leftover, PublishMsg};
 use crate::link::Link;
 use crate::metrics::Metrics;
 
 mod admission;
+mod drain;
 mod hand_over;
 pub mod kafka;
 mod pace;
@@ -28,13 +29,14 @@ mod statistics;
 mod waiting;
 
 use admission::Admission;
+use drain::Leftovers;
 use pace::{Lanes, Pacer};
 use waiting::Waiting;
 
 pub use pace::Passage;
 pub use record_log::{Addressed, InFlight, OpenLog, RecordLog, Reports};
 
-/// How often held records are looked at whether they were held too long.
+/// How often records are looked at whether they were held for too long, or not confirmed.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// What the publish stage is made of.
@@ -87,6 +89,8 @@ pub struct Publisher<L> {
     reopening: Option<Timer>,
     admission: Admission,
     draining: bool,
+    /// What came back when nobody took messages here any more.
+    leftovers: Leftovers,
     /// What was said of a broker that is away, so that an outage of an hour is said once.
     said: Vec<String>,
 }
@@ -111,6 +115,7 @@ impl<L: RecordLog> Publisher<L> {
             reopening: None,
             admission: Admission::default(),
             draining: false,
+            leftovers: Leftovers::default(),
             said: Vec::new(),
         }
     }
@@ -122,14 +127,14 @@ impl<L: RecordLog> Publisher<L> {
         };
         let lane = open.log.lane(waiting.key());
         let busy = open.lanes.is_busy(lane);
-        match self.pacer.arrived(lane, busy, Instant::now(), waiting) {
-            Some(waiting) => self.hand_over(lane, waiting),
-            None => self.sweep_later(cx),
+        if let Some(waiting) = self.pacer.arrived(lane, busy, Instant::now(), waiting) {
+            self.hand_over(lane, waiting);
         }
+        self.sweep_later(cx);
     }
 
     /// The lane may be busy again: then it will land again.
-    fn landed(&mut self, lane: usize, cx: &mut Cx<PublishMsg>) {
+    fn landed(&mut self, lane: usize) {
         // Once as a rule; again where nothing of what was due could be handed over.
         while let Some(open) = &self.open
             && !open.lanes.is_busy(lane)
@@ -146,14 +151,11 @@ impl<L: RecordLog> Publisher<L> {
                 self.hand_over(lane, waiting);
             }
         }
-        if self.pacer.held() > 0 {
-            self.sweep_later(cx);
-        }
     }
 
     /// A record comes back. What an earlier log gives back is not kept: there is nobody to tell when
     /// its lane lands.
-    fn returned(&mut self, epoch: Epoch, lane: usize, returned: Box<Returned>) {
+    fn returned(&mut self, Leftover(epoch, lane, returned): Leftover) {
         let waiting = Waiting::Again(returned);
         if self.is_present(epoch) {
             self.pacer.returned(lane, waiting);
@@ -166,8 +168,9 @@ impl<L: RecordLog> Publisher<L> {
         waiting.since().elapsed() > self.args.hold_timeout
     }
 
-    /// Gives up what a stalled partition holds up, while it is still certain that it went nowhere.
-    fn sweep(&mut self, cx: &mut Cx<PublishMsg>) {
+    /// Gives up what a stalled partition holds up, while it is still certain that it went nowhere; and
+    /// the client, if its broker does not confirm what it was given.
+    fn sweep(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
         let limit = self.args.hold_timeout;
         for waiting in self
             .pacer
@@ -176,9 +179,14 @@ impl<L: RecordLog> Publisher<L> {
             self.not_stored(waiting, TOO_LATE);
         }
         self.next_sweep = None;
-        if self.pacer.held() > 0 {
+        let waiting = self.open.as_ref().and_then(|open| open.lanes.waiting());
+        if waiting.is_some_and(|waiting| waiting >= self.args.report_timeout) {
+            self.succeed(cx)?;
+        }
+        if waiting.is_some() || self.pacer.held() > 0 {
             self.sweep_later(cx);
         }
+        Ok(())
     }
 
     /// Refuses what is certainly not in the log.
@@ -199,18 +207,18 @@ impl<L: RecordLog> Publisher<L> {
             drop(addr.send(PublishMsg::Reported(epoch, report)));
         });
         let (addr, back) = (cx.addr().clone(), cx.addr().clone());
-        let metrics = Arc::clone(&self.args.metrics);
+        let leftovers = self.leftovers.clone();
         let lanes = Lanes::new(
             Box::new(move |lane| {
-                // While draining nothing is held any more.
+                // While draining, whoever flushes looks after the lanes.
                 drop(addr.send(PublishMsg::Landed(epoch, lane)));
             }),
             Box::new(move |lane, returned| {
-                let returned = PublishMsg::Returned(epoch, lane, Box::new(returned));
-                // Nor is anything sent again.
-                if let Err(Undelivered(PublishMsg::Returned(_, _, returned))) = back.send(returned)
+                let returned = Leftover(epoch, lane, Box::new(returned));
+                if let Err(Undelivered(PublishMsg::Returned(returned))) =
+                    back.send(PublishMsg::Returned(returned))
                 {
-                    returned.not_stored(&metrics);
+                    leftovers.keep(returned);
                 }
             }),
         );
@@ -242,9 +250,9 @@ impl<L: RecordLog> Stage for Publisher<L> {
     async fn handle(&mut self, msg: PublishMsg, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
         match msg {
             PublishMsg::Publish(chosen) => self.publish(chosen, cx),
-            PublishMsg::Landed(epoch, lane) if self.is_present(epoch) => self.landed(lane, cx),
-            PublishMsg::Returned(epoch, lane, record) => self.returned(epoch, lane, record),
-            PublishMsg::Sweep => self.sweep(cx),
+            PublishMsg::Landed(epoch, lane) if self.is_present(epoch) => self.landed(lane),
+            PublishMsg::Returned(record) => self.returned(record),
+            PublishMsg::Sweep => return self.sweep(cx),
             PublishMsg::Probe => self.probe(cx),
             PublishMsg::Reopen => return self.open(cx),
             PublishMsg::Probed(epoch, result) if self.is_present(epoch) => self.probed(result, cx),
@@ -252,10 +260,7 @@ impl<L: RecordLog> Stage for Publisher<L> {
                 return self.reported(report, cx);
             }
             PublishMsg::Landed(..) | PublishMsg::Probed(..) | PublishMsg::Reported(..) => {}
-            PublishMsg::Flushed(0) => {}
-            PublishMsg::Flushed(left) => {
-                tracing::error!(left, "records are given up without a report")
-            }
+            PublishMsg::Flushed(epoch, left) => self.flushed(epoch, left, cx),
         }
         Ok(())
     }
@@ -268,17 +273,11 @@ impl<L: RecordLog> Stage for Publisher<L> {
         self.next_sweep = None;
         self.reopening = None;
         self.hand_over_all();
-        if let Some(open) = &self.open {
-            // Within its timeout every record is reported on, one way or the other.
-            let (log, within) = (Arc::clone(&open.log), self.args.report_timeout + LATE);
-            cx.spawn_blocking(move || PublishMsg::Flushed(log.flush(within)));
-        }
+        self.flush(cx);
         Ok(())
     }
 }
 
-/// The client looks for records that took too long once a second.
-const LATE: Duration = Duration::from_secs(2);
 const NOT_OPEN: &str = "the Kafka producer is not open";
 const TOO_LATE: &str = "it waited for its turn for too long";
 const TOO_LARGE: &str = "it is larger than the topic takes";

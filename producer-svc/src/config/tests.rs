@@ -154,3 +154,9 @@ fn a_key_is_opened_with_its_password_and_with_no_other() {
     let without = with(None).unwrap_err();
     assert!(without.contains("key"), "{without}");
 }
+
+#[test]
+fn a_property_that_the_library_does_not_know_is_refused_before_anything_starts() {
+    let errors = read(&[("KAFKA_CLIENT_NO_SUCH_THING", "1")]).unwrap_err();
+    assert!(errors.contains("no.such.thing"), "{errors}");
+}

@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use actors::Epoch;
 use bytes::Bytes;
 use host::span::Span;
 
@@ -30,6 +31,9 @@ pub struct Returned {
     /// What the broker said.
     pub why: String,
 }
+
+/// What came back of a lane, in this epoch.
+pub struct Leftover(pub Epoch, pub usize, pub Box<Returned>);
 
 impl Returned {
     /// What it adds to a request, about.

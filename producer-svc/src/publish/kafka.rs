@@ -4,9 +4,9 @@
 //! whoever waits, without another hop. Idempotent, acks from all in-sync replicas, and nothing
 //! here ever blocks the caller.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host::kafka::{KafkaSettings, Refusal};
 use rdkafka::ClientContext;
@@ -14,8 +14,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
-    ThreadedProducer,
+    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer,
 };
 
 use super::partition::partition_of;
@@ -25,9 +24,11 @@ use crate::config::KafkaConfig;
 use crate::flow::BrokerReport;
 use crate::metrics::{BrokerTroubles, Metrics};
 
+mod ending;
 mod report;
 
-use report::{address_of, is_expired, refused_for_content, request_too_large};
+use ending::End;
+use report::{address_of, refused_for_content, request_too_large};
 
 /// How long the broker may take to answer a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,8 +57,6 @@ struct Context {
     resends: Resends,
     /// As the last statistics had them.
     troubles: Mutex<BrokerTroubles>,
-    /// Whether a record was not confirmed in time.
-    expired: AtomicBool,
 }
 
 /// The library's properties. What the promise of a 201 rests on comes last and cannot be changed
@@ -96,10 +95,9 @@ fn properties(config: &KafkaConfig) -> ClientConfig {
             (config.max_bytes / 1024 * 4).max(4 * 1024).to_string(),
         )
         .set("linger.ms", config.linger.as_millis().to_string())
-        .set(
-            "message.timeout.ms",
-            config.report_timeout().as_millis().to_string(),
-        )
+        // Never: when a record expires, the library numbers all others anew, and a broker does not know
+        // again by its new number what it has already. The publish stage keeps the time instead.
+        .set("message.timeout.ms", i32::MAX.to_string())
         .set("enable.idempotence", "true")
         .set("acks", "all");
     properties
@@ -123,7 +121,6 @@ impl KafkaLog {
             metrics,
             resends: Resends::default(),
             troubles: Mutex::default(),
-            expired: AtomicBool::new(false),
         };
         let producer = ThreadedProducer::from_config_and_context(&properties(config), context)?;
         let servers = config.settings.bootstrap_servers().to_owned();
@@ -249,55 +246,12 @@ impl RecordLog for KafkaLog {
         Ok(())
     }
 
-    /// The library's own `flush` is not used: it polls beside the polling thread, for 100 ms at
-    /// least. Lingering records need no push, they leave within milliseconds.
     fn flush(&self, within: Duration) -> usize {
-        let until = Instant::now() + within;
-        let Some(producer) = self.producer() else {
-            return 0;
-        };
-        loop {
-            let left = producer.in_flight_count();
-            if left <= 0 || Instant::now() >= until {
-                return usize::try_from(left).unwrap_or(0);
-            }
-            std::thread::park_timeout(Duration::from_millis(2));
-        }
+        self.end(within, End::AllSent)
     }
 
-    /// What is at the broker may still be confirmed; what comes back from there is not sent again.
     fn retire(&self, within: Duration) -> usize {
-        let until = Instant::now() + within;
-        let Some(producer) = self.producer() else {
-            return 0;
-        };
-        loop {
-            producer.purge(PurgeConfig::default().queue());
-            let left = producer.in_flight_count();
-            if left <= 0 || Instant::now() >= until {
-                return usize::try_from(left).unwrap_or(0);
-            }
-            std::thread::park_timeout(PURGE_EVERY);
-        }
-    }
-}
-
-/// Much less than the library waits before it sends something again.
-const PURGE_EVERY: Duration = Duration::from_millis(20);
-
-impl Drop for KafkaLog {
-    /// Dropping a producer purges what it still holds (each record gets its report) and blocks for
-    /// up to a second; the dropping thread may be one of the runtime's. Who wants everything
-    /// delivered flushes before.
-    fn drop(&mut self) {
-        if let Some(producer) = self.producer.take() {
-            let closing = std::thread::Builder::new()
-                .name("kafka-close".to_owned())
-                .spawn(move || drop(producer));
-            if let Err(error) = closing {
-                tracing::error!(%error, "no thread to close the Kafka producer on");
-            }
-        }
+        self.end(within, End::NothingSent)
     }
 }
 
@@ -388,12 +342,7 @@ impl ProducerContext for Context {
                 record.too_large(error.to_string(), || address_of(message));
             }
             Err((error, _)) if refused_for_content(error) => record.not_stored(error.to_string()),
-            Err((error, _)) => {
-                if is_expired(error) && !self.expired.swap(true, Ordering::Relaxed) {
-                    (self.reports)(BrokerReport::Expired);
-                }
-                record.unknown(error.to_string());
-            }
+            Err((error, _)) => record.unknown(error.to_string()),
         }
     }
 }

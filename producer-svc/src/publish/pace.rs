@@ -15,13 +15,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::flow::Returned;
 
 /// Lanes of a log. A topic with more partitions shares them, which costs some waiting and nothing else.
-const LANES: usize = 64;
+pub(super) const LANES: usize = 64;
 
 /// After this long a larger request is tried again: the topic's limit may have been raised.
 const BOUND_FOR: Duration = Duration::from_secs(60);
@@ -34,6 +34,9 @@ pub(super) type GaveBack = Box<dyn Fn(usize, Returned) + Send + Sync>;
 /// How many records each lane has under way. Counted down by whoever reports on them.
 pub(super) struct Lanes {
     under_way: [AtomicUsize; LANES],
+    born: Instant,
+    /// When each lane was entered that was empty before, in milliseconds since then.
+    entered: [AtomicU64; LANES],
     landed: Landed,
     gave_back: GaveBack,
 }
@@ -42,6 +45,8 @@ impl Lanes {
     pub(super) fn new(landed: Landed, gave_back: GaveBack) -> Arc<Self> {
         Arc::new(Self {
             under_way: [const { AtomicUsize::new(0) }; LANES],
+            born: Instant::now(),
+            entered: [const { AtomicU64::new(0) }; LANES],
             landed,
             gave_back,
         })
@@ -49,11 +54,28 @@ impl Lanes {
 
     /// One more record is under way, until the passage is dropped.
     pub(super) fn enter(self: &Arc<Self>, lane: usize) -> Passage {
-        self.under_way[lane % LANES].fetch_add(1, Ordering::Relaxed);
+        let lane = lane % LANES;
+        if self.under_way[lane].fetch_add(1, Ordering::Relaxed) == 0 {
+            self.entered[lane].store(self.now(), Ordering::Relaxed);
+        }
         Passage {
             lanes: Arc::clone(self),
-            lane: lane % LANES,
+            lane,
         }
+    }
+
+    /// For how long the lane that waits longest for its reports has been waiting, if one does. Only who
+    /// lets records enter can know.
+    pub(super) fn waiting(&self) -> Option<Duration> {
+        let now = self.now();
+        let busy = (0..LANES).filter(|lane| self.is_busy(*lane));
+        busy.map(|lane| now - self.entered[lane].load(Ordering::Relaxed))
+            .max()
+            .map(Duration::from_millis)
+    }
+
+    fn now(&self) -> u64 {
+        self.born.elapsed().as_millis() as u64
     }
 
     /// Whether records are under way. Where this says so, news of the lane's landing will follow.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actors::{Cx, Failure};
 
-use super::{Publisher, RecordLog};
+use super::{Open, Publisher, RecordLog};
 use crate::flow::{BrokerReport, PublishMsg};
 use crate::link::Change;
 
@@ -16,6 +16,9 @@ use crate::link::Change;
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// The same while the broker is away: recovery should show soon.
 const PROBE_EVERY_WHILE_DOWN: Duration = Duration::from_millis(500);
+
+/// How long a client whose time is over may still have its last records confirmed. Their buyers wait.
+const LAST_REPORTS: Duration = Duration::from_millis(500);
 
 /// Reasons that are said of one outage.
 const MOST_REASONS: usize = 8;
@@ -77,16 +80,14 @@ impl<L: RecordLog> Publisher<L> {
         }
     }
 
-    /// Another client takes over. When a record expires, this one numbers all others anew, and a broker
-    /// does not know again by its new number what it has already; so it gets nothing more, and sends
-    /// nothing again.
-    fn succeed(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
-        let Some(old) = self.open.take() else {
+    /// Another client takes over from one whose broker does not confirm in time. The old one gets nothing
+    /// more and sends nothing again, so that what it has is in the log once or not at all.
+    pub(super) fn succeed(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
+        let Some(Open { epoch, log, .. }) = self.open.take() else {
             return Ok(());
         };
         tracing::info!("the broker did not confirm in time: another Kafka client takes over");
-        let within = self.args.report_timeout + super::LATE;
-        cx.spawn_blocking(move || PublishMsg::Flushed(old.log.retire(within)));
+        cx.spawn_blocking(move || PublishMsg::Flushed(epoch, log.retire(LAST_REPORTS)));
         self.next_probe = None;
         self.open(cx)?;
         // They waited for lanes of the old one.
@@ -136,7 +137,6 @@ impl<L: RecordLog> Publisher<L> {
                 }
             }
             BrokerReport::Barred(why) => self.barred(&why, cx),
-            BrokerReport::Expired => return self.succeed(cx),
             BrokerReport::Refused(why) => {
                 if self.is_news(&why) {
                     tracing::error!(why, "the broker does not let this service in");

@@ -123,7 +123,7 @@ pub struct Addressed<'a> {
 /// The port to the log.
 pub trait RecordLog: Send + Sync + 'static {
     /// Takes a record without blocking. It answers the record itself when its report comes, from
-    /// whatever thread; a refusal means that the record certainly went nowhere.
+    /// whatever thread and however late; a refusal means that the record certainly went nowhere.
     ///
     /// # Errors
     ///
@@ -144,12 +144,13 @@ pub trait RecordLog: Send + Sync + 'static {
     /// Why nothing can be written at present.
     fn probe(&self) -> Result<(), String>;
 
-    /// Blocks until every record taken is reported on, or until the time is over. Returns how many
-    /// are not.
+    /// Blocks until every record taken is reported on. What is not when the time is over is given up: its
+    /// outcome is unknown, and the log gets no more records. Returns how many are not reported on all the
+    /// same.
     fn flush(&self, within: Duration) -> usize;
 
     /// The same, for a log that gets no more records: nothing that is not at the broker already is sent
-    /// any more, and nothing again. What becomes of it is unknown.
+    /// any more, and nothing again.
     fn retire(&self, within: Duration) -> usize;
 }
 

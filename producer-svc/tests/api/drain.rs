@@ -37,6 +37,32 @@ async fn accepted_purchases_are_answered_before_the_end() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_together_goes_in_smaller_requests_to_the_end() {
+    let shop = Shop::open(&[]).await;
+    shop.broker.set(Mode::Hold);
+    let waiting: Vec<_> = (0..20).map(|_| shop.start_buying("user_1")).collect();
+    shop.until("all are under way", || async {
+        let tree = shop.get_admin("/actors").await.json();
+        let children = tree["children"].as_array().unwrap().iter();
+        let mut accounts = children.flat_map(|child| child["credits"].as_array().unwrap());
+        accounts.any(|account| account["name"] == "purchases" && account["in_use"]["count"] == 20)
+    })
+    .await;
+    // Nobody waits for an answer, so that the records alone are what keeps the service from ending.
+    for customer in &waiting {
+        customer.abort();
+    }
+    let broker = shop.broker.clone();
+    let ended = tokio::spawn(shop.close());
+    while !ended.is_finished() {
+        broker.release_up_to(3);
+        tokio::task::yield_now().await;
+    }
+    ended.await.unwrap().unwrap();
+    assert_eq!(broker.records().len(), 20);
+}
+
+#[tokio::test]
 async fn an_idle_service_stops_at_once() {
     let shop = Shop::open(&[]).await;
     shop.get("/items").await;
@@ -53,7 +79,7 @@ async fn an_idle_service_stops_at_once() {
 async fn what_overruns_the_deadline_is_given_up_and_said_so() {
     let vars = [("DRAIN_TIMEOUT", "1s"), ("KAFKA_DELIVERY_TIMEOUT", "300ms")];
     let shop = Shop::open(&vars).await;
-    shop.broker.set(Mode::Hold);
+    shop.broker.set(Mode::Stuck);
     let waiting = shop.start_buying("user_1");
     shop.until_held(1).await;
     let failure = shop.close().await.unwrap_err();

@@ -19,6 +19,8 @@ pub(crate) enum Mode {
     Confirm,
     /// Keeps it, and the report, until told otherwise.
     Hold,
+    /// The same, and gives nothing up in time.
+    Stuck,
     /// Does not take it.
     Refuse,
     /// Takes it and reports that nobody knows.
@@ -105,6 +107,21 @@ impl MemoryBroker {
         }
     }
 
+    /// Refuses everything that is held as too large to go together, unless it is no more than this. It
+    /// goes on holding what comes.
+    pub(crate) fn release_up_to(&self, most: usize) {
+        let held = std::mem::take(&mut self.state().held);
+        let fits = held.len() <= most;
+        for (record, waiting) in held {
+            if fits {
+                self.store(record, *waiting);
+                continue;
+            }
+            let headers = record.headers.into_iter().collect();
+            waiting.too_large("too large".to_owned(), || (record.key, headers));
+        }
+    }
+
     /// Stores the one that is held longest, and reports it.
     pub(crate) fn release_first(&self) {
         let first = {
@@ -159,7 +176,7 @@ impl RecordLog for MemoryLog {
         let mode = self.0.state().mode;
         match mode {
             Mode::Confirm => self.0.store(record, *waiting),
-            Mode::Hold => self.0.state().held.push((record, waiting)),
+            Mode::Hold | Mode::Stuck => self.0.state().held.push((record, waiting)),
             Mode::Refuse => return Err(("the queue is full".to_owned(), waiting)),
             Mode::Lose => {
                 self.0.state().lost.push(record);
@@ -191,7 +208,10 @@ impl RecordLog for MemoryLog {
     }
 
     fn flush(&self, within: Duration) -> usize {
-        let until = Instant::now() + within;
+        let mut until = Instant::now() + within;
+        if self.0.state().mode == Mode::Stuck {
+            until += Duration::from_secs(2);
+        }
         loop {
             let left = self.0.held();
             if left == 0 || Instant::now() >= until {

@@ -35,8 +35,3 @@ pub(super) fn address_of(message: &BorrowedMessage<'_>) -> (String, Vec<(String,
     });
     (key, owned.collect())
 }
-
-/// Whether the record was not confirmed in time.
-pub(super) fn is_expired(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut)
-}

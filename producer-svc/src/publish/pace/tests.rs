@@ -44,7 +44,10 @@ fn the_last_report_of_a_lane_is_told_and_no_other() {
     assert_eq!(*told.lock().unwrap(), [3]);
     drop(other);
     assert_eq!(*told.lock().unwrap(), [3, 4]);
-    assert!(!lanes.is_busy(3));
+    assert!(!lanes.is_busy(3) && lanes.waiting().is_none());
+    let again = lanes.enter(3);
+    assert!(lanes.waiting().is_some());
+    drop(again);
 }
 
 #[test]
