@@ -4,6 +4,7 @@
 mod batching;
 mod blocking;
 mod children;
+mod closing;
 mod draining;
 mod ending;
 mod flushing;

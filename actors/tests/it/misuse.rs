@@ -254,26 +254,6 @@ async fn what_was_drained_is_not_started_again_before_anything_else_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_two_siblings_would_take_back_is_refused() {
-    let (a, b, notes) = (Addr::new("a"), Addr::new("b"), Notes::default());
-    let rooms = Credits::new("rooms", Cost { count: 2, bytes: 9 });
-    let child = |name, addr| Doer::child(name, addr, &notes).reclaims(&rooms);
-    let spec = eager(Strategy::OneForOne)
-        .child(child("a", &a))
-        .child(child("b", &b));
-    let error = refused(spec).await.to_string();
-    assert!(
-        error.starts_with("t: `rooms` is not `b`'s alone"),
-        "{error}"
-    );
-    let shown = eager(Strategy::OneForOne)
-        .child(child("a", &a))
-        .child(Doer::child("b", &b, &notes).credits(&rooms));
-    let system = System::start("t", shown).await.unwrap();
-    assert!(system.drain(SECOND).await.is_clean());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_credit_larger_than_the_whole_is_refused_at_once_and_by_its_size() {
     let limit = Cost { count: 2, bytes: 9 };
     let credits = Credits::new("t", limit);

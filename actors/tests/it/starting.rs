@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, Probe, until};
 use actors::{
-    Addr, Backoff, Casualty, Exit, Intensity, StartError, State, Strategy, SupervisorSpec, System,
+    Addr, Backoff, Casualty, Cost, Credits, Exit, Intensity, StartError, State, Strategy,
+    SupervisorSpec, System,
 };
 
 use crate::support::{Do, Doer, Notes, SECOND, eager};
@@ -152,4 +153,24 @@ async fn the_failure_of_a_vital_child_is_its_supervisors() {
         Exit::MeltedDown("b: failed: broken".to_owned())
     );
     assert!(notes.has("a drained"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_two_siblings_would_take_back_is_refused() {
+    let (a, b, notes) = (Addr::new("a"), Addr::new("b"), Notes::default());
+    let rooms = Credits::new("rooms", Cost { count: 2, bytes: 9 });
+    let child = |name, addr| Doer::child(name, addr, &notes).reclaims(&rooms);
+    let spec = eager(Strategy::OneForOne)
+        .child(child("a", &a))
+        .child(child("b", &b));
+    let error = System::start("t", spec).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("t: `rooms` is not `b`'s alone"),
+        "{error}"
+    );
+    let shown = eager(Strategy::OneForOne)
+        .child(child("a", &a))
+        .child(Doer::child("b", &b, &notes).credits(&rooms));
+    let system = System::start("t", shown).await.unwrap();
+    assert!(system.drain(SECOND).await.is_clean());
 }
