@@ -75,6 +75,8 @@ pub(crate) type Stopped = (StopOutcome, Option<Epoch>);
 #[derive(Default)]
 struct Shared {
     supervisor: Home<ActorRef<SupMsg>>,
+    /// Where in the tree it stands, or stood last.
+    place: Mutex<Option<Arc<str>>>,
     /// By the number their supervisor gave them, which is the order of their start.
     ids: Mutex<BTreeMap<u64, Arc<str>>>,
     drained: AtomicBool,
@@ -121,8 +123,8 @@ impl Children {
     /// # Errors
     /// [`StartError`]; a second start under a living id is [`StartError::AlreadyThere`].
     pub async fn start(&self, child: ChildSpec) -> Result<Epoch, StartError> {
-        // Where its supervisor stands in the tree is known to nobody here.
-        child.check("(dynamic)")?;
+        let place = lock(&self.shared.place).clone();
+        child.check(place.as_deref().unwrap_or("(not running)"))?;
         let (reply, answer) = Reply::channel();
         self.tell(SupMsg::Insert {
             child: Arc::new(child),
@@ -134,7 +136,7 @@ impl Children {
 
     /// Drains one child and leaves the others alone. Returns when it is really gone: its value and
     /// everything in its mailbox are dropped, so another one may take its place. Owned tasks that
-    /// overran still run to their end.
+    /// overran still run to their end. Dropping the future does not take the stop back, nor its deadline.
     ///
     /// # Errors
     /// [`StopError`].
@@ -194,8 +196,12 @@ impl Children {
     }
 
     /// A supervisor takes the handle. Refused while another one has it.
-    pub(crate) fn take(&self, supervisor: &Arc<ActorRef<SupMsg>>) -> bool {
-        self.shared.supervisor.move_in(supervisor)
+    pub(crate) fn take(&self, supervisor: &Arc<ActorRef<SupMsg>>, place: &str) -> bool {
+        let taken = self.shared.supervisor.move_in(supervisor);
+        if taken {
+            *lock(&self.shared.place) = Some(place.into());
+        }
+        taken
     }
 
     pub(crate) fn release(&self, supervisor: &Arc<ActorRef<SupMsg>>) {

@@ -30,6 +30,8 @@ pub(crate) enum News {
     /// Its end has begun, and is over when it is gone.
     Ending(Exit),
     Gone(Exit),
+    /// The same, but somebody of it is still there and blocks a thread: nothing may take its place.
+    Left(Exit),
 }
 
 /// Which child tells it.
@@ -108,6 +110,10 @@ impl Notice {
 
     /// Tells of the end although something of it is still there: a child that would not die.
     pub(crate) fn abandon(&self) {
+        self.end(News::Left);
+    }
+
+    fn end(&self, news: fn(Exit) -> News) {
         let unsaid = || {
             if self.control.is_killed() {
                 Exit::Killed
@@ -120,7 +126,7 @@ impl Notice {
             for credits in &self.reclaims {
                 credits.reclaim();
             }
-            self.tell(News::Gone(exit));
+            self.tell(news(exit));
         }
     }
 
@@ -143,7 +149,7 @@ impl Notice {
 impl Drop for Notice {
     fn drop(&mut self) {
         // The lease on the supervisor's own notice goes with the fields, so after these news.
-        self.abandon();
+        self.end(News::Gone);
     }
 }
 

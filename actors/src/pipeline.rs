@@ -230,7 +230,7 @@ impl<I: Send + Sync + 'static, N: Send + 'static> Pipeline<I, N> {
     /// pulled from no more, what is under way is flushed, written, settled and committed; what others
     /// have in the same batches stays there. Returns
     /// when the lane is gone, and says whether it is committed; a new one may then be opened under
-    /// its number.
+    /// its number. Dropping the future does not take the close back, nor its deadline.
     ///
     /// # Errors
     /// [`StopError`].

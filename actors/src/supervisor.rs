@@ -202,6 +202,16 @@ impl State {
                 let acts = self.machine.gone(key, epoch, &exit, now);
                 self.perform(acts);
             }
+            SupMsg::Child(ChildNews {
+                key,
+                epoch,
+                news: News::Left(exit),
+            }) => {
+                self.child_gone(key, epoch, &exit);
+                self.tell_stuck(key);
+                let acts = self.machine.left(key, epoch, &exit, now);
+                self.perform(acts);
+            }
             SupMsg::Insert { child, reply } => self.insert(child, reply, now),
             SupMsg::Remove { id, until, reply } => self.remove(&id, until, reply, now),
             #[cfg(feature = "testkit")]
@@ -223,7 +233,15 @@ impl State {
             .machine
             .insert(Arc::clone(&child.id), child.policy(), now);
         let Some(key) = key else {
-            return acts::answer(reply, Err(StartError::Drained));
+            let drained = self.handle.as_ref();
+            let drained = drained.is_some_and(|(children, _)| children.is_drained());
+            let why = if drained {
+                StartError::Drained
+            } else {
+                // It stops, and will be there again if it is restarted.
+                StartError::NotRunning
+            };
+            return acts::answer(reply, Err(why));
         };
         self.settle_in(key, child);
         if let Some(child) = self.children.get_mut(&key) {
@@ -283,7 +301,7 @@ impl Actor for SupervisorActor {
             let me = Arc::new(myself.clone());
             let flaw = if children.is_drained() {
                 Some(StartError::Drained.to_string())
-            } else if children.take(&me) {
+            } else if children.take(&me, &state.launch.node.path) {
                 None
             } else {
                 Some("its `Children` handle belongs to another running supervisor".to_owned())

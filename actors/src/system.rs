@@ -254,7 +254,7 @@ async fn until_up(
             None
         }
         News::Ending(exit) => Some(until_over(news, exit, grace).await),
-        News::Gone(exit) => Some(exit),
+        News::Gone(exit) | News::Left(exit) => Some(exit),
     }
 }
 
@@ -266,7 +266,7 @@ async fn until_gone(
         match news.recv().await?.news {
             News::Started => {}
             News::Ending(exit) => return Some(until_over(news, exit, grace).await),
-            News::Gone(exit) => return Some(exit),
+            News::Gone(exit) | News::Left(exit) => return Some(exit),
         }
     }
 }
@@ -279,7 +279,7 @@ async fn until_over(
 ) -> Exit {
     match tokio::time::timeout(grace, news.recv()).await {
         Ok(Some(ChildNews {
-            news: News::Gone(exit),
+            news: News::Gone(exit) | News::Left(exit),
             ..
         })) => exit,
         Ok(_) => exit,

@@ -195,7 +195,8 @@ impl<N> Book<N> {
         self.tally.moved.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn halt(&self) {
+    /// Nothing of it is to be written any more, before it is delivered again.
+    pub(super) fn halt(&self) {
         self.halted.store(true, Ordering::Release);
     }
 

@@ -157,7 +157,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
 
     /// Decides about records that cannot be used: a step failed or panicked on them, the key
     /// panicked, or the sink refused them or panicked on them. [`Outcome::DeadLettered`] moves the lane on,
-    /// [`Outcome::Failed`] fails the lane, so that the record is delivered again. Without a handler
+    /// [`Outcome::Failed`] fails the lane, so that the record is delivered again; [`Outcome::Stored`], of one that it
+    /// stored itself, moves the lane on as well. Without a handler
     /// they are logged and fail their lane.
     ///
     /// It runs in an owned task, so records behind the unusable one go on meanwhile, except for those of

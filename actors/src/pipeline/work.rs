@@ -38,7 +38,22 @@ pub(super) struct Worker<I, O, N: 'static> {
     stepping: Pulse,
     presence: Presence,
     /// What waits until it is decided about the record before it.
-    waiting: HashMap<Behind, Vec<Work<I, N>>>,
+    waiting: HashMap<Behind, Waiting<I, N>>,
+}
+
+/// What stands behind a record that is not decided about.
+struct Waiting<I, N: 'static> {
+    book: Arc<Book<N>>,
+    works: Vec<Work<I, N>>,
+}
+
+impl<I, O, N> Drop for Worker<I, O, N> {
+    fn drop(&mut self) {
+        // Nobody knows any more what has to wait, so nothing of those lanes goes on.
+        for waiting in self.waiting.values() {
+            waiting.book.halt();
+        }
+    }
 }
 
 impl<I, O, N> Worker<I, O, N> {
@@ -78,7 +93,7 @@ where
             if !self.waiting.is_empty()
                 && let Some(waiting) = self.waiting.get_mut(&work.behind())
             {
-                waiting.push(work);
+                waiting.works.push(work);
                 continue;
             }
             let Work {
@@ -108,7 +123,11 @@ where
                 Ok(Step::Fail(failure)) => (crate::exit::told(failure), None),
                 Err(panic) => {
                     let behind = (receipt.position().epoch, key);
-                    self.waiting.insert(behind, Vec::new());
+                    let waiting = Waiting {
+                        book: Arc::clone(&book),
+                        works: Vec::new(),
+                    };
+                    self.waiting.insert(behind, waiting);
                     (format!("panicked: {panic}"), Some(behind))
                 }
             };
@@ -182,7 +201,7 @@ where
             WorkMsg::Handled(before) => {
                 let waited = before.and_then(|before| self.waiting.remove(&before));
                 if let Some(waited) = waited {
-                    self.work(waited, cx);
+                    self.work(waited.works, cx);
                 }
             }
         }

@@ -111,10 +111,18 @@ impl State {
         self.launch.shared.emit(|| Event::Stuck {
             path: laggard.path.clone(),
         });
+        self.tell_stuck(key);
+        self.note(laggard);
+    }
+
+    /// Answers whoever waits for its stop.
+    pub(super) fn tell_stuck(&mut self, key: Key) {
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
         for reply in std::mem::take(&mut child.stops) {
             answer(reply, Ok((StopOutcome::Stuck, child.epoch)));
         }
-        self.note(laggard);
     }
 
     pub(super) fn wait(&mut self, key: Key, delay: Duration) {
@@ -255,10 +263,12 @@ impl Child {
     /// Answers whoever waits for its start.
     fn not_started(&mut self) {
         if let Some(reply) = self.start.take() {
-            let why = self
-                .exit
-                .as_ref()
-                .map_or_else(|| "it was stopped".to_owned(), ToString::to_string);
+            let why = match &self.exit {
+                None | Some(Exit::Drained | Exit::Killed) => {
+                    "it was stopped before it was up".to_owned()
+                }
+                Some(exit) => exit.to_string(),
+            };
             answer(
                 reply,
                 Err(StartError::Failed(format!("{}: {why}", self.spec.id))),

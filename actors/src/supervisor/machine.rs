@@ -276,6 +276,16 @@ impl Machine {
     }
 
     pub(crate) fn gone(&mut self, key: Key, epoch: Epoch, exit: &Exit, now: Instant) -> Vec<Act> {
+        self.over(key, epoch, exit, false, now)
+    }
+
+    /// A supervisor gave up over somebody who is still there. Nothing may take that one's place, so
+    /// nothing may be started above it either.
+    pub(crate) fn left(&mut self, key: Key, epoch: Epoch, exit: &Exit, now: Instant) -> Vec<Act> {
+        self.over(key, epoch, exit, true, now)
+    }
+
+    fn over(&mut self, key: Key, epoch: Epoch, exit: &Exit, left: bool, now: Instant) -> Vec<Act> {
         let Some(slot) = self
             .slots
             .get_mut(&key)
@@ -292,6 +302,10 @@ impl Machine {
         let (fresh, leaving) = (slot.fresh, slot.leaving);
         self.alive -= 1;
         self.disarm(key);
+        self.stuck |= left;
+        if left && !self.mode.is_stopping() {
+            self.begin_stop(Exit::MeltedDown(self.cause(key, exit)), None, true, now);
+        }
         if leaving || (self.rules.dynamic && fresh) {
             self.forget(key);
         } else if !self.mode.is_stopping() && !asked {

@@ -21,7 +21,7 @@ struct Clings {
     fails_to_start: bool,
 }
 
-enum Way {
+pub(crate) enum Way {
     Fail,
     /// After a while, so that more is in the mailbox then.
     FailLater,
@@ -61,7 +61,7 @@ impl Drop for Clings {
     }
 }
 
-fn clinging(addr: &Addr<Way>, fails_to_start: bool) -> (Sender<()>, ChildSpec) {
+pub(crate) fn clinging(addr: &Addr<Way>, fails_to_start: bool) -> (Sender<()>, ChildSpec) {
     let (go_on, until) = channel();
     let until = Arc::new(Mutex::new(until));
     let child = ChildSpec::stage("b", addr, move |_| Clings {

@@ -14,6 +14,7 @@ mod limits;
 mod metrics;
 mod misuse;
 mod models;
+mod nested;
 mod panics;
 mod pipelines;
 mod poison;

@@ -1,11 +1,12 @@
 //! The failed handler: whatever it does, the record is settled, and nobody else is held up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::testkit::{
-    Callback, Fault, Faults, MemoryLane, MemorySink, run_pipeline, until, until_within,
+    Callback, Fault, Faults, MemoryLane, MemorySink, kill_part, run_pipeline, until, until_within,
 };
-use actors::{Cost, Flow, Outcome, Unusable};
+use actors::{Cost, Exit, Flow, Outcome, State, Unusable};
 
 use crate::pipelines::{lane, numbers, running};
 use crate::support::{Notes, SECOND};
@@ -248,5 +249,42 @@ async fn what_is_behind_a_record_whose_step_panicked_waits_until_it_is_decided_a
         let written: Vec<_> = written.filter(|number| number % 3 == 1).collect();
         assert_eq!(written, of_its_key, "{answer:?}");
         assert!(system.drain(60 * SECOND).await.is_clean());
+    }
+}
+
+/// The same where the worker that knew of it died meanwhile, with nothing behind the record yet.
+#[tokio::test(start_paused = true)]
+async fn the_death_of_a_worker_lets_nobody_pass_a_record_that_is_not_decided_about() {
+    for outcome in [Outcome::Failed, Outcome::DeadLettered] {
+        let (once, asked) = (AtomicBool::new(true), Arc::<AtomicBool>::default());
+        let told = Arc::clone(&asked);
+        let flow = numbers("p")
+            .filter(move |number| {
+                assert!(*number > 0 || !once.swap(false, Ordering::SeqCst), "once");
+                true
+            })
+            .on_failed(move |_| {
+                told.store(true, Ordering::SeqCst);
+                async move {
+                    tokio::time::sleep(20 * SECOND).await;
+                    outcome
+                }
+            });
+        let sink = MemorySink::new();
+        let (system, pipeline) = running(flow, &sink).await;
+        let kept = lane(0..1).endless();
+        let source = kept.clone();
+        pipeline.open(0, move |_| source.source()).await.unwrap();
+        until("it is asked", || asked.load(Ordering::SeqCst)).await;
+        assert!(kill_part(&pipeline, "work-0"));
+        let worker = || system.handle().tree().find("work-0").unwrap().clone();
+        until("it is there again", || {
+            worker().restarts == 1 && worker().state == State::Running
+        })
+        .await;
+        (1..5).for_each(|number: u64| kept.push(number.to_string()));
+        until_within(60 * SECOND, "all is committed", || kept.committed() == 5).await;
+        assert_eq!(sink.written(), [0, 1, 2, 3, 4], "{outcome:?}");
+        assert!(system.drain(30 * SECOND).await.exit == Exit::Drained);
     }
 }
