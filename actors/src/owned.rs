@@ -8,7 +8,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::guard::{catch, catch_now};
 
@@ -55,11 +56,24 @@ pub async fn owned_within<T: Send + 'static>(
     answer(limit, tokio::spawn(catch(work))).await
 }
 
-/// The same without a limit.
+/// The same without a limit, for one who may be dropped while it waits: what has not begun by then does
+/// not begin any more.
 pub(crate) async fn owned<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Unanswered> {
-    told(tokio::spawn(catch(work)).await)
+    let (waits, waited_for) = oneshot::channel::<()>();
+    let task = tokio::spawn(async move {
+        if waits.is_closed() {
+            return None;
+        }
+        Some(catch(work).await)
+    });
+    let answer = task.await;
+    drop(waited_for);
+    match answer {
+        Ok(Some(answer)) => answer.map_err(Unanswered::Panicked),
+        Ok(None) | Err(_) => Err(Unanswered::Cancelled),
+    }
 }
 
 /// The same on a thread where blocking is allowed.
@@ -79,16 +93,10 @@ pub async fn owned_blocking_within<T: Send + 'static>(
 
 async fn answer<T>(limit: Duration, task: JoinHandle<Result<T, String>>) -> Result<T, Unanswered> {
     match tokio::time::timeout(limit, task).await {
-        Ok(answer) => told(answer),
-        Err(_) => Err(Unanswered::Late(limit)),
-    }
-}
-
-fn told<T>(answer: Result<Result<T, String>, JoinError>) -> Result<T, Unanswered> {
-    match answer {
-        Ok(answer) => answer.map_err(Unanswered::Panicked),
+        Ok(Ok(answer)) => answer.map_err(Unanswered::Panicked),
         // Its panics are caught inside, and nobody aborts it.
-        Err(_) => Err(Unanswered::Cancelled),
+        Ok(Err(_)) => Err(Unanswered::Cancelled),
+        Err(_) => Err(Unanswered::Late(limit)),
     }
 }
 
@@ -118,6 +126,18 @@ mod tests {
         assert!(!left.load(Ordering::SeqCst));
         tokio::time::sleep(2 * SECOND).await;
         assert!(late.load(Ordering::SeqCst) && left.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waits_for_any_more_before_it_began_does_not_begin() {
+        let began = Arc::new(AtomicBool::new(false));
+        let mark = Arc::clone(&began);
+        let work = async move { mark.store(true, Ordering::SeqCst) };
+        let waited = tokio::time::timeout(Duration::ZERO, owned(work)).await;
+        assert!(waited.is_err());
+        tokio::time::sleep(SECOND).await;
+        assert!(!began.load(Ordering::SeqCst));
+        assert_eq!(owned(async { 7 }).await, Ok(7));
     }
 
     #[tokio::test(start_paused = true)]
