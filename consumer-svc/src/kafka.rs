@@ -287,40 +287,32 @@ const STATISTICS: Duration = Duration::from_secs(5);
 
 /// Properties of the group consumer, which may come to hold so many partitions.
 pub(crate) fn consumer_config(config: &KafkaConfig, partitions: usize) -> ClientConfig {
-    let mut client = base_config(config);
+    let mut client = asking_config(config);
     let share: Share = config.prefetch.share(partitions);
     share.set(&mut client);
     metrics::prefetch_limit(config.prefetch.records, config.prefetch.bytes);
     client
-        .set("group.id", &config.group_id)
-        .set(
-            "session.timeout.ms",
-            config.session_timeout.as_millis().to_string(),
-        )
-        .set(
-            "max.poll.interval.ms",
-            poll_interval(config.session_timeout)
-                .as_millis()
-                .to_string(),
-        )
-        .set(
-            "heartbeat.interval.ms",
-            (config.session_timeout / 20)
-                .as_millis()
-                .max(100)
-                .to_string(),
-        )
         .set("partition.assignment.strategy", &config.assignor)
-        .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // Positions are resolved by us at assignment. An offset that retention has removed is an
         // error to be seen, never a silent jump.
         .set("auto.offset.reset", "error")
-        .set("statistics.interval.ms", STATISTICS.as_millis().to_string())
+        .set("statistics.interval.ms", STATISTICS.as_millis().to_string());
+    let beat = (config.session_timeout / 20).max(Duration::from_millis(100));
+    let poll = poll_interval(config.session_timeout);
+    for (name, value) in [
+        ("max.poll.interval.ms", poll.as_millis()),
+        ("heartbeat.interval.ms", beat.as_millis()),
         // How soon a partition whose queue was full is looked at again. The library's second is longer
         // than such a short queue lasts: a third of a drain was waiting for it.
-        .set("fetch.queue.backoff.ms", "20")
-        .set("fetch.wait.max.ms", "500");
+        ("fetch.queue.backoff.ms", 20),
+        ("fetch.wait.max.ms", 500),
+    ] {
+        // What an operator passes through stands.
+        if client.get(name).is_none() {
+            client.set(name, value.to_string());
+        }
+    }
     if let Some(instance) = &config.group_instance_id {
         client.set("group.instance.id", instance);
     }
@@ -333,19 +325,33 @@ pub(crate) fn consumer_config(config: &KafkaConfig, partitions: usize) -> Client
     client
 }
 
+/// Properties of every client that knows the group, also of those that never join it: the client holds
+/// what is passed through against the session, whoever it is.
+fn asking_config(config: &KafkaConfig) -> ClientConfig {
+    let mut client = base_config(config);
+    client
+        .set("group.id", &config.group_id)
+        .set(
+            "session.timeout.ms",
+            config.session_timeout.as_millis().to_string(),
+        )
+        .set("enable.auto.commit", "false");
+    client
+}
+
 /// What every client of this process shares.
 pub(crate) fn base_config(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
-    // How soon new partitions are found; an operator may want it sooner than the library's 5 minutes
-    // and this.
-    client.set("topic.metadata.refresh.interval.ms", "30000");
-    client.extend(config.settings.client_properties().iter().cloned());
     client
         .set("client.id", "consumer-svc")
+        // How soon new partitions are found; the library's 5 minutes are long.
+        .set("topic.metadata.refresh.interval.ms", "30000")
         .set("reconnect.backoff.ms", "50")
         // The library's 10 s would be most of the time to recover from a broker's restart.
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.keepalive.enable", "true");
+    // What an operator passes through stands before these.
+    client.extend(config.settings.client_properties().iter().cloned());
     client.set_log_level(RDKafkaLogLevel::Info);
     client
 }

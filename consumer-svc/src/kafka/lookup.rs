@@ -13,7 +13,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::observer::Quiet;
-use super::{base_config, partitions_of, time_of};
+use super::{asking_config, partitions_of, time_of};
 use crate::config::KafkaConfig;
 use crate::flow::Original;
 
@@ -121,9 +121,7 @@ impl Lookup {
         let mut held = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
         let consumer = match held.take() {
             Some(consumer) => consumer,
-            None => base_config(&self.config)
-                .set("group.id", &self.config.group_id)
-                .set("enable.auto.commit", "false")
+            None => asking_config(&self.config)
                 .set("auto.offset.reset", "error")
                 .set("enable.partition.eof", "true")
                 .set("queued.max.messages.kbytes", "4096")

@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::Offset;
 use tracing::debug;
 
-use super::{base_config, list_of, log, partitions_of};
+use super::{asking_config, list_of, log, partitions_of};
 use crate::config::KafkaConfig;
 use crate::flow::Standing;
 
@@ -47,12 +47,8 @@ impl Observer {
     /// # Errors
     /// Properties that the client refuses.
     pub fn new(config: &KafkaConfig) -> KafkaResult<Self> {
-        let mut client = base_config(config);
-        client
-            .set("group.id", &config.group_id)
-            .set("enable.auto.commit", "false");
         Ok(Self {
-            consumer: client.create_with_context(Quiet)?,
+            consumer: asking_config(config).create_with_context(Quiet)?,
             topic: config.topic.clone(),
         })
     }
