@@ -23,6 +23,8 @@ pub(crate) struct Script {
     pub(crate) others: VecDeque<Document>,
     /// Those that came.
     pub(crate) asked: Vec<Document>,
+    /// The finds that came.
+    pub(crate) looked: Vec<Document>,
 }
 
 pub(crate) struct Server {
@@ -54,6 +56,11 @@ impl Server {
             script,
             _serving: serving,
         }
+    }
+
+    /// The finds that came.
+    pub(crate) fn looked(&self) -> Vec<Document> {
+        self.script.lock().unwrap().looked.clone()
     }
 
     /// The commands that came, but for inserts, finds and greetings.
@@ -121,7 +128,10 @@ fn answer(command: &Document, documents: usize, script: &Mutex<Script>) -> Docum
                 .pop_front()
                 .or(Some(doc! { "n": all, "ok": 1 }))
         }
-        Some("find") => script.find.pop_front(),
+        Some("find") => {
+            script.looked.push(command.clone());
+            script.find.pop_front()
+        }
         Some(name) if !GREETINGS.contains(&name) => {
             script.asked.push(command.clone());
             script.others.pop_front()

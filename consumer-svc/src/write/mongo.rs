@@ -8,7 +8,7 @@ use bson::oid::ObjectId;
 use bson::{Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use mongodb::error::{Error, ErrorKind, InsertManyError};
-use mongodb::options::{ReadPreference, SelectionCriteria};
+use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection};
 use purchases::PurchaseId;
 
@@ -67,7 +67,8 @@ impl MongoStore {
     }
 
     /// Which records brought the documents of these ids, in one query. Asked of the primary, where
-    /// the duplicates were met: a secondary may not know them yet.
+    /// the duplicates were met: a secondary may not know them yet. And of what a majority has: a document
+    /// that an attempt left there which was never confirmed may go with its primary.
     async fn firsts(
         &self,
         ids: Vec<ObjectId>,
@@ -79,6 +80,7 @@ impl MongoStore {
                 .find(doc! { "_id": { "$in": ids } })
                 .projection(First::projection())
                 .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+                .read_concern(ReadConcern::majority())
                 .max_time(deadline)
                 .await?;
             documents.try_collect::<Vec<_>>().await
@@ -145,7 +147,9 @@ fn outcome_of_known(
                 .if_from(document.origin())
                 .map_or(WriteOutcome::Repeated, WriteOutcome::Redelivered),
             Some(None) => WriteOutcome::Repeated,
-            None => WriteOutcome::Retry("it was known, and is not there any more".to_owned()),
+            None => WriteOutcome::Retry(
+                "it is known, and not to a majority, or not any more".to_owned(),
+            ),
         },
         Err(failed) => WriteOutcome::Retry(format!("it is known, its origin is not: {failed}")),
     }

@@ -250,7 +250,7 @@ async fn of_a_batch_that_fails_in_part_each_document_has_its_own_outcome() {
     let known = |document: &PurchaseDocument| Document::try_from(document.raw().as_ref()).unwrap();
     let other = document_of(documents[6].id(), 600);
     let batch = vec![known(&documents[3]), known(&other)];
-    let (_server, store) = store_on(Script {
+    let (server, store) = store_on(Script {
         insert: [doc! { "ok": 1, "n": 2, "writeErrors": errors }].into(),
         find: [doc! { "ok": 1, "cursor": { "id": 0_i64, "ns": "shop.purchases", "firstBatch": batch } }].into(),
         ..Script::default()
@@ -278,6 +278,9 @@ async fn of_a_batch_that_fails_in_part_each_document_has_its_own_outcome() {
         ],
         "{outcomes:?}"
     );
+    let looked = server.looked();
+    let concern = looked[0].get_document("readConcern").unwrap();
+    assert_eq!(concern.get_str("level").unwrap(), "majority");
 }
 
 #[test]
