@@ -188,6 +188,8 @@ async fn what_the_client_gets_over_by_itself_restarts_nobody() {
     assert_eq!(bench.restarts(0), 0);
 }
 
+/// In memory alone: every attempt on a real broker or database has a deadline of its own, so nothing from
+/// outside leaves a record unsettled for ever.
 #[tokio::test]
 async fn a_stuck_partition_is_read_again_by_a_new_reader_and_the_others_are_left_alone() {
     let bench = Bench::start(Setup {

@@ -112,6 +112,11 @@ impl Documents {
         told.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
+    /// The client, for what is not about the purchases.
+    pub(crate) fn client(&self) -> &Client {
+        self.collection.client()
+    }
+
     /// Lets no two documents have the same value in this field.
     ///
     /// # Panics

@@ -10,6 +10,7 @@ pub mod bins;
 pub mod check;
 pub mod collector;
 pub mod documents;
+pub mod failing;
 pub mod ground;
 pub mod http;
 pub mod load;

@@ -2,6 +2,7 @@
 //! that can be launched. It must not wait for anything.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::error::StackError;
@@ -25,11 +26,12 @@ pub(crate) fn part(
     let log = dir.join("database.log");
     let (spawn, ready_words) = match engine {
         Engine::Mongod(program) => {
-            let spawn = Spawn::new(name, program)
+            let spawn = tolerant(name, program)
                 .args(["--bind_ip", "127.0.0.1", "--port"])
                 .arg(port.to_string())
                 .arg("--dbpath")
                 .arg(&data)
+                .args(["--setParameter", "enableTestCommands=1"])
                 .args(secured.map(Secured::mongod_arguments).unwrap_or_default());
             (spawn, "Waiting for connections")
         }
@@ -37,7 +39,7 @@ pub(crate) fn part(
             // An empty file of our own, else it would look for one in the home directory.
             let config = dir.join("secantusd.toml");
             fs::write(&config, "").map_err(StackError::io("write", &config))?;
-            let spawn = Spawn::new(name, program)
+            let spawn = tolerant(name, program)
                 .arg("--config")
                 .arg(&config)
                 .args(["--host", "127.0.0.1", "--port"])
@@ -47,6 +49,7 @@ pub(crate) fn part(
                 // Without it SIGKILL loses acknowledged writes, even those with `j: true`.
                 .arg("--sync-on-commit")
                 .args(["--cache-size", "1G"])
+                .arg("--enable-test-commands")
                 .args(secured.map(Secured::secantus_arguments).unwrap_or_default());
             (spawn, "listening on")
         }
@@ -63,4 +66,12 @@ pub(crate) fn part(
         stop_patience: Duration::from_secs(30),
     };
     Ok(Part::new(name, format!("127.0.0.1:{port}"), Some(recipe)))
+}
+
+/// One that outlives a limit of its files' sizes: as on a full disk, writing then fails, where it would
+/// be ended by a signal.
+fn tolerant(name: &str, program: &Path) -> Spawn {
+    Spawn::new(name, "sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(program)
 }

@@ -13,6 +13,7 @@ mod consumer_faults;
 mod consumer_killed;
 mod database_down;
 mod database_faults;
+mod database_says;
 mod dead_letters;
 mod described;
 mod foreign_client;
