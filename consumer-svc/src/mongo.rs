@@ -3,9 +3,9 @@
 #[cfg(test)]
 pub(crate) mod fake;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use actors::{Cost, Credits, owned_within};
+use actors::{Cost, Credits, Permit, owned_within};
 use mongodb::Client;
 use mongodb::error::Error;
 use mongodb::event::EventHandler;
@@ -160,24 +160,49 @@ impl Answers {
         self.deadline
     }
 
-    /// The answer to one operation.
+    /// The answer to one operation; nothing is asked while there are too many without an answer.
     pub(crate) async fn to<T: Send + 'static>(
         &self,
         operation: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Failed> {
-        let Ok(slot) = self.pending.try_take(Cost::pieces(1)) else {
-            let most = self.pending.limit().count;
-            let what = format!("{most} earlier operations are still without an answer");
-            return Err(Failed::Unknown(what));
-        };
-        let operation = async move {
-            let result = operation.await;
-            drop(slot);
-            result
-        };
-        match owned_within(self.deadline, operation).await {
-            Ok(answer) => answer.map_err(Failed::Answered),
-            Err(unanswered) => Err(Failed::Unknown(unanswered.to_string())),
-        }
+        let slot = self.pending.try_take(Cost::pieces(1));
+        let slot = slot.map_err(|_| self.crowded())?;
+        answered(slot, self.deadline, operation).await
+    }
+
+    /// The same of one of many that are asked at once, as there are partitions: each waits for its turn,
+    /// and no longer for both than for an answer.
+    pub(crate) async fn in_turn<T: Send + 'static>(
+        &self,
+        operation: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Failed> {
+        let began = Instant::now();
+        let slot = self.pending.take(Cost::pieces(1), self.deadline).await;
+        let slot = slot.map_err(|_| self.crowded())?;
+        let left = self.deadline.saturating_sub(began.elapsed());
+        answered(slot, left, operation).await
+    }
+
+    fn crowded(&self) -> Failed {
+        let most = self.pending.limit().count;
+        Failed::Unknown(format!(
+            "{most} earlier operations are still without an answer"
+        ))
+    }
+}
+
+async fn answered<T: Send + 'static>(
+    slot: Permit,
+    deadline: Duration,
+    operation: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Failed> {
+    let operation = async move {
+        let result = operation.await;
+        drop(slot);
+        result
+    };
+    match owned_within(deadline, operation).await {
+        Ok(answer) => answer.map_err(Failed::Answered),
+        Err(unanswered) => Err(Failed::Unknown(unanswered.to_string())),
     }
 }

@@ -89,7 +89,7 @@ impl TallyStore for MongoTallies {
                 .max_time(deadline)
                 .await
         };
-        let found = self.answers.to(find).await?;
+        let found = self.answers.in_turn(find).await?;
         found.as_ref().map(tally).transpose()
     }
 
@@ -105,7 +105,7 @@ impl TallyStore for MongoTallies {
         let filter = doc! { "_id": self.id(partition), "upto": { "$lt": upto } };
         let collection = self.collection.clone();
         let replace = async move { collection.replace_one(filter, document).upsert(true).await };
-        match self.answers.to(replace).await {
+        match self.answers.in_turn(replace).await {
             Ok(_) => Ok(()),
             // The filter did not match and the upsert met the `_id`: one that reaches as far is
             // there. Usually it is this one, saved by an attempt whose answer got lost; else a

@@ -1,6 +1,9 @@
 //! The document: it comes back as it went, and nothing else is taken for it.
 
+use futures_util::future::join_all;
+
 use super::*;
+use crate::mongo::fake::{Script, Server};
 use crate::tally::tests::{NOON, sale};
 
 pub(in crate::tally) fn there_and_back(tally: &Tally) -> Tally {
@@ -90,4 +93,26 @@ fn documents_of_one_topic_are_found_without_those_of_its_neighbours() {
     );
     let found = all.into_iter().filter(|id| (from..to).contains(id));
     assert_eq!(found.collect::<Vec<_>>(), ["g/shop/0", "g/shop/12"]);
+}
+
+#[tokio::test]
+async fn however_many_partitions_there_are_the_statistics_of_each_are_saved() {
+    const PARTITIONS: i32 = 3 * MAX_OVERDUE as i32;
+    let done = doc! { "ok": 1, "n": 1, "nModified": 1 };
+    let server = Server::start(Script {
+        others: vec![done; PARTITIONS as usize].into(),
+        ..Script::default()
+    })
+    .await;
+    let (names, whose) = (("shop", "purchases"), ("group", "topic"));
+    let deadline = std::time::Duration::from_secs(10);
+    let tallies = MongoTallies::new(&server.client, names, whose, deadline);
+    let tally = Tally::starting_at(0);
+    let saves = (0..PARTITIONS).map(|partition| tallies.save(partition, &tally));
+    for (partition, saved) in join_all(saves).await.into_iter().enumerate() {
+        assert!(saved.is_ok(), "partition {partition}: {saved:?}");
+    }
+    let asked = server.asked();
+    assert_eq!(asked.len(), PARTITIONS as usize);
+    assert_eq!(tallies.pending().in_use(), actors::Cost::default());
 }
