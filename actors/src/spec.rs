@@ -205,8 +205,34 @@ impl ChildSpec {
     /// A permit from before then comes back without effect. Until it does, there may be that much
     /// more under way than the account says: also what a sender has taken and not sent yet.
     pub fn reclaims(mut self, credits: &Credits) -> Self {
-        self.reclaims.push(credits.clone());
+        let known = |account: &Credits| account.account() == credits.account();
+        if !self.reclaims.iter().any(known) {
+            self.reclaims.push(credits.clone());
+        }
         self.credits(credits)
+    }
+
+    /// Whether none of these takes back what this one does.
+    pub(crate) fn check_alone<'a>(
+        &self,
+        siblings: impl Iterator<Item = &'a Self>,
+        path: &str,
+    ) -> Result<(), StartError> {
+        let others: Vec<usize> = siblings
+            .flat_map(|sibling| &sibling.reclaims)
+            .map(Credits::account)
+            .collect();
+        let shared = |credits: &&Credits| others.contains(&credits.account());
+        match self.reclaims.iter().find(shared) {
+            None => Ok(()),
+            Some(credits) => Err(StartError::Invalid {
+                path: format!("{path}/{}", self.id),
+                flaw: format!(
+                    "`{}` is not its alone: what one of two takes back would be the other's as well",
+                    credits.name()
+                ),
+            }),
+        }
     }
 
     /// Its id, unique among its siblings.

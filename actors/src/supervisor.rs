@@ -207,6 +207,13 @@ impl State {
                 epoch,
                 news: News::Left(exit),
             }) => {
+                // However it ended, that is not what its end is about.
+                let exit = if exit.is_failure() {
+                    exit
+                } else {
+                    let left = "somebody under it is still there: it blocks its thread";
+                    Exit::Failed(left.to_owned())
+                };
                 self.child_gone(key, epoch, &exit);
                 self.tell_stuck(key);
                 let acts = self.machine.left(key, epoch, &exit, now);
@@ -228,6 +235,10 @@ impl State {
     ) {
         if self.keys.contains_key(&child.id) {
             return acts::answer(reply, Err(StartError::AlreadyThere(child.id.to_string())));
+        }
+        let siblings = self.children.values().map(|child| &*child.spec);
+        if let Err(flaw) = child.check_alone(siblings, &self.launch.node.path) {
+            return acts::answer(reply, Err(flaw));
         }
         let (key, acts) = self
             .machine

@@ -77,6 +77,8 @@ where
                 first.answered();
                 let part = Part { values, slips };
                 parts.extend(after_a_panic(part, &panic, &judge).await);
+                // A decision may have taken long, and be nobody's progress if its lane is gone.
+                first.answered();
             }
             (Err(Unanswered::Late(limit)), _) => {
                 tracing::error!(

@@ -100,13 +100,14 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
                 writing: 0,
                 patience: write_within,
                 turns: Arc::clone(&turns),
-                presence: Presence::in_house(&house),
+                presence: Presence::in_house(&house, at),
                 sink: Arc::clone(&sink),
                 judge: judge.clone(),
                 timer: None,
             });
             spec = spec.child(writer.shutdown(shutdown));
         }
+        let first = writers.len();
         for (at, addr) in workers.iter().enumerate() {
             let (steps, judge, writers) =
                 (Arc::clone(&self.steps), judge.clone(), Arc::clone(&writers));
@@ -114,7 +115,7 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
             let watch = self.quiet.map(|quiet| Watch::only(&stepping, quiet));
             let mut worker = ChildSpec::stage(format!("work-{at}"), addr, move |_| {
                 let (steps, writers) = (Arc::clone(&steps), Arc::clone(&writers));
-                let presence = Presence::in_house(&house);
+                let presence = Presence::in_house(&house, first + at);
                 Worker::new(steps, judge.clone(), writers, stepping.clone(), presence)
             });
             if let Some(watch) = watch {

@@ -178,7 +178,8 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> Flow<I, O> {
     }
 
     /// How long the failed handler may take for a record; 30 s unless told otherwise, and no longer than
-    /// three quarters of the [`watch`](Self::watch), which may restart the lane otherwise. One that takes
+    /// three quarters of the [`watch`](Self::watch), which may restart the lane otherwise, and where the sink panicked
+    /// also the lanes whose records wait behind it. One that takes
     /// longer runs on to its end, and its answer has no effect. A handler that never answers fails its
     /// lane once in that time, which is too often only for a longer window of
     /// [`intensity`](Self::intensity), such as a [`watch`](Self::watch) brings along.

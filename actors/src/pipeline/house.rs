@@ -10,40 +10,57 @@ use tokio::sync::watch;
 
 /// The parts of a pipeline that have to be there for records to pass.
 pub(super) struct House {
-    missing: watch::Sender<usize>,
+    /// How many incarnations of each part are there: one that blocks its thread may be late to leave.
+    parts: watch::Sender<Vec<usize>>,
 }
 
 impl House {
     /// One where nobody of so many is there yet.
     pub(super) fn of(parts: usize) -> Arc<Self> {
-        let missing = watch::Sender::new(parts);
-        Arc::new(Self { missing })
+        let parts = watch::Sender::new(vec![0; parts]);
+        Arc::new(Self { parts })
     }
 
-    /// How many are missing, and whenever that changes.
-    pub(super) fn missing(&self) -> watch::Receiver<usize> {
-        self.missing.subscribe()
+    /// Who is there, and whenever that changes.
+    pub(super) fn parts(&self) -> watch::Receiver<Vec<usize>> {
+        self.parts.subscribe()
     }
+
+    fn change(&self, part: usize, change: impl FnOnce(usize) -> usize) {
+        self.parts.send_modify(|parts| {
+            if let Some(incarnations) = parts.get_mut(part) {
+                *incarnations = change(*incarnations);
+            }
+        });
+    }
+}
+
+/// Whether nobody is missing.
+pub(super) fn is_whole(parts: &[usize]) -> bool {
+    !parts.contains(&0)
 }
 
 /// One incarnation of a part; it leaves when this is dropped, whatever it spawned and left running.
 pub(super) struct Presence {
     house: Arc<House>,
+    part: usize,
     here: bool,
 }
 
 impl Presence {
     /// Not there yet.
-    pub(super) fn in_house(house: &Arc<House>) -> Self {
+    pub(super) fn in_house(house: &Arc<House>, part: usize) -> Self {
         Self {
             house: Arc::clone(house),
+            part,
             here: false,
         }
     }
 
     pub(super) fn come(&mut self) {
         if !std::mem::replace(&mut self.here, true) {
-            self.house.missing.send_modify(|missing| *missing -= 1);
+            self.house
+                .change(self.part, |incarnations| incarnations + 1);
         }
     }
 }
@@ -51,7 +68,8 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         if self.here {
-            self.house.missing.send_modify(|missing| *missing += 1);
+            self.house
+                .change(self.part, |incarnations| incarnations.saturating_sub(1));
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::book::{Book, Pulses};
-use super::{Passed, Pulled, Shared, Source, Work, WorkMsg, nobody_home};
+use super::{Passed, Pulled, Shared, Source, Work, WorkMsg, house, nobody_home};
 use crate::guard::catch_now;
 use crate::owned::owned;
 use crate::sync::lock;
@@ -92,7 +92,7 @@ impl<S: Source> Stage for Lane<S> {
             book,
             wish: self.wish.subscribe(),
             paused: self.shared.paused.subscribe(),
-            missing: self.shared.house.missing(),
+            present: self.shared.house.parts(),
             shared: Arc::clone(&self.shared),
             held: VecDeque::new(),
             grant: None,
@@ -133,7 +133,7 @@ struct Driver<S: Source> {
     wish: watch::Receiver<Wish>,
     paused: watch::Receiver<bool>,
     /// Of the workers and writers.
-    missing: watch::Receiver<usize>,
+    present: watch::Receiver<Vec<usize>>,
     shared: Arc<Shared<S::Item, S::Note>>,
     /// Pulled, and not sent on. Not admitted either: dropped, they are simply pulled again.
     held: VecDeque<Pulled<S::Item>>,
@@ -212,8 +212,8 @@ impl<S: Source> Driver<S> {
 
     /// Waits for whatever comes first; gives a permit if that is it.
     async fn wait(&mut self, ending: bool) -> Result<Option<Permit>, Failure> {
-        let nobody_home = *self.missing.borrow_and_update() > 0;
-        let stopped = *self.paused.borrow_and_update() || nobody_home;
+        let is_whole = house::is_whole(&self.present.borrow_and_update());
+        let stopped = *self.paused.borrow_and_update() || !is_whole;
         if stopped {
             // Its place in line with it: what the rate owes to those who pause would come at once later.
             self.grant = None;
@@ -231,8 +231,14 @@ impl<S: Source> Driver<S> {
             // Its result is of no interest: the loop looks for itself.
             _ = self.wish.changed() => Ok(None),
             () = self.book.news() => Ok(None),
+            // Before a grant: the death of a writer is what gives it, as often as not.
+            _ = self.present.changed() => Ok(None),
             granted = granted => match granted {
-                Ok(permit) => Ok(Some(permit)),
+                Ok(permit) if house::is_whole(&self.present.borrow()) => Ok(Some(permit)),
+                Ok(_given_back) => {
+                    self.grant = None;
+                    Ok(None)
+                }
                 // The limit, or the burst, shrank below what is asked for: asked again, for less.
                 Err(Refused::TooLarge { .. }) => {
                     self.grant = None;
@@ -241,7 +247,6 @@ impl<S: Source> Driver<S> {
                 Err(refused) => Err(refused.into()),
             },
             _ = self.paused.changed() => Ok(None),
-            _ = self.missing.changed() => Ok(None),
             pulled = pull(&mut self.source, self.shared.chunk, self.empty_until), if pulling => {
                 let pulled = pulled?;
                 let empty = pulled.as_ref().is_some_and(Vec::is_empty);

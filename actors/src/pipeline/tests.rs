@@ -178,7 +178,7 @@ async fn records_of_a_halted_book_see_no_step_and_no_failed_handler() {
             judge.clone(),
             Arc::from([Addr::new("nobody")]),
             Pulse::new(),
-            Presence::in_house(&House::of(1)),
+            Presence::in_house(&House::of(1), 0),
         )
     });
     let spec = SupervisorSpec::new(Strategy::OneForOne).child(child);

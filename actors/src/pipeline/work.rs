@@ -31,12 +31,13 @@ pub(super) enum WorkMsg<I, N: 'static> {
 pub(super) type Behind = (Epoch, u64);
 
 pub(super) struct Worker<I, O, N: 'static> {
+    /// First, so that it is said that nobody is there before what is here gives its credits back.
+    presence: Presence,
     pub(super) steps: Steps<I, O>,
     pub(super) judge: Judge<I, O>,
     pub(super) writers: Arc<[Addr<WriteMsg<I, O, N>>]>,
     /// Steps under way, for the watch. Nothing else notices one that blocks: other workers move on.
     stepping: Pulse,
-    presence: Presence,
     /// What waits until it is decided about the record before it.
     waiting: HashMap<Behind, Waiting<I, N>>,
 }

@@ -30,6 +30,8 @@ pub(super) enum WriteMsg<I, O, N: 'static> {
 }
 
 pub(super) struct Writer<I, O, N: 'static, K> {
+    /// First, so that it is said that nobody is there before what is here gives its credits back.
+    pub(super) presence: Presence,
     pub(super) shelf: Shelf<Work<O, N>>,
     /// Whether batches hold records of one key only.
     pub(super) per_key: bool,
@@ -39,7 +41,6 @@ pub(super) struct Writer<I, O, N: 'static, K> {
     /// How long a write may take.
     pub(super) patience: Option<Duration>,
     pub(super) turns: Arc<Turns>,
-    pub(super) presence: Presence,
     pub(super) sink: Arc<K>,
     pub(super) judge: Judge<I, O>,
     pub(super) timer: Option<(Instant, Timer)>,

@@ -155,21 +155,14 @@ impl SupervisorSpec {
                 "a dynamic supervisor takes its children at run time only",
             ));
         }
-        let (mut ids, mut accounts) = (HashSet::new(), HashSet::new());
-        for child in &self.children {
+        let mut ids = HashSet::new();
+        for (at, child) in self.children.iter().enumerate() {
             if !ids.insert(&*child.id) {
                 return Err(StartError::DuplicateId(format!("{path}/{}", child.id)));
             }
             child.check(path)?;
-            for credits in &child.reclaims {
-                if !accounts.insert(credits.account()) {
-                    return Err(invalid(&format!(
-                        "`{}` is not `{}`'s alone: what one of two takes back would be the other's as well",
-                        credits.name(),
-                        child.id,
-                    )));
-                }
-            }
+            let before = self.children[..at].iter().map(|child| &**child);
+            child.check_alone(before, path)?;
         }
         Ok(())
     }

@@ -266,14 +266,14 @@ async fn an_end_that_takes_its_time_is_not_taken_for_a_stall() {
     let _traffic = Traffic::new();
     let b = Addr::new("b");
     let (go_on, child) = clinging(&b, false);
-    let child = child.watch(Watch::after(MOMENT));
+    let child = child.watch(Watch::after(MOMENT * 8));
     let spec = eager(Strategy::OneForOne).child(child);
     let system = System::start("t", spec).await.unwrap();
     let mut events = system.handle().events();
     let (keep, until) = channel();
     b.send(Way::FailLater).unwrap();
     b.send(Way::Keep(until)).unwrap();
-    tokio::time::sleep(MOMENT * 10).await;
+    tokio::time::sleep(MOMENT * 18).await;
     drop((keep, go_on));
     loop {
         match events.recv().await.unwrap() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actors::testkit::until;
 use actors::{
-    Addr, ChildSpec, Children, Exit, Overrun, Shutdown, StartError, StopOutcome, Strategy,
+    Addr, ChildSpec, Children, Event, Exit, Overrun, Shutdown, StartError, StopOutcome, Strategy,
     SupervisorSpec, System, Watch,
 };
 
@@ -132,4 +132,50 @@ async fn who_stops_for_a_neighbour_is_not_drained_for_good() {
     assert!(children.start(other()).await.is_ok());
     assert!(system.drain(SECOND).await.is_clean());
     assert_eq!(children.start(other()).await, Err(StartError::Drained));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_is_left_in_a_restart_round_is_the_cause_of_the_end() {
+    let _traffic = Traffic::new();
+    let (a, b, notes) = (Addr::new("a"), Addr::new("b"), Notes::default());
+    let inner = eager(Strategy::OneForOne)
+        .kill_grace(MOMENT)
+        .child(Doer::child("b", &b, &notes).shutdown(Shutdown::Drain(MOMENT)));
+    let root = eager(Strategy::RestForOne)
+        .kill_grace(MOMENT)
+        .child(Doer::child("a", &a, &notes))
+        .child(ChildSpec::supervisor("in", inner));
+    let system = System::start("t", root).await.unwrap();
+    let (go_on, blocks) = channel();
+    b.send(Do::Block(blocks)).unwrap();
+    until("it blocks", || b.depth() == 0).await;
+    a.send(Do::Fail("broken")).unwrap();
+    let cause = "in: failed: somebody under it is still there: it blocks its thread";
+    let exit = ends(system.ended()).await;
+    assert_eq!(exit, Exit::MeltedDown(cause.to_owned()));
+    drop(go_on);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_to_be_killed_is_not_late_for_it() {
+    let (notes, first, a, b) = (
+        Notes::default(),
+        Addr::new("first"),
+        Addr::new("a"),
+        Addr::new("b"),
+    );
+    let killed = |name, addr| Doer::child(name, addr, &notes).shutdown(Shutdown::Kill);
+    let inner = eager(Strategy::OneForOne).child(killed("b", &b));
+    let spec = eager(Strategy::RestForOne)
+        .child(Doer::child("first", &first, &notes))
+        .child(killed("a", &a))
+        .child(ChildSpec::supervisor("in", inner));
+    let system = System::start("t", spec).await.unwrap();
+    let mut events = system.handle().events();
+    notes.take();
+    first.send(Do::Fail("broken")).unwrap();
+    until("all are there again", || notes.has("b up")).await;
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(event, Event::Overran { .. }), "{event:?}");
+    }
 }

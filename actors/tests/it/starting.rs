@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::testkit::{Callback, Fault, Faults, Probe, until};
 use actors::{
-    Addr, Backoff, Casualty, Cost, Credits, Exit, Intensity, StartError, State, Strategy,
+    Addr, Backoff, Casualty, Children, Cost, Credits, Exit, Intensity, StartError, State, Strategy,
     SupervisorSpec, System,
 };
 
@@ -165,9 +165,21 @@ async fn an_account_that_two_siblings_would_take_back_is_refused() {
         .child(child("b", &b));
     let error = System::start("t", spec).await.unwrap_err().to_string();
     assert!(
-        error.starts_with("t: `rooms` is not `b`'s alone"),
+        error.starts_with("t/b: `rooms` is not its alone"),
         "{error}"
     );
+    let children = Children::new();
+    let system = System::start("t", SupervisorSpec::dynamic(&children)).await;
+    let system = system.unwrap();
+    // Said twice of one child, it is said.
+    children
+        .start(child("a", &a).reclaims(&rooms))
+        .await
+        .unwrap();
+    let late = children.start(child("b", &b)).await.unwrap_err();
+    assert_eq!(late.to_string(), error);
+    assert!(system.drain(SECOND).await.is_clean());
+
     let shown = eager(Strategy::OneForOne)
         .child(child("a", &a))
         .child(Doer::child("b", &b, &notes).credits(&rooms));

@@ -21,8 +21,9 @@ impl Machine {
         own: bool,
         now: Instant,
     ) {
+        // A stop that was ordered from outside keeps its own.
         let deadline = match deadline {
-            None if own => self.shared_deadline(0, now),
+            None if own && !self.mode.is_stopping() => self.shared_deadline(0, now),
             deadline => deadline,
         };
         match &mut self.mode {
@@ -137,7 +138,9 @@ impl Machine {
             Mode::Round { until, .. } => (until, true),
             Mode::Up | Mode::Ended => (None, true),
         };
-        if deadline.is_some_and(|deadline| deadline <= now) && !slot.policy.keeps_deadlines {
+        // Who is to be killed anyway is not late.
+        let drains = !slot.policy.keeps_deadlines && slot.policy.shutdown != Shutdown::Kill;
+        if drains && deadline.is_some_and(|deadline| deadline <= now) {
             self.acts.push(Act::NotReached { key });
             slot_mut(self, key, |slot| slot.asked = true);
             return self.kill(key, now);
