@@ -9,10 +9,12 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 /// Header with the request's id.
 pub const X_REQUEST_ID: &str = "x-request-id";
+/// The same, for an answer: a name that is made from text is read and kept anew each time.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static(X_REQUEST_ID);
 /// Header with the trace that the request belongs to.
 pub const TRACEPARENT: &str = "traceparent";
 /// Header with what other tracing systems note on that trace. It is passed on as it came.

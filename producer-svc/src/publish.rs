@@ -127,8 +127,9 @@ impl<L: RecordLog> Publisher<L> {
         };
         let lane = open.log.lane(waiting.key());
         let busy = open.lanes.is_busy(lane);
-        if let Some(waiting) = self.pacer.arrived(lane, busy, Instant::now(), waiting) {
-            self.hand_over(lane, waiting);
+        let now = Instant::now();
+        if let Some(waiting) = self.pacer.arrived(lane, busy, now, waiting) {
+            self.hand_over(lane, waiting, now);
         }
         self.sweep_later(cx);
     }
@@ -148,7 +149,7 @@ impl<L: RecordLog> Publisher<L> {
                 return;
             }
             for waiting in next {
-                self.hand_over(lane, waiting);
+                self.hand_over(lane, waiting, now);
             }
         }
     }
@@ -164,8 +165,8 @@ impl<L: RecordLog> Publisher<L> {
         }
     }
 
-    fn is_overdue(&self, waiting: &Waiting) -> bool {
-        waiting.since().elapsed() > self.args.hold_timeout
+    fn is_overdue(&self, waiting: &Waiting, now: Instant) -> bool {
+        now.saturating_duration_since(waiting.since()) > self.args.hold_timeout
     }
 
     /// Gives up what a stalled partition holds up, while it is still certain that it went nowhere; and

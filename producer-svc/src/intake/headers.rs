@@ -59,13 +59,13 @@ impl BuyHeaders {
     pub fn read(headers: &HeaderMap) -> (Self, ClientIds<'_>) {
         let (mut buy, mut ids) = (Self::default(), ClientIds::default());
         for (name, value) in headers {
-            let text = value.to_str();
+            let text = || value.to_str();
             if name == header::CONTENT_TYPE {
-                buy.json = text.is_ok_and(is_json);
+                buy.json = text().is_ok_and(is_json);
             } else if name == header::CONTENT_LENGTH {
-                buy.length = text.ok().and_then(|length| length.parse().ok());
+                buy.length = text().ok().and_then(|length| length.parse().ok());
             } else if name == IDEMPOTENCY_KEY {
-                buy.key = Some(match (&buy.key, text) {
+                buy.key = Some(match (&buy.key, text()) {
                     (None, Ok(key)) => IdempotencyKey::parse(key),
                     // Several lines are a list, as the standard says, and a list is no key.
                     (Some(_), _) | (None, Err(_)) => Err(KeyError::Character),
@@ -73,11 +73,11 @@ impl BuyHeaders {
             } else if name == header::ACCEPT {
                 buy.unacceptable = !accept::takes(headers, "application/json");
             } else if name == X_REQUEST_ID {
-                ids.request_id = text.ok();
+                ids.request_id = text().ok();
             } else if name == TRACEPARENT {
-                ids.named.parent = text.ok();
+                ids.named.parent = text().ok();
             } else if name == TRACESTATE {
-                ids.named.state = text.ok();
+                ids.named.state = text().ok();
             }
         }
         (buy, ids)

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use host::problem::Problem;
 use host::serve::Received;
-use host::trace::{X_REQUEST_ID, trace_state};
+use host::trace::{REQUEST_ID, trace_state};
 use host::web::docs::DocsPage;
 use host::web::front::Client;
 use host::web::paths::{Found, Paths, below_api};
@@ -259,7 +259,7 @@ impl<'a> Counted<'a> {
         self.metrics.answered(self.route, status, took);
         self.asked.span.answered(status);
         let request_id = self.asked.request_id.clone();
-        response.headers_mut().insert(X_REQUEST_ID, request_id);
+        response.headers_mut().insert(REQUEST_ID, request_id);
         response
     }
 }

@@ -4,6 +4,7 @@
 //! value, on its lane; or an answer that it is not stored.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use purchases::wire;
@@ -13,11 +14,11 @@ use super::{Addressed, InFlight, NOT_OPEN, Publisher, RecordLog, TOO_LATE};
 use crate::flow::Chosen;
 
 impl<L: RecordLog> Publisher<L> {
-    pub(super) fn hand_over(&self, lane: usize, waiting: Waiting) {
+    pub(super) fn hand_over(&self, lane: usize, waiting: Waiting, now: Instant) {
         let Some(open) = &self.open else {
             return self.not_stored(waiting, NOT_OPEN);
         };
-        if self.is_overdue(&waiting) {
+        if self.is_overdue(&waiting, now) {
             return self.not_stored(waiting, TOO_LATE);
         }
         let record = |value, ticket, sending| {
@@ -70,10 +71,11 @@ impl<L: RecordLog> Publisher<L> {
 
     /// Hands over everything that waits.
     pub(super) fn hand_over_all(&mut self) {
+        let now = Instant::now();
         for waiting in self.pacer.take_all() {
             let lane = self.open.as_ref();
             let lane = lane.map_or(0, |open| open.log.lane(waiting.key()));
-            self.hand_over(lane, waiting);
+            self.hand_over(lane, waiting, now);
         }
     }
 }
