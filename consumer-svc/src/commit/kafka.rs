@@ -23,7 +23,7 @@ impl KafkaCommitter {
         Self {
             slot,
             topic: config.topic.clone(),
-            log: Lookup::new(config),
+            log: Lookup::of_single(config),
         }
     }
 }

@@ -28,6 +28,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// Looks records up, one question at a time.
 pub(crate) struct Lookup {
     config: KafkaConfig,
+    /// What one fetch brings, and how many records are kept before they are asked for.
+    fetch: (usize, usize),
     consumer: Mutex<Option<BaseConsumer<Quiet>>>,
 }
 
@@ -40,8 +42,18 @@ pub(crate) struct Extent {
 
 impl Lookup {
     pub(crate) fn new(config: &KafkaConfig) -> Self {
+        Self::fetching(config, (1 << 20, 100_000))
+    }
+
+    /// For single records: what stands behind them is not fetched along, but for the rest of their batch.
+    pub(crate) fn of_single(config: &KafkaConfig) -> Self {
+        Self::fetching(config, (16 << 10, 1))
+    }
+
+    fn fetching(config: &KafkaConfig, fetch: (usize, usize)) -> Self {
         Self {
             config: config.clone(),
+            fetch,
             consumer: Mutex::default(),
         }
     }
@@ -125,6 +137,8 @@ impl Lookup {
                 .set("auto.offset.reset", "error")
                 .set("enable.partition.eof", "true")
                 .set("queued.max.messages.kbytes", "4096")
+                .set("fetch.message.max.bytes", self.fetch.0.to_string())
+                .set("queued.min.messages", self.fetch.1.to_string())
                 .create_with_context(Quiet)
                 .map_err(|cause| format!("kafka consumer: {cause}"))?,
         };
