@@ -86,8 +86,10 @@ impl<M: Membership> Stage for Assign<M> {
 pub struct ReleasePace {
     /// For a reader to end its turn.
     pub stop: Duration,
-    /// For what was read to be settled and committed.
+    /// For what was read to be settled and committed, while others wait for the partition.
     pub settle: Duration,
+    /// The same where this member leaves: nobody waits for it before it has left.
+    pub leave: Duration,
 }
 
 #[cfg(test)]

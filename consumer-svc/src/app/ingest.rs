@@ -225,10 +225,12 @@ fn assign(
         commit: addrs.commit.clone(),
         write: addrs.write.clone(),
         dead_letter: addrs.dead_letter.clone(),
-        // Two thirds of the session timeout at most: a member that takes longer is thrown out.
+        // Two thirds of the session timeout at most: a member that takes longer is thrown out. One that
+        // leaves has no other bound than the drain.
         pace: ReleasePace {
             stop: config.kafka.session_timeout / 12,
             settle: (config.kafka.session_timeout / 2).min(config.drain_timeout / 2),
+            leave: config.drain_timeout / 2,
         },
         held: held.clone(),
     };

@@ -1,6 +1,7 @@
 //! The protocol around a rebalance, apart from any client: starting readers, giving back.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actors::{Addr, ChildSpec, Children};
 use futures_util::future::join_all;
@@ -134,7 +135,7 @@ impl<P: Send + Sync + 'static> Assignment<P> {
         if held.is_empty() {
             self.held.account(GivenBack::default());
         } else {
-            self.release(&held, lost).await;
+            self.give_back(&held, lost, self.pace.leave).await;
         }
         held
     }
@@ -143,6 +144,10 @@ impl<P: Send + Sync + 'static> Assignment<P> {
     /// no reader of them lives, whatever happened. Fencing comes last on purpose: a fence before
     /// the drain turns every record in flight into a duplicate.
     pub async fn release(&self, partitions: &[i32], lost: bool) {
+        self.give_back(partitions, lost, self.pace.settle).await;
+    }
+
+    async fn give_back(&self, partitions: &[i32], lost: bool, wait: Duration) {
         let began = std::time::Instant::now();
         for partition in partitions {
             self.held.lanes.close(*partition);
@@ -154,7 +159,7 @@ impl<P: Send + Sync + 'static> Assignment<P> {
         {
             debug!("nothing to flush, the writer is being replaced");
         }
-        let (wait, wanted) = (self.pace.settle, partitions.to_vec());
+        let wanted = partitions.to_vec();
         // The commit stage keeps the deadline itself; the margin is for its answer.
         let answer = self
             .commit
@@ -200,7 +205,7 @@ impl<P: Send + Sync + 'static> Assignment<P> {
         }
     }
 
-    fn report(&self, released: &[Released], lost: bool, took: std::time::Duration) {
+    fn report(&self, released: &[Released], lost: bool, took: Duration) {
         for Released {
             partition,
             next,
@@ -255,7 +260,7 @@ fn is_in_log(standing: &Standing) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use actors::{Cx, Failure, Stage, Strategy, SupervisorSpec, System};
 
     use super::*;
     use crate::lane::tests::patient;
@@ -271,6 +276,7 @@ mod tests {
             pace: ReleasePace {
                 stop: Duration::from_millis(5),
                 settle: Duration::from_millis(5),
+                leave: Duration::from_secs(5),
             },
             held: Held::new(patient()),
         }
@@ -292,6 +298,40 @@ mod tests {
         assignment.held.lanes.open(0);
         assert_eq!(assignment.release_all(false).await, [0]);
         assert_eq!(assignment.held.given_back().uncommitted, 1);
+    }
+
+    /// Notes how long each release may take, and lets go at once.
+    struct Books(Arc<Mutex<Vec<Duration>>>);
+
+    impl Stage for Books {
+        type Msg = CommitMsg;
+
+        async fn handle(&mut self, msg: CommitMsg, _: &mut Cx<CommitMsg>) -> Result<(), Failure> {
+            if let CommitMsg::Release { wait, reply, .. } = msg {
+                self.0.lock().unwrap().push(wait);
+                reply.send(Vec::new()).map_err(|_| "nobody waits")?;
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_has_longer_to_settle_than_who_gives_a_partition_to_others() {
+        let assignment = alone();
+        let waits: Arc<Mutex<Vec<Duration>>> = Arc::default();
+        let seen = Arc::clone(&waits);
+        let books = ChildSpec::stage("commit", &assignment.commit, move |_| {
+            Books(Arc::clone(&seen))
+        });
+        let root = SupervisorSpec::new(Strategy::OneForOne).child(books);
+        let _system = System::start("test", root).await.unwrap();
+        for partition in [0, 1] {
+            assignment.held.lanes.open(partition);
+        }
+        assignment.release(&[0], false).await;
+        assert_eq!(assignment.release_all(false).await, [1]);
+        let ReleasePace { settle, leave, .. } = assignment.pace;
+        assert_eq!(*waits.lock().unwrap(), [settle, leave]);
     }
 
     #[tokio::test]
