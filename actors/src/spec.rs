@@ -218,6 +218,10 @@ impl ChildSpec {
         siblings: impl Iterator<Item = &'a Self>,
         path: &str,
     ) -> Result<(), StartError> {
+        // Few have any, and siblings may be many.
+        if self.reclaims.is_empty() {
+            return Ok(());
+        }
         let others: Vec<usize> = siblings
             .flat_map(|sibling| &sibling.reclaims)
             .map(Credits::account)

@@ -93,16 +93,22 @@ impl Settle<Note> for Books {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_record_is_settled_only_after_its_letter_was_confirmed() {
+/// Letters that fail so many times before they are delivered.
+fn failing(times: u32) -> (Arc<Letters>, Arc<Books>) {
     let letters = Arc::new(Letters {
-        failures: AtomicU32::new(25),
+        failures: AtomicU32::new(times),
         ..Letters::default()
     });
     let books = Arc::new(Books {
         letters: Arc::clone(&letters),
         settled: Mutex::default(),
     });
+    (letters, books)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_settled_only_after_its_letter_was_confirmed() {
+    let (letters, books) = failing(25);
     let batch = (0..3).map(|offset| letter(offset, &books));
     let ports = (Arc::clone(&letters), empty());
     DeadLetters::new(ports, patient(), BACKOFF)
@@ -116,14 +122,7 @@ async fn a_record_is_settled_only_after_its_letter_was_confirmed() {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_on_a_letter_that_is_not_delivered_come_further_and_further_apart() {
-    let letters = Arc::new(Letters {
-        failures: AtomicU32::new(5),
-        ..Letters::default()
-    });
-    let books = Arc::new(Books {
-        letters: Arc::clone(&letters),
-        settled: Mutex::default(),
-    });
+    let (letters, books) = failing(5);
     let ports = (Arc::clone(&letters), empty());
     DeadLetters::new(ports, patient(), BACKOFF)
         .write(vec![letter(0, &books)])
