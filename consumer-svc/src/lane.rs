@@ -4,10 +4,12 @@
 //! A partition is stopped where going on would lose something without anybody's noticing: its
 //! offset is not in the log any more, its statistics belong to another log, or all it holds is
 //! bad. The others go on; readiness says why, until somebody has looked and the process or the
-//! assignment is a new one. Nothing here knows a client, and a good record never comes here.
+//! assignment is a new one. One whose statistics cannot be loaded is told of in the same way, and goes
+//! on by itself. Nothing here knows a client, and a good record never comes here.
 
 mod limit;
 mod line;
+mod opening;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use self::limit::Limit;
 pub use self::limit::{BadLimits, Crossed};
 pub use self::line::Letter;
 use self::line::{Place, ends};
+use self::opening::Opening;
 use self::turns::Turns;
 use crate::metrics;
 
@@ -45,15 +48,18 @@ pub enum Cause {
     TopicGone,
     /// The statistics reach beyond the end of the log.
     OtherLog,
+    /// The statistics cannot be loaded. The only one that passes by itself.
+    Statistics,
 }
 
 impl Cause {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::BadRecords,
         Self::OffsetGone,
         Self::TopicGone,
         Self::OtherLog,
+        Self::Statistics,
     ];
 
     /// As metrics and logs have it.
@@ -63,6 +69,7 @@ impl Cause {
             Self::OffsetGone => "offset_gone",
             Self::TopicGone => "topic_gone",
             Self::OtherLog => "other_log",
+            Self::Statistics => "statistics",
         }
     }
 }
@@ -80,6 +87,7 @@ struct Inner {
     epoch: AtomicU64,
     closing: AtomicBool,
     halt: OnceLock<Halt>,
+    opening: Mutex<Opening>,
     limit: Mutex<Limit>,
     lanes: Lanes,
 }
@@ -102,13 +110,6 @@ impl Lane {
         self.0.place.passed(next);
         self.0.pulse.done(count);
         locked(&self.0.turns).pass(count);
-    }
-
-    /// Reading begins in another epoch: nothing is under way.
-    pub fn begin(&self, epoch: Epoch) {
-        self.rest();
-        self.0.place.begin(epoch);
-        self.0.epoch.store(epoch.get(), Ordering::Relaxed);
     }
 
     /// What is under way here will never be passed: the watchdog must not wait for it.
@@ -212,6 +213,7 @@ impl Lanes {
             epoch: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             halt: OnceLock::new(),
+            opening: Mutex::default(),
             limit: Mutex::new(Limit::new(self.0.limits)),
             lanes: self.clone(),
         }));
@@ -232,7 +234,7 @@ impl Lanes {
         let Some(lane) = closed else { return };
         lane.close();
         metrics::let_go(partition);
-        if lane.halted().is_some() {
+        if lane.stopped().is_some() {
             metrics::stopped(partition, None);
             self.report();
         }
@@ -293,7 +295,7 @@ impl Lanes {
         let now = Instant::now();
         for (partition, lane) in locked(&self.0.open).iter() {
             metrics::ahead(*partition, lane.pulse().pending());
-            let oldest = locked(&lane.0.turns).oldest();
+            let oldest = lane.waiting_since();
             let age = oldest.map(|since| now.saturating_duration_since(since));
             metrics::oldest(*partition, age.unwrap_or_default());
             metrics::epoch(*partition, lane.0.epoch.load(Ordering::Relaxed));
@@ -311,10 +313,7 @@ impl Lanes {
     fn report(&self) {
         // Told under the lock: else an older word could be told after a newer one.
         let open = locked(&self.0.open);
-        let each = open.iter().filter_map(|(partition, lane)| {
-            let reason = &lane.halted()?.reason;
-            Some(format!("partition {partition} stopped: {reason}"))
-        });
+        let each = open.values().filter_map(Lane::stopped);
         let mut reasons: Vec<String> = match self.0.all.get() {
             Some(all) => vec![all.reason.clone()],
             None => each.collect(),
@@ -329,62 +328,4 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// Partitions that nothing stops by itself.
-    pub(crate) fn patient() -> Lanes {
-        strict(1_000_000)
-    }
-
-    /// Partitions that so many bad records in a row stop.
-    pub(crate) fn strict(run: usize) -> Lanes {
-        Lanes::new(limits(run), Box::new(|_| ()))
-    }
-
-    fn limits(run: usize) -> BadLimits {
-        BadLimits {
-            run,
-            window: 1_000,
-            percent: 100,
-        }
-    }
-
-    fn reported() -> (Lanes, Arc<Mutex<Vec<Option<String>>>>) {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&told);
-        let report = Box::new(move |reason| locked(&sink).push(reason));
-        (Lanes::new(limits(2), report), told)
-    }
-
-    #[test]
-    fn a_stopped_partition_is_told_of_with_its_reason_until_it_is_given_back() {
-        let (lanes, told) = reported();
-        let (stopped, other) = (lanes.open(0), lanes.open(1));
-        assert!(stopped.takes_bad(5, "no JSON"));
-        assert!(!stopped.takes_bad(6, "no JSON"));
-        assert!(stopped.is_shut() && !other.is_shut());
-        assert!(!stopped.takes_bad(9, "no JSON"), "nothing more passes");
-        let last = locked(&told).last().cloned().flatten();
-        let last = last.expect("a reason");
-        for part in ["partition 0 stopped", "2 bad records in a row", "no JSON"] {
-            assert!(last.contains(part), "{last}");
-        }
-        lanes.close(0);
-        assert_eq!(locked(&told).last(), Some(&None));
-        assert!(!lanes.open(0).is_shut(), "another assignment begins anew");
-    }
-
-    #[test]
-    fn what_stops_all_stops_those_that_come_later_too() {
-        let (lanes, told) = reported();
-        let before = lanes.open(0);
-        lanes.halt_all(Cause::TopicGone, "the topic was deleted");
-        let after = lanes.open(1);
-        assert!(before.is_shut() && after.is_shut());
-        lanes.close(0);
-        lanes.close(1);
-        let last = locked(&told).last().cloned().flatten();
-        assert_eq!(last.as_deref(), Some("the topic was deleted"));
-    }
-}
+pub(crate) mod tests;

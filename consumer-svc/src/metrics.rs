@@ -122,7 +122,7 @@ pub fn describe() {
     );
     describe_gauge!(
         OLDEST,
-        "Time since the oldest record that is not settled was read, by partition; 0 if there is none."
+        "Time since the oldest record that is not settled was read, or since the partition waits to be read, by partition; 0 if there is none."
     );
     describe_gauge!(
         EPOCH,
@@ -134,7 +134,7 @@ pub fn describe() {
     );
     describe_counter!(
         STOPS,
-        "Times that a partition was stopped, by cause: bad_records, offset_gone, topic_gone, other_log."
+        "Times that a partition was stopped, by cause: bad_records, offset_gone, topic_gone, other_log, statistics."
     );
     describe_gauge!(COMMITTED, "Committed offset, by partition.");
     describe_gauge!(

@@ -6,8 +6,9 @@ pub(crate) mod fake;
 use std::time::{Duration, Instant};
 
 use actors::{Cost, Credits, Permit, owned_within};
+use bson::Document;
 use mongodb::Client;
-use mongodb::error::Error;
+use mongodb::error::{Error, ErrorKind};
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
 use mongodb::options::{
@@ -120,6 +121,22 @@ pub(crate) fn durable() -> CollectionOptions {
     CollectionOptions::builder().write_concern(concern).build()
 }
 
+/// The code of a command that was refused as a whole.
+pub(crate) fn command_code(error: &Error) -> Option<i32> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(error) => Some(error.code),
+        _ => None,
+    }
+}
+
+/// Whether the server that greets so stands alone: no member of a replica set, not even of one that is
+/// still to be made, and no router before a cluster of them.
+pub(crate) fn is_standalone(hello: &Document) -> bool {
+    let is_member = |field| hello.contains_key(field);
+    let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+    !["setName", "isreplicaset"].into_iter().any(is_member) && !is_router
+}
+
 /// Waits for answers with a deadline, and for no more late ones than it is told.
 ///
 /// The driver's future lives in a task of its own and is never dropped half way, which the driver
@@ -204,5 +221,24 @@ async fn answered<T: Send + 'static>(
     match owned_within(deadline, operation).await {
         Ok(answer) => answer.map_err(Failed::Answered),
         Err(unanswered) => Err(Failed::Unknown(unanswered.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::doc;
+
+    use super::*;
+
+    #[test]
+    fn only_a_server_without_any_other_stands_alone() {
+        assert!(is_standalone(&doc! { "isWritablePrimary": true }));
+        for other in [
+            doc! { "isWritablePrimary": true, "setName": "rs0" },
+            doc! { "isWritablePrimary": false, "isreplicaset": true },
+            doc! { "isWritablePrimary": true, "msg": "isdbgrid" },
+        ] {
+            assert!(!is_standalone(&other), "{other}");
+        }
     }
 }

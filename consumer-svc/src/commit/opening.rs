@@ -4,8 +4,10 @@
 //! without the database nothing could be stored either.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::{Cx, Epoch};
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{Commit, Committer};
@@ -24,7 +26,14 @@ pub(super) struct Pending {
     opened: Opened,
     loading: bool,
     attempts: u32,
+    began: Instant,
+    /// Why the last attempt failed.
+    cause: Option<TallyError>,
 }
+
+/// A partition may wait for so long for its statistics before readiness says so: a database that
+/// elects another primary, or starts again, is back before.
+const LATE: Duration = Duration::from_secs(30);
 
 /// What commit needs of whoever reads a partition.
 pub(super) struct Reader {
@@ -41,7 +50,26 @@ impl Pending {
             opened,
             loading: false,
             attempts: 0,
+            began: Instant::now(),
+            cause: None,
         }
+    }
+
+    /// Tells the outside what it waits for, once that takes too long: at once, where it will not pass.
+    fn tell(&self) {
+        let reason = match &self.cause {
+            Some(cause @ TallyError::Malformed(_)) => format!(
+                "{cause}; run the version that wrote them, or stop all consumers and count anew: \
+                 put statistics and collection aside together and reset the group's offsets"
+            ),
+            _ if self.began.elapsed() < LATE => return,
+            Some(cause) => format!(
+                "{cause}; it goes on by itself once they can be loaded, look at the database (MONGODB_URI) and the broker"
+            ),
+            None => "its statistics were asked for and the database (MONGODB_URI) has not answered"
+                .to_owned(),
+        };
+        self.reader.lane.waits(Cause::Statistics, reason);
     }
 }
 
@@ -55,6 +83,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             (pending.opened)(next);
         } else {
             let stopped = pending.reader.lane.halted().is_some();
+            pending.reader.lane.opens();
             self.openings.insert(partition, pending);
             // Nothing is counted from an offset that cannot be, nor committed there.
             if !stopped {
@@ -65,6 +94,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
 
     /// Asks for the statistics of every partition that still needs them.
     pub(super) fn load_again(&mut self, cx: &mut Cx<CommitMsg>) {
+        self.openings.values().for_each(Pending::tell);
         let is_due = |pending: &Pending| !pending.loading && pending.reader.lane.halted().is_none();
         let waiting = self.openings.iter().filter(|(_, pending)| is_due(pending));
         let waiting: Vec<i32> = waiting.map(|(partition, _)| *partition).collect();
@@ -190,6 +220,8 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             }
         }
         pending.attempts = pending.attempts.saturating_add(1);
+        pending.cause = Some(cause.clone());
+        pending.tell();
     }
 }
 

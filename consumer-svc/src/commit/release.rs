@@ -87,8 +87,9 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
     fn is_done(&self, partition: i32) -> bool {
         match self.ledger.position(partition) {
             None => true,
-            Some((_, committed)) if self.is_stopped(partition) => committed,
-            Some(_) if self.ledger.is_failed(partition) => true,
+            // What holds the prefix is not settled before it is read again: nobody waits for that, nor
+            // for what comes after it, but for the commit of what comes before.
+            Some((_, committed)) if self.ledger.is_failed(partition) => committed,
             Some((_, committed)) => self.ledger.pending(partition) == 0 && committed,
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::flow::{Recall, Released, Standing};
 use crate::lane::Lanes;
-use crate::lane::tests::patient;
+use crate::lane::tests::{heard, patient};
 use crate::mark::Mark;
 use crate::tally::memory::MemoryTallies;
 use crate::tally::tests::sale;
@@ -335,6 +335,34 @@ async fn a_failed_record_calls_its_reader_back_and_its_next_epoch_resumes() {
     assert_eq!((next, bench.recalls.load(Ordering::SeqCst)), (1, 1));
     let report = bench.system.drain(SOON).await;
     assert!(report.is_clean(), "{report:?}");
+    assert_eq!(bench.accepted().last(), Some(&(0, 1)));
+}
+
+#[tokio::test]
+async fn a_partition_with_a_failed_record_is_given_back_with_what_was_settled_before_it() {
+    let bench = Bench::start(vec![]).await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench
+        .until("the first commit", |bench| !bench.accepted().is_empty())
+        .await;
+    // It takes a while until the settled is saved, and the release comes before that.
+    bench.tallies.freeze().await;
+    bench.admit(0, epoch, &[0, 1, 2]);
+    bench.settle(0, epoch, 0, Outcome::Stored);
+    bench.settle(0, epoch, 1, Outcome::Failed);
+    let (released, ()) = tokio::join!(bench.release(0, SOON, false), async {
+        bench
+            .until("called back", |bench| {
+                bench.recalls.load(Ordering::SeqCst) == 1
+            })
+            .await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        bench.tallies.thaw();
+    });
+    let left = (released.next, released.committed, released.unsettled);
+    assert_eq!(left, (1, true, 2));
     assert_eq!(bench.accepted().last(), Some(&(0, 1)));
 }
 

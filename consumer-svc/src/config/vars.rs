@@ -50,7 +50,7 @@ const OWN: &[Var] = &[
     Var::with_default(
         "MONGODB_URI",
         "mongodb://localhost:27017",
-        "database, with user and options (tls=true, authSource, …) where needed",
+        "database (a standalone mongod, a replica set, or a mongos), with user and options (tls=true, authSource, …) where needed",
     )
     .secret(),
     Var::optional(

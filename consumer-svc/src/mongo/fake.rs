@@ -25,6 +25,8 @@ pub(crate) struct Script {
     pub(crate) asked: Vec<Document>,
     /// The finds that came.
     pub(crate) looked: Vec<Document>,
+    /// Whether it says to be the primary of a replica set; else it stands alone.
+    pub(crate) set: bool,
 }
 
 pub(crate) struct Server {
@@ -39,13 +41,22 @@ const GREETINGS: [&str; 3] = ["hello", "ping", "endSessions"];
 impl Server {
     pub(crate) async fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("mongodb://{}/", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap().to_string();
+        let uri = format!("mongodb://{address}/");
+        let mut hello = doc! {
+            "ok": 1, "helloOk": true, "isWritablePrimary": true, "readOnly": false,
+            "maxBsonObjectSize": 16 << 20, "maxMessageSizeBytes": 48_000_000,
+            "maxWriteBatchSize": 100_000, "minWireVersion": 0, "maxWireVersion": 21,
+        };
+        if script.set {
+            hello.extend(doc! { "setName": "rs0", "hosts": [&address], "me": &address });
+        }
         let script = Arc::new(Mutex::new(script));
         let answers = Arc::clone(&script);
         let serving = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&answers)));
+                connections.spawn(serve(stream, Arc::clone(&answers), hello.clone()));
             }
         }));
         let mut options = ClientOptions::parse(uri).await.unwrap();
@@ -70,7 +81,11 @@ impl Server {
 }
 
 /// Until the driver hangs up.
-async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>) -> std::io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    script: Arc<Mutex<Script>>,
+    hello: Document,
+) -> std::io::Result<()> {
     loop {
         let length = stream.read_i32_le().await?;
         let mut message = vec![0; usize::try_from(length - 4).unwrap()];
@@ -79,7 +94,8 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>) -> std::io::Re
         let (request, code) = (number(0), number(8));
         assert_eq!(code, OP_MSG, "the driver speaks another protocol");
         let (command, documents) = sections(&message[16..]);
-        let answer = bson::serialize_to_vec(&answer(&command, documents, &script)).unwrap();
+        let answer = answer(&command, documents, &script).unwrap_or_else(|| hello.clone());
+        let answer = bson::serialize_to_vec(&answer).unwrap();
         let length = 16 + 4 + 1 + answer.len();
         for field in [i32::try_from(length).unwrap(), 1, request, OP_MSG, 0] {
             stream.write_i32_le(field).await?;
@@ -116,10 +132,11 @@ fn read(bytes: &[u8]) -> (Document, usize) {
     (document, usize::try_from(cursor.position()).unwrap())
 }
 
-fn answer(command: &Document, documents: usize, script: &Mutex<Script>) -> Document {
+/// What it was told to answer.
+fn answer(command: &Document, documents: usize, script: &Mutex<Script>) -> Option<Document> {
     let mut script = script.lock().unwrap();
     let name = command.keys().next().map(String::as_str);
-    let told = match name {
+    match name {
         Some("insert") => {
             let inline = command.get_array("documents").map_or(0, Vec::len);
             let all = i32::try_from(documents + inline).unwrap();
@@ -137,12 +154,5 @@ fn answer(command: &Document, documents: usize, script: &Mutex<Script>) -> Docum
             script.others.pop_front()
         }
         _ => None,
-    };
-    told.unwrap_or_else(|| {
-        doc! {
-            "ok": 1, "helloOk": true, "isWritablePrimary": true, "readOnly": false,
-            "maxBsonObjectSize": 16 << 20, "maxMessageSizeBytes": 48_000_000,
-            "maxWriteBatchSize": 100_000, "minWireVersion": 0, "maxWireVersion": 21,
-        }
-    })
+    }
 }

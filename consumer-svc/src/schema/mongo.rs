@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use actors::Credits;
 use bson::{Bson, Document, doc};
-use mongodb::error::{Error, ErrorKind};
 use mongodb::{Client, Database};
 
 use super::{Found, Part, SchemaStore};
 use crate::document::{HISTORY, history_index, validator};
-use crate::mongo::{Answers, Failed};
+use crate::mongo::{Answers, Failed, command_code};
 
 /// The server's codes: no such collection; the collection is there; an index with the same keys, or
 /// with the same name, is there.
@@ -200,13 +199,6 @@ fn code(failed: &Failed) -> Option<i32> {
     match failed {
         Failed::Answered(error) => command_code(error),
         Failed::Unknown(_) => None,
-    }
-}
-
-fn command_code(error: &Error) -> Option<i32> {
-    match error.kind.as_ref() {
-        ErrorKind::Command(error) => Some(error.code),
-        _ => None,
     }
 }
 

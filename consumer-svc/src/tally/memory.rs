@@ -13,6 +13,8 @@ pub(crate) struct MemoryTallies {
     /// Every save that took effect, in order.
     log: Mutex<Vec<(i32, u64)>>,
     down: Mutex<bool>,
+    /// What is wrong with the documents, if anything is.
+    garbled: Mutex<Option<&'static str>>,
     /// Loads and saves need one of these and give it back: without any, they hang.
     open: Semaphore,
 }
@@ -23,6 +25,7 @@ impl Default for MemoryTallies {
             saved: Mutex::default(),
             log: Mutex::default(),
             down: Mutex::default(),
+            garbled: Mutex::default(),
             open: Semaphore::new(1),
         }
     }
@@ -31,6 +34,11 @@ impl Default for MemoryTallies {
 impl MemoryTallies {
     pub(crate) fn set_down(&self, down: bool) {
         *self.down.lock().unwrap_or_else(PoisonError::into_inner) = down;
+    }
+
+    /// What is saved cannot be read any more, for this reason.
+    pub(crate) fn garble(&self, reason: Option<&'static str>) {
+        *self.garbled.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     /// Everything from now on waits until [`thaw`](Self::thaw).
@@ -66,7 +74,10 @@ impl MemoryTallies {
 impl TallyStore for MemoryTallies {
     async fn load(&self, partition: i32) -> Result<Option<Tally>, TallyError> {
         self.answers().await?;
-        Ok(self.get(partition))
+        match *self.garbled.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(reason) => Err(TallyError::Malformed(reason.to_owned())),
+            None => Ok(self.get(partition)),
+        }
     }
 
     async fn save(&self, partition: i32, tally: &Tally) -> Result<(), TallyError> {

@@ -1,27 +1,25 @@
-//! Tallies in MongoDB: one small document a partition. The one place that knows its shape.
+//! Tallies in MongoDB: one small document a partition, read and saved so that counting may go on from it.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+mod form;
+
+use std::time::Duration;
 
 use actors::Credits;
-use bson::{Binary, Bson, DateTime, Document, doc, spec::BinarySubtype};
+use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection};
-use purchases::{Cents, ItemName, Timestamp};
-use tracing::debug;
+use tracing::{debug, info};
 
-use super::goods::Item;
-use super::{Buyers, Counts, Goods, Series, Sold, Tally, TallyError, TallyStore};
-use crate::mark::{Mark, Print};
-use crate::mongo::{Answers, Failed, durable};
+use self::form::{fields, malformed, tally, whole};
+use super::{Tally, TallyError, TallyStore};
+use crate::mongo::{Answers, Failed, command_code, durable, is_standalone};
 
-/// The form of the document. A version that is not known is refused: read as this one, it would
-/// give wrong numbers, and saved over, it would be lost.
-const FORM: i32 = 1;
 /// The server's code for a duplicate key.
 const DUPLICATE_KEY: i32 = 11000;
+/// The server's code for a read concern that only a member of a replica set has.
+const NOT_A_REPLICA_SET: i32 = 123;
 /// Operations at a time whose answer did not come in time and is still awaited.
 const MAX_OVERDUE: usize = 8;
 
@@ -65,6 +63,31 @@ impl MongoTallies {
     }
 }
 
+impl MongoTallies {
+    /// The document as a standalone server has it, which knows no linearizable read, and none that
+    /// could be before it. It may not be in its journal yet, and what is counted from there on must
+    /// not outlive it: so a journaled write that changes nothing (an offset is never less than 0)
+    /// reads it.
+    async fn alone(&self, id: String, refusal: Error) -> Result<Option<Document>, TallyError> {
+        let admin = self.collection.client().database("admin");
+        let hello = async move { admin.run_command(doc! { "hello": 1 }).await };
+        if !is_standalone(&self.answers.in_turn(hello).await?) {
+            return Err(Failed::Answered(refusal).into());
+        }
+        info!(
+            id,
+            "the database is a standalone server: statistics are read as it has them"
+        );
+        let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
+        let same = doc! { "$max": { "upto": 0_i64 } };
+        let find = async move {
+            let found = collection.find_one_and_update(doc! { "_id": id }, same);
+            found.max_time(deadline).await
+        };
+        Ok(self.answers.in_turn(find).await?)
+    }
+}
+
 impl From<Failed> for TallyError {
     fn from(failed: Failed) -> Self {
         Self::Unavailable(failed.to_string())
@@ -77,19 +100,27 @@ fn primary() -> SelectionCriteria {
 
 impl TallyStore for MongoTallies {
     /// Linearizable: a primary that was deposed and does not know it yet must not answer with a
-    /// document from before its successor's time, because counting would go on from there.
+    /// document from before its successor's time, because counting would go on from there. Each time
+    /// anew, and otherwise only where the server says that it has no successor: a standalone one may
+    /// have become a member of a set since.
     async fn load(&self, partition: i32) -> Result<Option<Tally>, TallyError> {
         let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
         let id = self.id(partition);
+        let wanted = doc! { "_id": &id };
         let find = async move {
             collection
-                .find_one(doc! { "_id": id })
+                .find_one(wanted)
                 .read_concern(ReadConcern::linearizable())
                 .selection_criteria(primary())
                 .max_time(deadline)
                 .await
         };
-        let found = self.answers.in_turn(find).await?;
+        let found = match self.answers.in_turn(find).await {
+            Err(Failed::Answered(error)) if command_code(&error) == Some(NOT_A_REPLICA_SET) => {
+                self.alone(id, error).await?
+            }
+            found => found?,
+        };
         found.as_ref().map(tally).transpose()
     }
 
@@ -167,155 +198,6 @@ fn is_duplicate(error: &Error) -> bool {
         error.kind.as_ref(),
         ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE_KEY
     )
-}
-
-/// Sums and offsets for people and programs that look; windows and buyers packed, because they
-/// are the bulk of it and change with every save.
-fn fields(tally: &Tally) -> Result<Document, TallyError> {
-    let counts = tally.counts();
-    let items: Result<Vec<Document>, TallyError> = counts
-        .goods
-        .items()
-        .map(|(name, item)| {
-            let mut document = doc! { "name": name.as_str() };
-            document.extend(sum(item.sold)?);
-            if item.missed > 0 {
-                document.insert("missed", whole(item.missed)?);
-            }
-            Ok(document)
-        })
-        .collect();
-    Ok(doc! {
-        "form": FORM,
-        "from": whole(tally.from())?,
-        "upto": whole(tally.upto())?,
-        "skipped": whole(tally.skipped())?,
-        "mark": tally.mark().map(mark).transpose()?,
-        "total": sum(counts.total)?,
-        "newest": counts.newest.map(|newest| DateTime::from_millis(newest.as_millis())),
-        "items": items?,
-        "other": sum(counts.goods.other())?,
-        "floor": whole(counts.goods.floor())?,
-        "seconds": packed(counts.seconds.encode()),
-        "minutes": packed(counts.minutes.encode()),
-        "buyers": packed(counts.buyers.encode()),
-        "saved_at": DateTime::from(SystemTime::now()),
-    })
-}
-
-fn tally(document: &Document) -> Result<Tally, TallyError> {
-    let bad = |field| malformed(document, field);
-    if document.get_i32("form").ok() != Some(FORM) {
-        return Err(bad("form"));
-    }
-    let offset = |field| number(document, field).ok_or_else(|| bad(field));
-    let part = |field| document.get_document(field).ok().and_then(sold);
-    let bytes = |field| {
-        document
-            .get_binary_generic(field)
-            .map(Vec::as_slice)
-            .map_err(|_| bad(field))
-    };
-    let mut named = BTreeMap::new();
-    for item in document.get_array("items").map_err(|_| bad("items"))? {
-        let item = item.as_document();
-        let name = item.and_then(|item| ItemName::parse(item.get_str("name").ok()?).ok());
-        let missed = item.and_then(|item| optional(item, "missed", 0));
-        let sold = item.and_then(sold).zip(missed);
-        let sold = sold.map(|(sold, missed)| Item { sold, missed });
-        named.insert(
-            name.ok_or_else(|| bad("items"))?,
-            sold.ok_or_else(|| bad("items"))?,
-        );
-    }
-    let other = part("other").ok_or_else(|| bad("other"))?;
-    // Not there in documents of earlier versions, which let go of whatever came late.
-    let floor = optional(document, "floor", other.purchases).ok_or_else(|| bad("floor"))?;
-    let newest = match document.get("newest") {
-        Some(Bson::DateTime(moment)) => {
-            let moment = Timestamp::from_millis(moment.timestamp_millis());
-            Some(moment.ok_or_else(|| bad("newest"))?)
-        }
-        Some(Bson::Null) => None,
-        _ => return Err(bad("newest")),
-    };
-    let seconds = Series::seconds().decode(bytes("seconds")?);
-    let minutes = Series::minutes().decode(bytes("minutes")?);
-    let counts = Counts {
-        total: part("total").ok_or_else(|| bad("total"))?,
-        seconds: seconds.map_err(|_| bad("seconds"))?,
-        minutes: minutes.map_err(|_| bad("minutes"))?,
-        goods: Goods::from_parts(named, other, floor),
-        buyers: Buyers::decode(bytes("buyers")?).map_err(|_| bad("buyers"))?,
-        newest,
-    };
-    let mark = match document.get("mark") {
-        // Not there in documents of earlier versions.
-        None | Some(Bson::Null) => None,
-        Some(mark) => Some(marked(mark).ok_or_else(|| bad("mark"))?),
-    };
-    Ok(Tally {
-        from: offset("from")?,
-        upto: offset("upto")?,
-        skipped: offset("skipped")?,
-        mark,
-        counts,
-    })
-}
-
-fn mark(mark: Mark) -> Result<Document, TallyError> {
-    let Print(print) = mark.print;
-    Ok(doc! { "offset": whole(mark.offset)?, "print": print.cast_signed() })
-}
-
-fn marked(mark: &Bson) -> Option<Mark> {
-    let mark = mark.as_document()?;
-    Some(Mark {
-        offset: number(mark, "offset")?,
-        print: Print(mark.get_i64("print").ok()?.cast_unsigned()),
-    })
-}
-
-fn sum(sold: Sold) -> Result<Document, TallyError> {
-    Ok(doc! { "purchases": whole(sold.purchases)?, "cents": sold.revenue.get() })
-}
-
-fn sold(document: &Document) -> Option<Sold> {
-    Some(Sold {
-        purchases: number(document, "purchases")?,
-        revenue: Cents::new(document.get_i64("cents").ok()?)?,
-    })
-}
-
-fn packed(bytes: Vec<u8>) -> Binary {
-    let subtype = BinarySubtype::Generic;
-    Binary { subtype, bytes }
-}
-
-fn whole(number: u64) -> Result<i64, TallyError> {
-    i64::try_from(number)
-        .map_err(|_| TallyError::Malformed(format!("{number} is beyond what the database counts")))
-}
-
-fn number(document: &Document, field: &str) -> Option<u64> {
-    u64::try_from(document.get_i64(field).ok()?).ok()
-}
-
-/// The same where a document may lack the field. `None` if it is there and no number.
-fn optional(document: &Document, field: &str, without: u64) -> Option<u64> {
-    match document.contains_key(field) {
-        true => number(document, field),
-        false => Some(without),
-    }
-}
-
-fn malformed(document: &Document, field: &str) -> TallyError {
-    let id = document
-        .get("_id")
-        .map_or_else(|| "without _id".to_owned(), Bson::to_string);
-    TallyError::Malformed(format!(
-        "document {id}: field {field} is missing or not as this version writes it"
-    ))
 }
 
 #[cfg(test)]

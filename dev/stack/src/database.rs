@@ -17,7 +17,7 @@ pub(crate) fn part(
     layout: &Layout,
     engine: &Engine,
     port: u16,
-    secured: Option<&Secured>,
+    (standalone, secured): (bool, Option<&Secured>),
 ) -> Result<Part, StackError> {
     let name = "database";
     let dir = layout.part(name)?;
@@ -50,6 +50,7 @@ pub(crate) fn part(
                 .arg("--sync-on-commit")
                 .args(["--cache-size", "1G"])
                 .arg("--enable-test-commands")
+                .args(standalone.then_some("--standalone"))
                 .args(secured.map(Secured::secantus_arguments).unwrap_or_default());
             (spawn, "listening on")
         }

@@ -268,3 +268,68 @@ async fn a_committed_offset_goes_on_where_retention_has_removed_the_mark() {
     let bench = Bench::on(ten_counted().await, vec![]).await;
     assert_eq!(bench.open(0, 10).await.1, 10);
 }
+
+/// What readiness was told last.
+type Told = Arc<Mutex<Option<String>>>;
+
+async fn overheard(tallies: Arc<MemoryTallies>) -> (Bench, Told) {
+    let told = Told::default();
+    let hears = Arc::clone(&told);
+    let lanes = heard(Box::new(move |reason| *hears.lock().unwrap() = reason));
+    let bench = Bench {
+        lanes,
+        ..Bench::on(tallies, vec![]).await
+    };
+    (bench, told)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_waits_long_for_its_statistics_says_so_until_it_has_them() {
+    let (bench, told) = overheard(Arc::default()).await;
+    bench.tallies.set_down(true);
+    let (_, opened) = bench.begin_to_open(0, 3);
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert_eq!(*told.lock().unwrap(), None, "it may be back at once");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let said = told.lock().unwrap().clone().expect("a reason");
+    for part in ["partition 0 stopped", "not available: down", "MONGODB_URI"] {
+        assert!(said.contains(part), "{said}");
+    }
+    bench.tallies.set_down(false);
+    assert_eq!(opened.await, Ok(3));
+    assert_eq!(*told.lock().unwrap(), None, "ready again by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_never_answers_for_the_statistics_is_told_of() {
+    let (bench, told) = overheard(Arc::default()).await;
+    bench.tallies.freeze().await;
+    let (_, opened) = bench.begin_to_open(0, 3);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let said = told.lock().unwrap().clone().expect("a reason");
+    assert!(said.contains("has not answered"), "{said}");
+    bench.tallies.thaw();
+    assert_eq!(opened.await, Ok(3));
+    assert_eq!(*told.lock().unwrap(), None);
+}
+
+#[tokio::test]
+async fn statistics_that_this_version_cannot_read_are_told_of_at_once_with_the_remedy() {
+    let (bench, told) = overheard(Arc::default()).await;
+    bench.tallies.garble(Some("field form"));
+    let (_, opened) = bench.begin_to_open(0, 3);
+    bench
+        .until("told", |_| told.lock().unwrap().is_some())
+        .await;
+    let said = told.lock().unwrap().clone().unwrap();
+    for part in [
+        "partition 0 stopped",
+        "field form",
+        "the version that wrote them",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    bench.tallies.garble(None);
+    assert_eq!(tokio::time::timeout(SOON, opened).await.unwrap(), Ok(3));
+    assert_eq!(*told.lock().unwrap(), None);
+}

@@ -1,8 +1,10 @@
 //! The document: it comes back as it went, and nothing else is taken for it.
 
+use bson::Bson;
 use futures_util::future::join_all;
 
 use super::*;
+use crate::mark::{Mark, Print};
 use crate::mongo::fake::{Script, Server};
 use crate::tally::tests::{NOON, sale};
 
@@ -104,9 +106,7 @@ async fn however_many_partitions_there_are_the_statistics_of_each_are_saved() {
         ..Script::default()
     })
     .await;
-    let (names, whose) = (("shop", "purchases"), ("group", "topic"));
-    let deadline = std::time::Duration::from_secs(10);
-    let tallies = MongoTallies::new(&server.client, names, whose, deadline);
+    let tallies = tallies_on(&server);
     let tally = Tally::starting_at(0);
     let saves = (0..PARTITIONS).map(|partition| tallies.save(partition, &tally));
     for (partition, saved) in join_all(saves).await.into_iter().enumerate() {
@@ -115,4 +115,64 @@ async fn however_many_partitions_there_are_the_statistics_of_each_are_saved() {
     let asked = server.asked();
     assert_eq!(asked.len(), PARTITIONS as usize);
     assert_eq!(tallies.pending().in_use(), actors::Cost::default());
+}
+
+/// What a server says that is no member of a replica set.
+fn no_set() -> Document {
+    doc! { "ok": 0, "code": NOT_A_REPLICA_SET, "codeName": "NotAReplicaSet",
+    "errmsg": "node needs to be a replica set member to use read concern" }
+}
+
+fn found(tally: &Tally) -> Document {
+    let mut document = doc! { "_id": "group/topic/0", "partition": 0 };
+    document.extend(fields(tally).unwrap());
+    doc! { "ok": 1, "value": document }
+}
+
+fn tallies_on(server: &Server) -> MongoTallies {
+    let (names, whose) = (("shop", "purchases"), ("group", "topic"));
+    MongoTallies::new(&server.client, names, whose, Duration::from_secs(10))
+}
+
+#[tokio::test]
+async fn a_standalone_server_is_asked_for_statistics_in_the_way_that_it_knows_and_journals() {
+    let server = Server::start(Script {
+        find: vec![no_set(), no_set()].into(),
+        others: vec![found(&busy()), doc! { "ok": 1, "value": null }].into(),
+        ..Script::default()
+    })
+    .await;
+    let tallies = tallies_on(&server);
+    assert_eq!(tallies.load(0).await.unwrap(), Some(busy()));
+    assert_eq!(tallies.load(0).await.unwrap(), None, "nothing is saved yet");
+    let linearizable = doc! { "level": "linearizable" };
+    for look in server.looked() {
+        let asked = look.get_document("readConcern");
+        assert_eq!(asked.unwrap(), &linearizable, "each time anew");
+    }
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2);
+    for command in asked {
+        assert!(command.contains_key("findAndModify"), "{command}");
+        let concern = command.get_document("writeConcern").unwrap();
+        assert!(concern.get_bool("j").unwrap(), "{concern}");
+        assert!(!command.get_bool("upsert").unwrap_or(false), "{command}");
+    }
+}
+
+#[tokio::test]
+async fn a_member_of_a_replica_set_is_never_asked_for_less_than_it_must_know() {
+    let server = Server::start(Script {
+        find: vec![no_set()].into(),
+        others: vec![found(&busy())].into(),
+        set: true,
+        ..Script::default()
+    })
+    .await;
+    let refused = tallies_on(&server).load(0).await.unwrap_err();
+    assert!(
+        matches!(&refused, TallyError::Unavailable(why) if why.contains("replica set member")),
+        "{refused}"
+    );
+    assert_eq!(server.asked(), Vec::<Document>::new());
 }

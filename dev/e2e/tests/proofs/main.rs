@@ -36,6 +36,7 @@ mod replicas_missing;
 mod retries;
 mod schema;
 mod secured;
+mod standalone;
 mod statistics;
 mod stopped;
 mod topic_faults;

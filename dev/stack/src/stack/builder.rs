@@ -29,6 +29,7 @@ pub struct Builder {
     given: Given,
     proxied: bool,
     full_jit: bool,
+    standalone: bool,
     #[cfg(feature = "secured")]
     secured: bool,
     properties: Vec<(String, String)>,
@@ -44,6 +45,7 @@ impl Default for Builder {
             given: Given::from_environment(),
             proxied: false,
             full_jit: false,
+            standalone: false,
             #[cfg(feature = "secured")]
             secured: false,
             properties: Vec::new(),
@@ -99,6 +101,13 @@ impl Builder {
     #[must_use]
     pub fn full_jit(mut self, full_jit: bool) -> Self {
         self.full_jit = full_jit;
+        self
+    }
+
+    /// The database is a member of no replica set, and says so: as a `mongod` is that nobody set up.
+    #[must_use]
+    pub fn standalone(mut self) -> Self {
+        self.standalone = true;
         self
     }
 
@@ -159,7 +168,8 @@ impl Builder {
         let mut secured: Option<Secured> = None;
         let database = match (&self.given.mongodb_uri, &installed.engine) {
             (None, Some(engine)) => {
-                database::part(&layout, engine, state.database, secured.as_ref())?
+                let kind = (self.standalone, secured.as_ref());
+                database::part(&layout, engine, state.database, kind)?
             }
             (address, _) => Part::new("database", address.clone().unwrap_or_default(), None),
         };
