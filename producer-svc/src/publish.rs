@@ -100,6 +100,8 @@ struct Open<L> {
     epoch: Epoch,
     log: Arc<L>,
     lanes: Arc<Lanes>,
+    /// When it was opened, or the last answer to a probe.
+    heard: Instant,
 }
 
 impl<L: RecordLog> Publisher<L> {
@@ -182,7 +184,7 @@ impl<L: RecordLog> Publisher<L> {
         self.next_sweep = None;
         let waiting = self.open.as_ref().and_then(|open| open.lanes.waiting());
         if waiting.is_some_and(|waiting| waiting >= self.args.report_timeout) {
-            self.succeed(cx)?;
+            self.succeed("the broker did not confirm in time", cx)?;
         }
         if waiting.is_some() || self.pacer.held() > 0 {
             self.sweep_later(cx);
@@ -224,7 +226,13 @@ impl<L: RecordLog> Publisher<L> {
             }),
         );
         let log = Arc::new((self.args.open)(reports)?);
-        self.open = Some(Open { epoch, log, lanes });
+        let heard = Instant::now();
+        self.open = Some(Open {
+            epoch,
+            log,
+            lanes,
+            heard,
+        });
         self.probe(cx);
         Ok(())
     }
@@ -256,7 +264,9 @@ impl<L: RecordLog> Stage for Publisher<L> {
             PublishMsg::Sweep => return self.sweep(cx),
             PublishMsg::Probe => self.probe(cx),
             PublishMsg::Reopen => return self.open(cx),
-            PublishMsg::Probed(epoch, result) if self.is_present(epoch) => self.probed(result, cx),
+            PublishMsg::Probed(epoch, result) if self.is_present(epoch) => {
+                return self.probed(result, cx);
+            }
             PublishMsg::Reported(epoch, report) if self.is_present(epoch) => {
                 return self.reported(report, cx);
             }

@@ -4,7 +4,7 @@
 //! In: probes' results, and what the log reports about itself. Out: the link's state, readiness, and each
 //! reason said once an outage. It writes nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actors::{Cx, Failure};
 
@@ -20,14 +20,28 @@ const PROBE_EVERY_WHILE_DOWN: Duration = Duration::from_millis(500);
 /// How long a client whose time is over may still have its last records confirmed. Their buyers wait.
 const LAST_REPORTS: Duration = Duration::from_millis(500);
 
+/// A client has at least this long to reach a broker: the time of a probe, and of a try to connect.
+const SHORTEST_LIFE: Duration = Duration::from_secs(3);
+
 /// Reasons that are said of one outage.
 const MOST_REASONS: usize = 8;
 
 impl<L: RecordLog> Publisher<L> {
-    pub(super) fn probed(&mut self, result: Result<(), String>, cx: &mut Cx<PublishMsg>) {
+    pub(super) fn probed(
+        &mut self,
+        result: Result<(), String>,
+        cx: &mut Cx<PublishMsg>,
+    ) -> Result<(), Failure> {
         match result {
             Ok(()) => self.answered(),
-            Err(why) => self.away(&why),
+            Err(why) => {
+                self.away(&why);
+                if self.is_cut_off() {
+                    self.args.metrics.kafka_connected(false);
+                    // It probes by itself.
+                    return self.succeed("it reaches no broker", cx);
+                }
+            }
         }
         let connected = self.args.link.is_up();
         if connected {
@@ -42,9 +56,25 @@ impl<L: RecordLog> Publisher<L> {
             };
             self.next_probe = Some(cx.send_after(after, PublishMsg::Probe));
         }
+        Ok(())
+    }
+
+    /// Whether the client has heard of no broker for as long as a report may take, and nobody waits for it.
+    /// Then a new one is of more use: librdkafka forgets every broker, those of the configuration included,
+    /// when one of them answers that there is none, as a broker does in the moment after it was fenced; and
+    /// it never looks for one again.
+    fn is_cut_off(&self) -> bool {
+        let patience = self.args.report_timeout.max(SHORTEST_LIFE);
+        !self.draining
+            && self.open.as_ref().is_some_and(|open| {
+                open.heard.elapsed() >= patience && open.lanes.waiting().is_none()
+            })
     }
 
     fn answered(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.heard = Instant::now();
+        }
         let Some(let_in) = self.admission.good() else {
             return;
         };
@@ -80,13 +110,15 @@ impl<L: RecordLog> Publisher<L> {
         }
     }
 
-    /// Another client takes over from one whose broker does not confirm in time. The old one gets nothing
-    /// more and sends nothing again, so that what it has is in the log once or not at all.
-    pub(super) fn succeed(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
+    /// Another client takes over from one whose broker does not confirm in time, or that has none. The old
+    /// one gets nothing more and sends nothing again, so that what it has is in the log once or not at all.
+    pub(super) fn succeed(&mut self, why: &str, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
         let Some(Open { epoch, log, .. }) = self.open.take() else {
             return Ok(());
         };
-        tracing::info!("the broker did not confirm in time: another Kafka client takes over");
+        if self.is_news(why) {
+            tracing::info!(why, "another Kafka client takes over");
+        }
         cx.spawn_blocking(move || PublishMsg::Flushed(epoch, log.retire(LAST_REPORTS)));
         self.next_probe = None;
         self.open(cx)?;

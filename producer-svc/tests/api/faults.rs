@@ -167,6 +167,23 @@ async fn a_producer_that_fails_for_good_is_replaced_and_its_purchases_are_answer
 }
 
 #[tokio::test]
+async fn a_client_that_reaches_no_broker_is_replaced_though_nobody_buys() {
+    let shop = Shop::open(&[("KAFKA_DELIVERY_TIMEOUT", "900ms")]).await;
+    shop.broker.away(true);
+    shop.until("another client tries, and another", || async {
+        shop.broker.opened() >= 3
+    })
+    .await;
+    shop.broker.away(false);
+    shop.until("purchases are taken again", || async {
+        shop.buy("user_1").await.status == 201
+    })
+    .await;
+    assert_eq!(shop.get_admin("/readyz").await.status, 200);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn after_a_record_that_was_not_confirmed_in_time_another_client_takes_over() {
     let shop = Shop::open(&[("KAFKA_DELIVERY_TIMEOUT", "900ms")]).await;
     shop.broker.set(Mode::Hold);
