@@ -105,8 +105,8 @@ impl App {
             (config.mongo.write_timeout, config.flow.writers),
         );
         let query_timeout = config.mongo.query_timeout;
-        let history = MongoHistory::new(&client, names, (query_timeout, config.queries));
         let fair = Fair::new(config.queries, config.long_queries, query_timeout);
+        let history = MongoHistory::new(&client, names, (query_timeout, fair.most()));
         let schema = MongoSchema::new(&client, names, config.mongo.write_timeout);
         let health = Health::default();
         let tallies = Arc::new(MongoTallies::new(
@@ -156,7 +156,10 @@ impl App {
         .credits(&shown);
         let streams = api.stats.streams.clone();
         let query = query(http, api, front, config.drain_timeout);
-        let query = fair.credits().into_iter().fold(query, ChildSpec::credits);
+        let query = fair
+            .credits()
+            .iter()
+            .fold(query, |query, credits| query.credits(credits));
         let query = query.credits(&streams).credits(history.pending());
         let watch_mongodb = {
             let health = health.clone();

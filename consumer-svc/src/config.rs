@@ -54,7 +54,7 @@ pub struct MongoConfig {
     pub collection: String,
     /// Wait for one answer to a write.
     pub write_timeout: Duration,
-    /// Wait for one answer to a query.
+    /// How long a query may take as a whole.
     pub query_timeout: Duration,
 }
 
@@ -100,7 +100,7 @@ pub struct Config {
     pub flow: FlowConfig,
     /// Queries at once.
     pub queries: usize,
-    /// Of these, reads of long histories.
+    /// Totals of long histories at once, of each size.
     pub long_queries: usize,
     /// Streams of statistics at once.
     pub stats_streams: usize,

@@ -182,9 +182,18 @@ impl Answers {
         &self,
         operation: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Failed> {
+        self.within(self.deadline, operation).await
+    }
+
+    /// The same for whom has a deadline of his own.
+    pub(crate) async fn within<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        operation: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Failed> {
         let slot = self.pending.try_take(Cost::pieces(1));
         let slot = slot.map_err(|_| self.crowded())?;
-        answered(slot, self.deadline, operation).await
+        answered(slot, deadline, operation).await
     }
 
     /// The same of one of many that are asked at once, as there are partitions: each waits for its turn,

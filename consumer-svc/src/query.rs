@@ -23,6 +23,7 @@ use host::serve::{Door, ServeReport};
 use host::web::front::FrontRules;
 use purchases::views::{ItemTotal, OtherItems, PurchaseView};
 use purchases::{Cents, Timestamp, UserId};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -80,11 +81,12 @@ pub enum StoreError {
 
 /// The port to the collection. Clones are one thing.
 pub trait HistoryStore: Clone + Send + Sync + 'static {
-    /// What a user's purchases in this range add up to.
+    /// What a user's purchases in this range add up to, told by then or not at all.
     fn totals(
         &self,
         user: &UserId,
         range: &Range,
+        by: Instant,
     ) -> impl Future<Output = Result<Totals, StoreError>> + Send;
 
     /// One page of them.
@@ -92,12 +94,14 @@ pub trait HistoryStore: Clone + Send + Sync + 'static {
         &self,
         user: &UserId,
         page: &PageRequest,
+        by: Instant,
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
     /// The name on the user's newest purchase of all; `None` for a user without purchases.
     fn username(
         &self,
         user: &UserId,
+        by: Instant,
     ) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
 }
 

@@ -143,16 +143,20 @@ const OWN: &[Var] = &[
         "500ms",
         "how often statistics are saved and moved offsets committed",
     ),
-    Var::with_default("QUERY_TIMEOUT", "5s", "how long one query may take"),
+    Var::with_default(
+        "QUERY_TIMEOUT",
+        "5s",
+        "how long one query may take as a whole; half of it at most is waited for its turn",
+    ),
     Var::with_default(
         "QUERY_MAX_IN_FLIGHT",
         "64",
-        "queries at the same time; more get a 503, 1 to 10000",
+        "pages read at the same time, and as many histories added up; who asks for more gets a 503, 1 to 10000",
     ),
     Var::with_default(
         "QUERY_MAX_LONG",
         "1",
-        "of these, reads of histories with 10000 purchases and more; others of them wait, 1 to 10000",
+        "long histories added up at the same time, so many of each size: from 10000, 40000, 160000 and 640000 purchases on; users take turns, 1 to 10000",
     ),
     Var::with_default(
         "STATS_MAX_STREAMS",

@@ -1,194 +1,205 @@
 //! Whose read may go to the database now.
 //!
-//! In: users whose histories are wanted. Out: turns, given back by being dropped. Reads are bounded all
-//! together, for each user, and once more for the users whose histories are known to be long: those
-//! wait for one of a few turns of their own, so that the others' answers never queue behind them.
+//! In: users whose histories are wanted. Out: turns, given back by being dropped. A page is as cheap for
+//! everybody and waits for nobody. What a history adds up to is as dear as it is long: those reads stand
+//! in lines by size, so that a short one never waits for a long one, and in each line users take turns,
+//! one read of a user at a time, so that nobody waits for how much another one asks.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actors::{Cost, Credits, Permit, Refused};
+use actors::{Cost, Credits, Permit};
 use purchases::UserId;
+use tokio::time::{Instant, timeout_at};
 
-/// Reads of one user at a time: of different pages and ranges, as the same ones are shared.
+use self::line::{Lines, Ticket};
+
+/// Reads of one user at a time, under way and in line: of different pages, and of different ranges, as the
+/// same ones are shared.
 const EACH: usize = 4;
-/// From so many purchases on a history is a long one: reading its totals takes the database long
-/// enough for others to notice.
+/// From so many purchases on a history is a long one: adding it up takes the database long enough for
+/// others to notice.
 pub(super) const LONG: u64 = 10_000;
+/// Where the lines of the long ones begin. What is in one of them is at most four times as long as another
+/// in it, so a turn there is worth about the same to everybody.
+const BEGINNINGS: [u64; 4] = [LONG, 4 * LONG, 16 * LONG, 64 * LONG];
 /// How many users with long histories are remembered. Who is forgotten is noticed again.
 const REMEMBERED: usize = 4_096;
+
+/// No turn: too many reads of this user, or no turn in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoTurn;
 
 /// The order of reads. Clones are one thing.
 #[derive(Clone)]
 pub struct Fair {
-    all: Credits,
-    long: Credits,
-    wait: Duration,
+    pages: Credits,
+    answer: Duration,
     book: Arc<Mutex<Book>>,
 }
 
-#[derive(Default)]
 struct Book {
-    reading: HashMap<UserId, usize>,
-    long: HashSet<UserId>,
-    /// The same, the longest known first.
+    /// Pages that are being read, by user.
+    pages: HashMap<UserId, usize>,
+    lines: Lines,
+    sizes: Sizes,
+}
+
+/// How long the long histories are, as they were last seen.
+#[derive(Default)]
+struct Sizes {
+    known: HashMap<UserId, u64>,
+    /// The same users, the longest known first.
     noted: VecDeque<UserId>,
 }
 
-/// One read may go on.
-pub(super) struct Turn {
-    _permits: [Option<Permit>; 2],
-    _place: Place,
+impl Sizes {
+    /// The line that a user's reads belong in.
+    fn line(&self, user: &UserId) -> usize {
+        let size = self.known.get(user).copied().unwrap_or_default();
+        BEGINNINGS.iter().filter(|begin| size >= **begin).count()
+    }
+
+    fn note(&mut self, user: &UserId, purchases: u64) {
+        if purchases < LONG {
+            return;
+        }
+        if let Some(known) = self.known.get_mut(user) {
+            // Nothing is ever taken away, but a range of it may be what was added up.
+            *known = purchases.max(*known);
+            return;
+        }
+        self.known.insert(user.clone(), purchases);
+        self.noted.push_back(user.clone());
+        if self.noted.len() > REMEMBERED
+            && let Some(oldest) = self.noted.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
 }
 
-struct Place {
+/// One page may be read.
+pub(super) struct PageTurn {
+    _permit: Permit,
     user: UserId,
     book: Arc<Mutex<Book>>,
 }
 
-impl Drop for Place {
+impl Drop for PageTurn {
     fn drop(&mut self) {
         let mut book = lock(&self.book);
-        if let Some(reading) = book.reading.get_mut(&self.user) {
+        if let Some(reading) = book.pages.get_mut(&self.user) {
             *reading -= 1;
             if *reading == 0 {
-                book.reading.remove(&self.user);
+                book.pages.remove(&self.user);
             }
         }
     }
 }
 
+/// A place in line, and then the turn itself.
+pub(super) struct Turn {
+    user: UserId,
+    ticket: Ticket,
+    book: Arc<Mutex<Book>>,
+}
+
+impl Drop for Turn {
+    /// Also of one that never came: it leaves the line.
+    fn drop(&mut self) {
+        let mut book = lock(&self.book);
+        let Book { lines, sizes, .. } = &mut *book;
+        let belongs = sizes.line(&self.user);
+        lines.leave(&self.user, self.ticket, belongs);
+    }
+}
+
 impl Fair {
-    /// At most `all` reads, and `long` of long histories, which wait so long for their turn.
-    pub fn new(all: usize, long: usize, wait: Duration) -> Self {
+    /// At most `all` pages and as many totals of short histories at a time, and `long` totals of long ones
+    /// of each size. `answer` is how long a whole answer may take.
+    pub fn new(all: usize, long: usize, answer: Duration) -> Self {
+        let turns = |name: &str, most| Credits::new(name, Cost::pieces(most));
+        let short = turns("totals", all);
+        let long = BEGINNINGS.map(|begin| turns(&format!("totals_from_{begin}"), long));
+        let lines = std::iter::once(short).chain(long).collect();
         Self {
-            all: Credits::new("queries", Cost::pieces(all)),
-            long: Credits::new("long_queries", Cost::pieces(long)),
-            wait,
-            book: Arc::default(),
+            pages: turns("queries", all),
+            // A deadline has to be a moment that the clock knows.
+            answer: answer.min(Duration::from_secs(24 * 60 * 60)),
+            book: Arc::new(Mutex::new(Book {
+                pages: HashMap::new(),
+                lines: Lines::new(lines, (EACH, all)),
+                sizes: Sizes::default(),
+            })),
         }
     }
 
     /// The bounds, to be shown.
-    pub fn credits(&self) -> [&Credits; 2] {
-        [&self.all, &self.long]
+    pub fn credits(&self) -> Vec<Credits> {
+        let book = lock(&self.book);
+        let lines = book.lines.turns().cloned();
+        std::iter::once(self.pages.clone()).chain(lines).collect()
     }
 
-    /// A turn for a read of this user's history.
-    pub(super) async fn turn(&self, user: &UserId) -> Result<Turn, Refused> {
-        let (place, long) = {
-            let mut book = lock(&self.book);
-            let reading = book.reading.get(user).copied().unwrap_or_default();
-            if reading == EACH {
-                return Err(Refused::NoneLeft);
-            }
-            book.reading.insert(user.clone(), reading + 1);
-            let place = Place {
-                user: user.clone(),
-                book: Arc::clone(&self.book),
-            };
-            (place, book.long.contains(user))
-        };
-        let one = Cost::pieces(1);
-        // First the scarce one: who waits for it takes nothing from the others.
-        let long = match long {
-            true => Some(self.long.take(one, self.wait).await?),
-            false => None,
-        };
-        Ok(Turn {
-            _permits: [Some(self.all.try_take(one)?), long],
-            _place: place,
+    /// How many reads there are at the same time.
+    pub fn most(&self) -> usize {
+        self.credits().iter().map(|turns| turns.limit().count).sum()
+    }
+
+    /// When an answer that is asked for now is to be there.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.answer
+    }
+
+    /// A turn for a page, now or not at all.
+    pub(super) fn page(&self, user: &UserId) -> Result<PageTurn, NoTurn> {
+        let permit = self.pages.try_take(Cost::pieces(1)).map_err(|_| NoTurn)?;
+        let mut book = lock(&self.book);
+        let reading = book.pages.entry(user.clone()).or_default();
+        if *reading == EACH {
+            return Err(NoTurn);
+        }
+        *reading += 1;
+        Ok(PageTurn {
+            _permit: permit,
+            user: user.clone(),
+            book: Arc::clone(&self.book),
         })
+    }
+
+    /// A turn to add up this user's history for an answer that is wanted by then. Half of the time that an
+    /// answer may take is left for the reading: what would begin later would come to no end in time, and
+    /// keep the database from others.
+    pub(super) async fn totals(&self, user: &UserId, by: Instant) -> Result<Turn, NoTurn> {
+        let (ticket, begun) = {
+            let mut book = lock(&self.book);
+            let Book { lines, sizes, .. } = &mut *book;
+            lines.enter(user, sizes.line(user)).ok_or(NoTurn)?
+        };
+        let turn = Turn {
+            user: user.clone(),
+            ticket,
+            book: Arc::clone(&self.book),
+        };
+        match timeout_at(by - self.answer / 2, begun).await {
+            Ok(Ok(())) => Ok(turn),
+            // Too late, or sent away to make room for who asks for less.
+            Err(_) | Ok(Err(_)) => Err(NoTurn),
+        }
     }
 
     /// A user was seen to have so many purchases.
     pub(super) fn seen(&self, user: &UserId, purchases: u64) {
-        if purchases < LONG {
-            return;
-        }
-        let mut book = lock(&self.book);
-        if book.long.insert(user.clone()) {
-            book.noted.push_back(user.clone());
-            if book.noted.len() > REMEMBERED
-                && let Some(oldest) = book.noted.pop_front()
-            {
-                book.long.remove(&oldest);
-            }
-        }
+        lock(&self.book).sizes.note(user, purchases);
     }
 }
 
 fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
     book.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WAIT: Duration = Duration::from_secs(5);
-
-    fn user(name: &str) -> UserId {
-        UserId::parse(name).unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_user_has_a_few_turns_and_leaves_the_others_theirs() {
-        let fair = Fair::new(64, 1, WAIT);
-        let mut turns = Vec::new();
-        for _ in 0..EACH {
-            turns.push(fair.turn(&user("u1")).await.ok().unwrap());
-        }
-        assert!(fair.turn(&user("u1")).await.is_err());
-        assert!(fair.turn(&user("u2")).await.is_ok());
-        turns.pop();
-        assert!(fair.turn(&user("u1")).await.is_ok());
-        turns.clear();
-        assert!(lock(&fair.book).reading.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn long_histories_wait_for_each_other_and_nobody_waits_for_them() {
-        let fair = Fair::new(2, 1, WAIT);
-        for name in ["long", "longer"] {
-            fair.seen(&user(name), LONG);
-        }
-        fair.seen(&user("short"), LONG - 1);
-        let first = fair.turn(&user("long")).await.ok().unwrap();
-        let mut second = Box::pin({
-            let fair = fair.clone();
-            async move { fair.turn(&user("longer")).await }
-        });
-        let waited = tokio::time::timeout(WAIT / 2, &mut second).await;
-        assert!(waited.is_err());
-        // There is a turn left, and who waits for a long one does not hold it.
-        assert!(fair.turn(&user("short")).await.is_ok());
-        drop(first);
-        assert!(second.await.is_ok());
-        assert!(lock(&fair.book).reading.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_too_long_is_told_so() {
-        let fair = Fair::new(2, 1, WAIT);
-        fair.seen(&user("long"), LONG);
-        let _first = fair.turn(&user("long")).await.ok().unwrap();
-        let refused = fair.turn(&user("long")).await.err();
-        assert!(matches!(refused, Some(Refused::TimedOut)), "{refused:?}");
-    }
-
-    #[test]
-    fn no_more_are_remembered_than_a_few_thousand() {
-        let fair = Fair::new(1, 1, WAIT);
-        for number in 0..=REMEMBERED {
-            fair.seen(&user(&format!("u{number}")), LONG);
-        }
-        let book = lock(&fair.book);
-        assert_eq!(
-            (book.long.len(), book.noted.len()),
-            (REMEMBERED, REMEMBERED)
-        );
-        assert!(!book.long.contains(&user("u0")));
-    }
 }

@@ -14,11 +14,12 @@ use host::web::fixed::{matches_tag, tag};
 use purchases::UserId;
 use purchases::views::History;
 use serde::Serialize;
+use tokio::time::Instant;
 use tracing::{error, warn};
 use warp::reply::Response;
 
 use super::cursor::Cursor;
-use super::fair::Fair;
+use super::fair::{Fair, NoTurn};
 use super::flight::{Flights, Lost, Share};
 use super::http::{Api, RETRY_AFTER, Told};
 use super::range::Range;
@@ -70,6 +71,12 @@ impl From<StoreError> for Trouble {
     }
 }
 
+impl From<NoTurn> for Trouble {
+    fn from(NoTurn: NoTurn) -> Self {
+        Self::Overloaded
+    }
+}
+
 impl<S: HistoryStore> Histories<S> {
     /// Reads from `store`, in the order that `fair` keeps.
     pub fn new(store: S, fair: Fair) -> Self {
@@ -82,10 +89,17 @@ impl<S: HistoryStore> Histories<S> {
         }
     }
 
-    /// A first page's is of now, and whoever reads on finds it again.
-    async fn sum(&self, user: &UserId, page: &PageRequest) -> Result<Arc<Sum>, Trouble> {
+    /// A first page's is of now, and whoever reads on finds it again; not to be told by it that the page he
+    /// kept is still the one.
+    async fn sum(
+        &self,
+        user: &UserId,
+        page: &PageRequest,
+        (kept, by): (bool, Instant),
+    ) -> Result<Arc<Sum>, Trouble> {
         let range = page.range;
         if page.after.is_some()
+            && !kept
             && let Some(known) = self.remembered.of(user, &range)
         {
             metrics::history_read("totals", "remembered");
@@ -95,7 +109,7 @@ impl<S: HistoryStore> Histories<S> {
             let (store, fair, user) = (self.store.clone(), self.fair.clone(), user.clone());
             let remembered = Arc::clone(&self.remembered);
             async move {
-                let sum = Arc::new(sum(&store, &fair, &user, &range).await?);
+                let sum = Arc::new(sum(&store, &fair, (&user, &range), by).await?);
                 remembered.note(&user, &range, sum.totals.count, &sum);
                 Ok(sum)
             }
@@ -108,14 +122,14 @@ impl<S: HistoryStore> Histories<S> {
         &self,
         user: &UserId,
         page: &PageRequest,
-        sum: Arc<Sum>,
-        tag: &HeaderValue,
+        (sum, tag): (Arc<Sum>, &HeaderValue),
+        by: Instant,
     ) -> Result<Shown, Trouble> {
         let key = (user.clone(), *page, tag.clone());
         let read = || {
             let (store, fair, user) = (self.store.clone(), self.fair.clone(), user.clone());
             let page = *page;
-            async move { shown(&store, &fair, &user, &page, &sum).await }
+            async move { shown((&store, &fair), (&user, &page), &sum, by).await }
         };
         let answer = self.pages.share(key, read).await;
         landed("page", answer)
@@ -164,13 +178,16 @@ impl<S: HistoryStore> Api<S> {
         page: &PageRequest,
         headers: &HeaderMap,
     ) -> Result<Response, Trouble> {
-        let sum = self.histories.sum(user, page).await?;
+        // For both reads, and whatever they wait for.
+        let by = self.histories.fair.deadline();
+        let kept = headers.get(IF_NONE_MATCH);
+        let sum = self.histories.sum(user, page, (kept.is_some(), by)).await?;
         let opaque = version(self.version, user, page, &sum);
         let mut response = Response::default();
-        if matches_tag(headers.get(IF_NONE_MATCH), &opaque) {
+        if matches_tag(kept, &opaque) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         } else {
-            let shown = self.histories.page(user, page, sum, &opaque).await?;
+            let shown = self.histories.page(user, page, (sum, &opaque), by).await?;
             *response.body_mut() = shown.json.into();
             let told = response.headers_mut();
             told.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -224,12 +241,12 @@ fn version(version: &str, user: &UserId, page: &PageRequest, sum: &Sum) -> Heade
 async fn sum(
     store: &impl HistoryStore,
     fair: &Fair,
-    user: &UserId,
-    range: &Range,
+    (user, range): (&UserId, &Range),
+    by: Instant,
 ) -> Result<Sum, Trouble> {
-    let _turn = fair.turn(user).await.map_err(|_| Trouble::Overloaded)?;
+    let _turn = fair.totals(user, by).await?;
     if range.is_whole() {
-        let totals = store.totals(user, range).await?;
+        let totals = store.totals(user, range, by).await?;
         fair.seen(user, totals.count);
         if totals.count == 0 {
             return Err(Trouble::Unknown);
@@ -237,7 +254,8 @@ async fn sum(
         let username = None;
         return Ok(Sum { totals, username });
     }
-    let (totals, username) = tokio::try_join!(store.totals(user, range), store.username(user))?;
+    let (totals, username) =
+        tokio::try_join!(store.totals(user, range, by), store.username(user, by))?;
     fair.seen(user, totals.count);
     match username {
         None => Err(Trouble::Unknown),
@@ -246,27 +264,26 @@ async fn sum(
 }
 
 async fn shown(
-    store: &impl HistoryStore,
-    fair: &Fair,
-    user: &UserId,
-    page: &PageRequest,
+    (store, fair): (&impl HistoryStore, &Fair),
+    (user, page): (&UserId, &PageRequest),
     sum: &Sum,
+    by: Instant,
 ) -> Result<Shown, Trouble> {
     if sum.totals.count == 0 {
         // What was stored since does not stand on a page beside totals that do not know it.
         let username = sum.username.clone().ok_or(Trouble::Unknown)?;
         return written(user, page, username, &sum.totals, Page::default());
     }
-    let _turn = fair.turn(user).await.map_err(|_| Trouble::Overloaded)?;
+    let _turn = fair.page(user)?;
     let (found, username) = if let Some(username) = &sum.username {
-        (store.page(user, page).await?, Some(username.clone()))
+        (store.page(user, page, by).await?, Some(username.clone()))
     } else if page.after.is_none() {
-        let found = store.page(user, page).await?;
+        let found = store.page(user, page, by).await?;
         let newest = found.purchases.first();
         let username = newest.map(|newest| newest.username.clone());
         (found, username)
     } else {
-        tokio::try_join!(store.page(user, page), store.username(user))?
+        tokio::try_join!(store.page(user, page, by), store.username(user, by))?
     };
     // Somebody removed the last one meanwhile.
     let username = username.ok_or(Trouble::Unknown)?;

@@ -11,6 +11,7 @@ use futures_util::TryStreamExt;
 use mongodb::options::{CollectionOptions, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection, Database};
 use purchases::UserId;
+use tokio::time::Instant;
 
 use self::ask::Find;
 use super::range::Range;
@@ -43,8 +44,8 @@ impl From<Malformed> for StoreError {
 }
 
 impl MongoHistory {
-    /// `deadline` bounds each read, at the server and here; `reads` is how many histories are read at
-    /// the same time, each with up to two questions.
+    /// `deadline` bounds each question, at the server and here, where whoever asks sets none that is sooner;
+    /// `reads` is how many there are at the same time, each with up to two questions.
     pub fn new(
         client: &Client,
         (database, collection): (&str, &str),
@@ -78,8 +79,18 @@ impl MongoHistory {
         Ok(())
     }
 
-    async fn find(&self, question: Find) -> Result<Vec<Document>, StoreError> {
-        let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
+    /// How long an answer that is wanted by then is waited for. The server counts whole milliseconds, and
+    /// takes none for no bound at all.
+    fn left(&self, by: Instant) -> Result<Duration, StoreError> {
+        let left = by.saturating_duration_since(Instant::now());
+        match left < Duration::from_millis(1) {
+            true => Err(StoreError::Unavailable("no time is left".to_owned())),
+            false => Ok(left.min(self.answers.deadline())),
+        }
+    }
+
+    async fn find(&self, question: Find, by: Instant) -> Result<Vec<Document>, StoreError> {
+        let (collection, deadline) = (self.collection.clone(), self.left(by)?);
         let Find {
             filter,
             sort,
@@ -93,13 +104,18 @@ impl MongoHistory {
             }
             find.max_time(deadline).await?.try_collect().await
         };
-        Ok(self.answers.to(find).await?)
+        Ok(self.answers.within(deadline, find).await?)
     }
 }
 
 impl HistoryStore for MongoHistory {
-    async fn totals(&self, user: &UserId, range: &Range) -> Result<Totals, StoreError> {
-        let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
+    async fn totals(
+        &self,
+        user: &UserId,
+        range: &Range,
+        by: Instant,
+    ) -> Result<Totals, StoreError> {
+        let (collection, deadline) = (self.collection.clone(), self.left(by)?);
         let pipeline = ask::totals(user, range);
         let read = async move {
             let mut found = collection.aggregate(pipeline).max_time(deadline).await?;
@@ -110,11 +126,16 @@ impl HistoryStore for MongoHistory {
             }
             Ok(sum)
         };
-        Ok(self.answers.to(read).await?.done()?)
+        Ok(self.answers.within(deadline, read).await?.done()?)
     }
 
-    async fn page(&self, user: &UserId, page: &PageRequest) -> Result<Page, StoreError> {
-        let mut documents = self.find(ask::page(user, page)).await?;
+    async fn page(
+        &self,
+        user: &UserId,
+        page: &PageRequest,
+        by: Instant,
+    ) -> Result<Page, StoreError> {
+        let mut documents = self.find(ask::page(user, page), by).await?;
         let more = documents.len() > page.limit;
         documents.truncate(page.limit);
         let purchases = documents.iter().map(answer::view);
@@ -124,8 +145,8 @@ impl HistoryStore for MongoHistory {
         })
     }
 
-    async fn username(&self, user: &UserId) -> Result<Option<String>, StoreError> {
-        let newest = self.find(ask::newest(user)).await?;
+    async fn username(&self, user: &UserId, by: Instant) -> Result<Option<String>, StoreError> {
+        let newest = self.find(ask::newest(user), by).await?;
         let name = newest.first().map(|newest| text(newest, "username"));
         Ok(name.transpose()?.map(str::to_owned))
     }

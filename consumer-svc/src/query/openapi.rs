@@ -71,7 +71,11 @@ fn history() -> Operation {
              arrive: a cursor stands for a place and not for a number.\n\n\
              With `since` or `until`, page and totals are of the purchases in that range alone; `username` stays the one \
              of the newest purchase of all. A range without purchases is an empty page with totals of nothing, not a \
-             404. A cursor carries its range: bounds beside it may be left out, and must otherwise be the same.",
+             404. A cursor carries its range: bounds beside it may be left out, and must otherwise be the same.\n\n\
+             Totals beside a first page are of now; beside a further page of 10,000 purchases and more they may be those \
+             of up to ten seconds ago. A `304` is always of now.\n\n\
+             A user has up to four different reads at a time. Those of long histories take turns; who asks for more than \
+             there is time for gets a `503`.",
         )
         .parameter(Parameter::path("user_id", inline::<UserId>(), "Whose purchases.").example("user_123"))
         .parameter(
@@ -125,7 +129,7 @@ fn history() -> Operation {
                 unavailable("/problems/history-unavailable", "The history cannot be read at the moment. It is not lost."),
                 "The database cannot be read.",
             ),
-            Refusal::new(Problem::overloaded(RETRY_AFTER), "Too many queries at once."),
+            Refusal::new(Problem::overloaded(RETRY_AFTER), "Too many queries at once, of this user or of all; or its turn did not come in time."),
             Refusal::new(Problem::internal(), "What is stored is not what this service writes."),
         ])
 }

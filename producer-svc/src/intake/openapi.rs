@@ -197,7 +197,9 @@ fn history(template: &str) -> Operation {
         .describe(
             "Totals over the whole history, exact to the cent, and one page of it, newest first. With `since` or `until`, \
              both are of the purchases in that range alone. A cursor carries its range: bounds beside it may be left out, \
-             and must otherwise be the same.",
+             and must otherwise be the same.\n\n\
+             Totals beside a first page are of now; beside a further page of 10,000 purchases and more they may be those \
+             of up to ten seconds ago. A `304` is always of now.",
         )
         .parameter(Parameter::path("user_id", inline::<UserId>(), "Whose purchases.").example("user_123"))
         .parameter(

@@ -20,6 +20,7 @@ mod foreign_client;
 mod half_sent;
 mod histories;
 mod history_reads;
+mod history_turns;
 mod idle_connections;
 mod leaders_moved;
 mod observed;

@@ -135,7 +135,7 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
             &consumer,
             &[
                 "schema: mongodb_schema",
-                "query: queries, long_queries, stats_streams, mongodb_histories",
+                "query: queries, totals, totals_from_10000, totals_from_40000, totals_from_160000, totals_from_640000, stats_streams, mongodb_histories",
                 "stats: kafka_standings",
                 "ingest/commit: mongodb_statistics",
                 "ingest/write: mongodb_writes, in_flight",

@@ -140,3 +140,24 @@ async fn a_range_without_purchases_is_empty_and_not_an_unknown_user() {
     let outage = Err(StoreError::Unavailable("away".into()));
     assert_eq!(get(&api(outage), before).await.0, 503);
 }
+
+#[tokio::test]
+async fn totals_beside_a_further_page_may_be_remembered_and_a_304_never_is() {
+    let api = api(Ok(crate::query::fair::LONG));
+    let (_, headers, _) = get(&api, "/purchases/u1?limit=1").await;
+    let link = headers["link"].to_str().unwrap();
+    let next = format!("/purchases/u1{}", &link[1..link.find('>').unwrap()]);
+    let (_, headers, further) = get(&api, &next).await;
+    let tag = headers["etag"].clone();
+    let ask = async || {
+        let request = warp::test::request().path(&next);
+        let request = request.header("if-none-match", &tag);
+        request.reply(&all_routes(&api)).await
+    };
+    assert_eq!(ask().await.status(), 304);
+    // One more, at a place that was passed already.
+    *api.histories.store.answer.lock().unwrap() = Ok(crate::query::fair::LONG + 1);
+    let (_, _, again) = get(&api, &next).await;
+    assert_eq!(again["total_purchases"], further["total_purchases"]);
+    assert_eq!(ask().await.status(), 200);
+}
