@@ -1,6 +1,7 @@
 //! Configuration from the environment: every variable of this service, with its meaning, default
 //! and limits. The only file that knows their names.
 
+mod kafka;
 mod vars;
 
 use std::net::SocketAddr;
@@ -146,7 +147,7 @@ impl Config {
 
 impl KafkaConfig {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let settings = KafkaSettings::read(reader, RESERVED);
+        let settings = KafkaSettings::read(reader, RESERVED, kafka::takes);
         let topic = reader.get("KAFKA_TOPIC", topic_name);
         let dlq_topic = reader.get("KAFKA_DLQ_TOPIC", topic_name);
         let group_id = reader.get("KAFKA_GROUP_ID", text);
@@ -165,7 +166,7 @@ impl KafkaConfig {
                 "is the same as KAFKA_TOPIC: dead letters would be read again",
             );
         }
-        Some(Self {
+        let config = Self {
             settings: settings?,
             topic: topic?,
             dlq_topic: dlq_topic?,
@@ -178,7 +179,13 @@ impl KafkaConfig {
             },
             session_timeout: session_timeout?,
             assignor: assignor?,
-        })
+        };
+        if let Err(error) = kafka::check(&config) {
+            let variable = config.settings.variable_in(&error).unwrap_or("KAFKA_…");
+            reader.fail(variable, format!("is refused by the Kafka client: {error}"));
+            return None;
+        }
+        Some(config)
     }
 }
 

@@ -87,8 +87,13 @@ pub struct KafkaSettings {
 
 impl KafkaSettings {
     /// Reads the variables of this module. `reserved` are the client properties on
-    /// which the service's promises rest: passing them through is an error.
-    pub fn read(reader: &mut Reader<'_>, reserved: &[&str]) -> Option<Self> {
+    /// which the service's promises rest: passing them through is an error. `takes` asks the client whether
+    /// it takes a property with this value, each alone, so that all that it refuses are named.
+    pub fn read(
+        reader: &mut Reader<'_>,
+        reserved: &[&str],
+        takes: fn(&str, &str) -> Result<(), String>,
+    ) -> Option<Self> {
         let servers = reader.get("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers);
         let protocol = reader.get("KAFKA_SECURITY_PROTOCOL", protocol);
         let mechanism = reader.optional("KAFKA_SASL_MECHANISM", mechanism);
@@ -153,8 +158,9 @@ impl KafkaSettings {
                 "is set, but KAFKA_SSL_KEY_LOCATION is not",
             );
         }
-        let mut properties = passed_through(reader, reserved);
+        let properties = passed_through(reader, reserved, takes);
         family?;
+        let mut properties = properties?;
         let values = [
             Some(servers?),
             Some(protocol?.to_owned()),
@@ -190,34 +196,55 @@ impl KafkaSettings {
         self.property("bootstrap.servers").unwrap_or_default()
     }
 
+    /// The variable of the property that a text of the client is about, if it names one.
+    pub fn variable_in(&self, text: &str) -> Option<&'static str> {
+        let own = OWN.iter().filter(|(own, _)| text.contains(own));
+        let longest = own.max_by_key(|(own, _)| own.len());
+        longest.map(|(_, variable)| *variable)
+    }
+
     fn property(&self, name: &str) -> Option<&str> {
         let found = self.properties.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
 }
 
-fn passed_through(reader: &mut Reader<'_>, reserved: &[&str]) -> Vec<(String, String)> {
-    let mut properties = Vec::new();
+/// `None` if one of them had an error.
+fn passed_through(
+    reader: &mut Reader<'_>,
+    reserved: &[&str],
+    takes: fn(&str, &str) -> Result<(), String>,
+) -> Option<Vec<(String, String)>> {
+    let (mut properties, mut good) = (Vec::new(), true);
     for (name, value) in reader.prefixed(PREFIX) {
         let property = name[PREFIX.len()..].to_lowercase().replace('_', ".");
-        if let Some((_, own)) = OWN
-            .iter()
-            .chain(&ALIASES)
-            .find(|(owned, _)| *owned == property)
-        {
-            reader.fail(&name, format!("is not passed through: set {own} instead"));
+        let own = OWN.iter().chain(&ALIASES).find(|(own, _)| *own == property);
+        let wrong = if let Some((_, own)) = own {
+            Some(format!("is not passed through: set {own} instead"))
         } else if property.is_empty() {
-            reader.fail(&name, "names no property");
+            Some("names no property".to_owned())
         } else if reserved.contains(&property.as_str()) {
-            reader.fail(
-                &name,
-                format!("is not passed through: the service's promises rest on its own {property}"),
-            );
-        } else if !value.is_empty() {
-            properties.push((property, value));
+            Some(format!(
+                "is not passed through: the service's promises rest on its own {property}"
+            ))
+        } else if value.is_empty() {
+            continue;
+        } else {
+            let taken = takes(&property, &value);
+            // Without the value, which may be a secret under a wrong name.
+            taken
+                .err()
+                .map(|reason| format!("is refused by the Kafka client: {property}: {reason}"))
+        };
+        match wrong {
+            Some(reason) => {
+                reader.fail(&name, reason);
+                good = false;
+            }
+            None => properties.push((property, value)),
         }
     }
-    properties
+    good.then_some(properties)
 }
 
 /// `None` if the variable had an error of its own, which is enough said.

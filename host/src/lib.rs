@@ -14,6 +14,7 @@ mod healthcheck;
 pub mod kafka;
 pub mod levels;
 pub mod metrics;
+mod panics;
 pub mod problem;
 pub mod readiness;
 pub mod serve;

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
@@ -97,6 +98,8 @@ const CONNECTIONS: &str = "http_connections_open";
 const ACCEPTED: &str = "http_connections_accepted_total";
 const CLOSED: &str = "http_connections_closed_total";
 const UNREADABLE: &str = "http_heads_refused_total";
+const UNASKED: &str = "http_requests_unrouted_total";
+const PANICKED: &str = "http_handlers_panicked_total";
 const ACCEPT_ERRORS: &str = "http_accept_errors_total";
 const SPANS_EXPORTED: &str = "trace_spans_exported_total";
 const SPANS_DROPPED: &str = "trace_spans_dropped_total";
@@ -109,6 +112,14 @@ pub fn describe() {
     describe_counter!(
         UNREADABLE,
         "What was no request, by the bare status that it was answered with."
+    );
+    describe_counter!(
+        UNASKED,
+        "Requests that no route was asked for (no path, no Host or a wrong one, OPTIONS *), by status."
+    );
+    describe_counter!(
+        PANICKED,
+        "Requests whose handler panicked; they were answered 500."
     );
     describe_counter!(
         ACCEPT_ERRORS,
@@ -152,6 +163,10 @@ pub(crate) fn server_opened(server: &'static str) {
     for status in ["400", "431"] {
         counter!(UNREADABLE, "server" => server, "status" => status).increment(0);
     }
+    for status in ["204", "400"] {
+        counter!(UNASKED, "server" => server, "status" => status).increment(0);
+    }
+    counter!(PANICKED, "server" => server).increment(0);
 }
 
 pub(crate) fn connection_opened(server: &'static str) {
@@ -166,6 +181,15 @@ pub(crate) fn connection_closed(server: &'static str, reason: &'static str) {
 
 pub(crate) fn head_refused(server: &'static str, status: &'static str) {
     counter!(UNREADABLE, "server" => server, "status" => status).increment(1);
+}
+
+pub(crate) fn answered_unasked(server: &'static str, status: StatusCode) {
+    let status = status.as_str().to_owned();
+    counter!(UNASKED, "server" => server, "status" => status).increment(1);
+}
+
+pub(crate) fn handler_panicked(server: &'static str) {
+    counter!(PANICKED, "server" => server).increment(1);
 }
 
 pub(crate) fn accept_failed(server: &'static str) {

@@ -11,9 +11,11 @@ mod activity;
 mod connection;
 mod door;
 mod head;
+mod host;
 mod io;
 mod linger;
 mod open;
+mod own;
 mod raw;
 mod received;
 mod service;
@@ -23,9 +25,10 @@ mod unfinished;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Body;
@@ -35,9 +38,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Code, Failure};
 use crate::metrics;
+use crate::trace::Ids;
 use open::Open;
+use own::Itself;
 
 pub use door::Door;
+pub use own::{Own, own};
 pub use received::Received;
 pub use tls::Tls;
 
@@ -141,7 +147,7 @@ impl fmt::Display for ServeReport {
 /// A bound port that is not served yet.
 #[derive(Debug)]
 pub struct Server {
-    name: &'static str,
+    itself: Arc<Itself>,
     listener: TcpListener,
     addr: SocketAddr,
     limits: Limits,
@@ -168,8 +174,9 @@ impl Server {
             socket.bind(addr)?;
             let listener = socket.listen(BACKLOG)?;
             let addr = listener.local_addr()?;
+            let ids = Ids::new().map_err(std::io::Error::other)?;
             Ok(Self {
-                name,
+                itself: Arc::new(Itself { name, ids }),
                 listener,
                 addr,
                 limits,
@@ -196,7 +203,8 @@ impl Server {
 
     /// Serves until `shutdown`, then finishes what was begun, but for no longer than
     /// `deadline`. The service is called without being asked whether it is ready: on a connection one
-    /// request follows the other, and what it cannot take at present it is to answer so.
+    /// request follows the other, and what it cannot take at present it is to answer so. It sees only
+    /// requests with a path and with no more than one `Host`; where it panics, the answer is a 500.
     pub async fn run<S, B>(
         self,
         service: S,
@@ -210,7 +218,7 @@ impl Server {
             + 'static,
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
+        B: Body + From<Bytes> + Send + 'static,
         B::Data: Buf + Send,
         B::Error: Into<BoxError>,
     {
@@ -232,12 +240,13 @@ impl Server {
             + 'static,
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
+        B: Body + From<Bytes> + Send + 'static,
         B::Data: Buf + Send,
         B::Error: Into<BoxError>,
     {
-        metrics::server_opened(self.name);
-        let mut open = Open::new(self.name, self.limits, self.tls);
+        let name = self.itself.name;
+        metrics::server_opened(name);
+        let mut open = Open::new(self.itself, self.limits, self.tls);
         let mut complaints = Complaints::default();
         // One more than may be open: who comes to a full house is the reason to look who may go.
         let mut waiting: Option<(TcpStream, SocketAddr)> = None;
@@ -257,10 +266,10 @@ impl Server {
                         open.make_room();
                         waiting = Some(guest);
                     }
-                    Err(error) if is_one_connection(error.kind()) => metrics::accept_failed(self.name),
+                    Err(error) if is_one_connection(error.kind()) => metrics::accept_failed(name),
                     Err(error) => {
-                        metrics::accept_failed(self.name);
-                        complaints.complain(self.name, &error);
+                        metrics::accept_failed(name);
+                        complaints.complain(name, &error);
                         // Those that are idle hold what is missing.
                         open.make_room();
                         tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -77,17 +77,6 @@ pub fn init(settings: &LogSettings) -> Result<Levels, TryInitError> {
         .with(filter)
         .with(lines)
         .try_init()?;
-    std::panic::set_hook(Box::new(|panic| {
-        let message = panic.payload_as_str().unwrap_or("a panic without a text");
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let thread = std::thread::current()
-            .name()
-            .unwrap_or("unnamed")
-            .to_owned();
-        tracing::error!(target: "panic", message, place, thread, "panicked");
-    }));
+    crate::panics::set_hook();
     Ok(Levels::new(handle))
 }

@@ -5,13 +5,22 @@ use std::collections::HashMap;
 use host::env::{ConfigErrors, Reader};
 use host::kafka::{KafkaSettings, VARS};
 
+/// A client that refuses this.
+fn takes(property: &str, value: &str) -> Result<(), String> {
+    match property {
+        "socket.timeout.ms" if value.parse::<u32>().is_err() => Err("is no number".to_owned()),
+        "made.up" => Err("there is none".to_owned()),
+        _ => Ok(()),
+    }
+}
+
 fn read(set: &[(&str, &str)]) -> Result<KafkaSettings, ConfigErrors> {
     let env: HashMap<String, String> = set
         .iter()
         .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
         .collect();
     let mut reader = Reader::new(&[VARS], &env);
-    let settings = KafkaSettings::read(&mut reader, &["acks", "enable.idempotence"]);
+    let settings = KafkaSettings::read(&mut reader, &["acks", "enable.idempotence"], takes);
     reader.finish(|| settings)
 }
 
@@ -206,5 +215,32 @@ fn other_variables_with_the_prefix_are_left_alone() {
             ("KAFKA_PORT_9092_TCP", "tcp://10.0.0.1:9092")
         ])
         .is_ok()
+    );
+}
+
+#[test]
+fn every_property_that_the_client_refuses_is_named_whatever_else_is_wrong() {
+    let refused = refused(&[
+        ("KAFKA_CLIENT_MADE_UP", "hunter2"),
+        ("KAFKA_CLIENT_SOCKET_TIMEOUT_MS", "soon"),
+        ("KAFKA_CLIENT_CLIENT_RACK", "here"),
+        ("KAFKA_CLIENT_ACKS", "1"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+    ]);
+    let mut names: Vec<&str> = refused.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "KAFKA_CLIENT_ACKS",
+            "KAFKA_CLIENT_MADE_UP",
+            "KAFKA_CLIENT_SOCKET_TIMEOUT_MS",
+            "KAFKA_SECURITY_PROTOCOL"
+        ]
+    );
+    assert!(
+        refused
+            .iter()
+            .all(|(_, reason)| !reason.contains("hunter2"))
     );
 }

@@ -20,6 +20,7 @@ use crate::publish::kafka::KafkaLog;
 use crate::replay;
 
 mod idempotency;
+mod kafka;
 
 /// This service as the frame runs it. The variables for logs are the frame's own.
 pub const SERVICE: Service<Config> = Service {
@@ -116,6 +117,9 @@ const VARS: &[Var] = &[
 
 /// What may come after the broker's last word in a shutdown: answers on their way out.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Stands for a time that is wrong, where only something else is asked about.
+const DELIVERY: Duration = Duration::from_secs(10);
 
 /// Client properties on which the promise of a 201 or the memory bound rests.
 const RESERVED: &[&str] = &[
@@ -241,7 +245,7 @@ impl Config {
         let max_bytes = reader.get("INTAKE_MAX_BYTES", bytes_from(64 << 10));
         let max_wait = reader.get("INTAKE_MAX_WAIT", env::duration);
         let max_connections = reader.get("HTTP_MAX_CONNECTIONS", env::count);
-        let settings = KafkaSettings::read(reader, RESERVED);
+        let settings = KafkaSettings::read(reader, RESERVED, kafka::takes);
         let topic = reader.get("KAFKA_TOPIC", topic);
         let linger = reader.get("KAFKA_LINGER", env::duration);
         let delivery_timeout = reader.get("KAFKA_DELIVERY_TIMEOUT", env::duration);
@@ -251,9 +255,10 @@ impl Config {
         let client_header = TrustedHeader::read(reader);
         let history = HistoryConfig::read(reader);
         let drain_timeout = reader.get("DRAIN_TIMEOUT", env::duration);
-        if let (Some(delivery), Some(linger)) = (delivery_timeout, linger)
-            && (delivery < Duration::from_millis(100) || delivery < linger * 2)
-        {
+        let times = delivery_timeout.zip(linger);
+        let (least, twice) = (Duration::from_millis(100), 2);
+        let times = times.filter(|(delivery, linger)| *delivery >= least.max(*linger * twice));
+        if times.is_none() && delivery_timeout.is_some() && linger.is_some() {
             reader.fail(
                 "KAFKA_DELIVERY_TIMEOUT",
                 "must be at least 100ms and twice KAFKA_LINGER",
@@ -274,36 +279,37 @@ impl Config {
         {
             reader.fail("ADMIN_ADDR", "must differ from HTTP_ADDR");
         }
-        let (max_records, max_bytes) = (max_purchases?, max_bytes?);
+        // Asked about security whatever else is wrong: in the place of that stands what is right.
+        let (in_time, gathered) = times.unwrap_or((DELIVERY, Duration::ZERO));
+        let kafka = settings.map(|settings| KafkaConfig {
+            settings,
+            topic: topic.clone().unwrap_or_default(),
+            linger: gathered,
+            delivery_timeout: in_time,
+            max_records: max_purchases.unwrap_or(1),
+            max_bytes: max_bytes.unwrap_or(1),
+        });
+        if let Some(kafka) = &kafka
+            && let Err(error) = KafkaLog::check(kafka)
+        {
+            let variable = kafka.settings.variable_in(&error).unwrap_or("KAFKA_…");
+            reader.fail(variable, format!("is refused by the Kafka client: {error}"));
+            return None;
+        }
         let (catalog, catalog_file) = match catalog? {
             Some((catalog, file)) => (catalog, Some(file)),
             None => (Catalog::built_in(), None),
         };
-        let kafka = KafkaConfig {
-            settings: settings?,
-            topic: topic?,
-            linger: linger?,
-            delivery_timeout: delivery_timeout?,
-            max_records,
-            max_bytes,
-        };
-        if let Err(error) = KafkaLog::check(&kafka) {
-            reader.fail(
-                "KAFKA_…",
-                format!("the Kafka client refuses a property: {error}"),
-            );
-            return None;
-        }
         Some(Self {
             http_addr: http_addr?,
             tls: tls?,
             admin_addr: admin_addr?,
-            kafka,
+            kafka: topic.and(times).and(kafka)?,
             catalog,
             catalog_file,
             intake: IntakeConfig {
-                max_purchases: max_records,
-                max_bytes,
+                max_purchases: max_purchases?,
+                max_bytes: max_bytes?,
                 max_wait: max_wait?,
                 max_connections: max_connections?,
             },

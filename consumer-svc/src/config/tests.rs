@@ -148,3 +148,43 @@ fn the_client_takes_every_session_timeout_that_is_accepted() {
         assert!(made.is_ok(), "{session}: {:?}", made.err());
     }
 }
+
+#[test]
+fn every_property_that_the_client_refuses_is_named_whatever_else_is_wrong() {
+    let errors = read(&[
+        ("KAFKA_CLIENT_FOO_BAR", "hunter2"),
+        ("KAFKA_CLIENT_SOCKET_TIMEOUT_MS", "soon"),
+        ("KAFKA_TOPIC", "a b"),
+    ])
+    .unwrap_err()
+    .to_string();
+    for name in [
+        "KAFKA_CLIENT_FOO_BAR: ",
+        "KAFKA_CLIENT_SOCKET_TIMEOUT_MS: ",
+        "KAFKA_TOPIC: ",
+    ] {
+        assert!(errors.contains(name), "{name} in {errors}");
+    }
+    assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn what_only_the_whole_client_can_see_is_told_beside_what_else_is_wrong() {
+    let files = tempfile::tempdir().unwrap();
+    let broken = files.path().join("ca.pem");
+    std::fs::write(
+        &broken,
+        "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    let errors = read(&[
+        ("KAFKA_SECURITY_PROTOCOL", "SSL"),
+        ("KAFKA_SSL_CA_LOCATION", broken.to_str().unwrap()),
+        ("HTTP_ADDR", "nowhere"),
+    ])
+    .unwrap_err()
+    .to_string();
+    for name in ["KAFKA_SSL_CA_LOCATION: is refused", "HTTP_ADDR: "] {
+        assert!(errors.contains(name), "{name} in {errors}");
+    }
+}

@@ -17,11 +17,13 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::Limits;
+use super::own::Itself;
 use super::unfinished::{Part, Unfinished};
 
 /// Moments are milliseconds since `born`, plus one; zero is "not".
 #[derive(Debug)]
 pub(super) struct Activity {
+    server: Arc<Itself>,
     born: Instant,
     requests: AtomicUsize,
     head_since: AtomicU64,
@@ -49,8 +51,9 @@ pub(super) enum Verdict {
 
 impl Activity {
     /// A new connection owes us a request, so its head counts from now.
-    pub(super) fn new(all: &Arc<Unfinished>) -> Self {
+    pub(super) fn new(server: &Arc<Itself>, all: &Arc<Unfinished>) -> Self {
         Self {
+            server: Arc::clone(server),
             born: Instant::now(),
             requests: AtomicUsize::new(0),
             head_since: AtomicU64::new(1),
@@ -263,6 +266,11 @@ pub(super) struct Busy(Arc<Activity>);
 impl Busy {
     pub(super) fn is_draining(&self) -> bool {
         self.0.is_draining()
+    }
+
+    /// Whose request it is.
+    pub(super) fn server(&self) -> &Itself {
+        &self.0.server
     }
 }
 

@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http::{Request, Response};
 use hyper::body::Body;
 use hyper::server::conn::http1;
@@ -43,7 +43,7 @@ where
     S: tower_service::Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
+    B: Body + From<Bytes> + Send + 'static,
     B::Data: Buf + Send,
     B::Error: Into<BoxError>,
 {
@@ -62,7 +62,7 @@ pub(super) async fn serve_tls<S, B>(
     S: tower_service::Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
+    B: Body + From<Bytes> + Send + 'static,
     B::Data: Buf + Send,
     B::Error: Into<BoxError>,
 {
@@ -94,7 +94,7 @@ where
     S: tower_service::Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
+    B: Body + From<Bytes> + Send + 'static,
     B::Data: Buf + Send,
     B::Error: Into<BoxError>,
 {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http::{Request, Response};
 use hyper::body::Body;
 use tokio::net::TcpStream;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::connection::Site;
+use super::own::Itself;
 use super::received::Received;
 use super::unfinished::Unfinished;
 use super::{BoxError, Limits, ServeReport, Tls, connection};
@@ -24,7 +25,7 @@ use super::{BoxError, Limits, ServeReport, Tls, connection};
 pub(super) type Ended = Result<(Id, ()), JoinError>;
 
 pub(super) struct Open {
-    name: &'static str,
+    itself: Arc<Itself>,
     limits: Limits,
     tls: Option<Tls>,
     tasks: JoinSet<()>,
@@ -34,9 +35,9 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(name: &'static str, limits: Limits, tls: Option<Tls>) -> Self {
+    pub(super) fn new(itself: Arc<Itself>, limits: Limits, tls: Option<Tls>) -> Self {
         Self {
-            name,
+            itself,
             limits,
             tls,
             tasks: JoinSet::new(),
@@ -63,14 +64,14 @@ impl Open {
             + 'static,
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
+        B: Body + From<Bytes> + Send + 'static,
         B::Data: Buf + Send,
         B::Error: Into<BoxError>,
     {
         self.accepted += 1;
-        let activity = Arc::new(Activity::new(&self.unfinished));
+        let activity = Arc::new(Activity::new(&self.itself, &self.unfinished));
         let site = Site {
-            server: self.name,
+            server: self.itself.name,
             activity: Arc::clone(&activity),
             limits: self.limits,
         };

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::within;
+use crate::shapes::{self, get, post};
 
 /// Notes each request as `METHOD path body`; `/unread` answers without reading, and a body that
 /// breaks off is noted as `(broken)`.
@@ -90,53 +91,9 @@ async fn sent(shape: &[u8]) -> (String, Vec<String>) {
     (text, seen)
 }
 
-fn post(headers: &str, body: &str) -> Vec<u8> {
-    format!("POST /a HTTP/1.1\r\nhost: t\r\n{headers}\r\n\r\n{body}").into_bytes()
-}
-
-fn get(headers: &str) -> Vec<u8> {
-    format!("GET /a HTTP/1.1\r\nhost: t\r\n{headers}\r\n\r\n").into_bytes()
-}
-
 #[tokio::test]
 async fn what_has_no_certain_meaning_is_refused_and_the_connection_closed() {
-    let chunks = "0\r\n\r\n";
-    let shapes: Vec<Vec<u8>> = vec![
-        post("content-length: 4\r\ncontent-length: 5", "body"),
-        post("content-length: 4, 4", "body"),
-        post("content-length: +4", "body"),
-        post("content-length: -4", "body"),
-        post("content-length: 0x4", "body"),
-        post("content-length: 4 4", "body"),
-        post("content-length: 99999999999999999999", "body"),
-        post("content-length : 4", "body"),
-        post("transfer-encoding: xchunked", chunks),
-        post("transfer-encoding: identity", chunks),
-        post("transfer-encoding: chunked, identity", chunks),
-        post(
-            "transfer-encoding: chunked\r\ntransfer-encoding: identity",
-            chunks,
-        ),
-        post("transfer-encoding : chunked", chunks),
-        post("transfer-encoding: \u{b}chunked", chunks),
-        b"POST /a HTTP/1.0\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec(),
-        get("x: a\r\n folded"),
-        get("x: a\r\n\tfolded"),
-        get(" x: a"),
-        get("x: a\0b"),
-        get("x: a\rb: c"),
-        get("x\0y: a"),
-        get("no colon"),
-        get(": no name"),
-        b"GET /a HTTP/1.1\rhost: t\r\r".to_vec(),
-        b"GET /a\0b HTTP/1.1\r\nhost: t\r\n\r\n".to_vec(),
-        b"GET  /a HTTP/1.1\r\nhost: t\r\n\r\n".to_vec(),
-        b"GET /a HTTP/1.1 x\r\nhost: t\r\n\r\n".to_vec(),
-        b"GET /a HTTP/2.0\r\nhost: t\r\n\r\n".to_vec(),
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(),
-    ];
-    for shape in shapes {
+    for shape in shapes::refused() {
         let (text, seen) = sent(&shape).await;
         let shown = String::from_utf8_lossy(&shape);
         assert!(seen.is_empty(), "{shown:?} was seen as {seen:?}");
@@ -292,5 +249,52 @@ async fn no_answer_tells_what_serves_it() {
                 .any(|name| line.starts_with(name))
         });
         assert!(!banner, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_route_is_asked_for_gets_an_answer_of_the_servers_own() {
+    let (recorder, metrics) = host::metrics::Metrics::detached().expect("a recorder");
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    for (shape, status) in shapes::unrouted() {
+        let (text, seen) = sent(&shape).await;
+        let shown = String::from_utf8_lossy(&shape);
+        let last: &[String] = if status == 204 {
+            &["GET /last ".to_owned()]
+        } else {
+            &[]
+        };
+        assert_eq!(seen, last, "{shown:?}: {text}");
+        shapes::is_the_servers_own(&text, status).unwrap_or_else(|why| panic!("{shown:?}: {why}"));
+    }
+    let told = metrics.render();
+    let count = |status| {
+        shapes::unrouted()
+            .iter()
+            .filter(|shape| shape.1 == status)
+            .count()
+    };
+    for status in [204, 400] {
+        let line = format!(
+            "http_requests_unrouted_total{{server=\"test\",status=\"{status}\"}} {}",
+            count(status)
+        );
+        assert!(told.contains(&line), "{line} in {told}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_that_are_none_of_our_business_are_let_through() {
+    for shape in [
+        &b"GET /a HTTP/1.0\r\n\r\n"[..],
+        b"GET /a HTTP/1.1\r\nhost:\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nhost: [::1]:80\r\n\r\n",
+        b"GET http://a/a HTTP/1.1\r\nhost: b\r\n\r\n",
+        b"CONNECT /a HTTP/1.1\r\nhost: b\r\n\r\n",
+    ] {
+        let (text, seen) = sent(shape).await;
+        let shown = String::from_utf8_lossy(shape);
+        assert!(text.starts_with("HTTP/1."), "{shown:?}: {text}");
+        assert!(seen[0].contains(" /a "), "{shown:?}: {seen:?}");
     }
 }

@@ -260,16 +260,35 @@ async fn what_is_no_http_is_refused_and_harms_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_one_connection() {
+async fn a_panic_is_a_500_and_costs_one_connection() {
+    let (recorder, metrics) = host::metrics::Metrics::detached().expect("a recorder");
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let server = start(Limits::default(), Duration::from_secs(5));
     let (mut bad, mut good) = (
         TcpStream::connect(server.addr).await.unwrap(),
         TcpStream::connect(server.addr).await.unwrap(),
     );
     asked(&mut good, "/").await;
-    bad.write_all(&get("/panic")).await.unwrap();
-    within(closed(&mut bad)).await;
+    let request = b"GET /panic HTTP/1.1\r\nhost: t\r\nx-request-id: theirs-1\r\n\r\n";
+    bad.write_all(request).await.unwrap();
+    let mut text = String::new();
+    within(bad.read_to_string(&mut text)).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
+    for part in [
+        "content-type: application/problem+json",
+        "x-request-id: theirs-1",
+        "connection: close",
+        "\"request_id\":\"theirs-1\"",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("panics"), "{text}");
     asked(&mut good, "/").await;
+    let told = metrics.render();
+    assert!(
+        told.contains("http_handlers_panicked_total{server=\"test\"} 1"),
+        "{told}"
+    );
     server.stop.cancel();
     drop(good);
     assert_eq!(within(server.task).await.unwrap().accepted, 2);

@@ -156,7 +156,50 @@ fn a_key_is_opened_with_its_password_and_with_no_other() {
 }
 
 #[test]
-fn a_property_that_the_library_does_not_know_is_refused_before_anything_starts() {
-    let errors = read(&[("KAFKA_CLIENT_NO_SUCH_THING", "1")]).unwrap_err();
-    assert!(errors.contains("no.such.thing"), "{errors}");
+fn every_property_that_the_client_refuses_is_named_whatever_else_is_wrong() {
+    let errors = read(&[
+        ("KAFKA_CLIENT_FOO_BAR", "hunter2"),
+        ("KAFKA_CLIENT_SOCKET_TIMEOUT_MS", "soon"),
+        ("KAFKA_TOPIC", "a b"),
+        ("KAFKA_LINGER", "10s"),
+    ])
+    .unwrap_err();
+    for name in [
+        "KAFKA_CLIENT_FOO_BAR: ",
+        "foo.bar",
+        "KAFKA_CLIENT_SOCKET_TIMEOUT_MS: ",
+        "KAFKA_TOPIC: ",
+        "KAFKA_DELIVERY_TIMEOUT: ",
+    ] {
+        assert!(errors.contains(name), "{name} in {errors}");
+    }
+    assert!(
+        !errors.contains("hunter2") && !errors.contains("KAFKA_…"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn what_only_the_whole_client_can_see_is_told_beside_what_else_is_wrong() {
+    let files = tempfile::tempdir().unwrap();
+    let broken = files.path().join("ca.pem");
+    std::fs::write(
+        &broken,
+        "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    let errors = read(&[
+        ("KAFKA_SECURITY_PROTOCOL", "SSL"),
+        ("KAFKA_SSL_CA_LOCATION", broken.to_str().unwrap()),
+        ("KAFKA_TOPIC", "a b"),
+        ("HTTP_ADDR", "nowhere"),
+    ])
+    .unwrap_err();
+    for name in [
+        "KAFKA_SSL_CA_LOCATION: is refused",
+        "KAFKA_TOPIC: ",
+        "HTTP_ADDR: ",
+    ] {
+        assert!(errors.contains(name), "{name} in {errors}");
+    }
 }

@@ -266,7 +266,12 @@ impl<'a> Counted<'a> {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        if self.open {
+        if self.open && std::thread::panicking() {
+            // The answer is the server's, which tells the log.
+            self.asked.span.answered(500);
+            self.metrics
+                .answered(self.route, 500, self.asked.since.elapsed());
+        } else if self.open {
             self.asked.span.fail("the client went away");
             self.metrics.abandoned(self.route);
         }

@@ -15,9 +15,12 @@ mod drain;
 mod edge;
 mod faults;
 mod history;
+mod hostile;
 mod http;
 mod memory_log;
 mod overload;
 mod pages;
 mod retry;
+#[path = "../../../host/tests/serve/shapes.rs"]
+mod shapes;
 mod shop;

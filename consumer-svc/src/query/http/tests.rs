@@ -1,6 +1,9 @@
 //! The routes against a store that answers from a script.
 
 mod histories;
+mod hostile;
+#[path = "../../../../host/tests/serve/shapes.rs"]
+mod shapes;
 
 use std::sync::Mutex;
 
