@@ -30,7 +30,7 @@ pub use self::warrant::Warrant;
 use crate::flow::{CommitError, CommitMsg, Note};
 use crate::mark::Print;
 use crate::metrics;
-use crate::tally::{TallyError, TallyStore};
+use crate::tally::{Reach, TallyError, TallyStore};
 
 /// The port to the broker.
 pub trait Committer: Send + Sync + 'static {
@@ -150,7 +150,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             let started = Instant::now();
             let saves = unsaved.into_iter().map(async |(partition, tally)| {
                 let result = tallies.save(partition, &tally).await;
-                (partition, tally.upto(), result)
+                (partition, tally.reach(), result)
             });
             let saved = join_all(saves).await;
             let all = saved.iter().all(|(_, _, result)| result.is_ok());
@@ -159,12 +159,15 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         });
     }
 
-    fn saved(&mut self, saved: Vec<(i32, u64, Result<(), TallyError>)>) {
+    fn saved(&mut self, saved: Vec<(i32, Reach, Result<(), TallyError>)>) {
         self.saving = false;
         let mut failed = None;
-        for (partition, upto, result) in saved {
+        for (partition, reach, result) in saved {
             match result {
-                Ok(()) => self.ledger.saved(partition, upto),
+                Ok(()) => {
+                    self.ledger.saved(partition, reach);
+                    self.tell_forgotten(partition);
+                }
                 Err(cause) => failed = Some((partition, cause)),
             }
         }
@@ -299,7 +302,7 @@ impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
                 recall,
                 opened,
             } => {
-                let reader = Reader { recall, lane };
+                let reader = Reader::new(recall, lane);
                 let pending = Pending::new(epoch, standing, reader, opened);
                 self.open(partition, pending, cx);
             }

@@ -11,7 +11,7 @@ use purchases::{Purchase, Timestamp};
 
 use crate::lane::{Lane, Letter};
 use crate::mark::{Kin, Look, Mark, Print};
-use crate::tally::{Sale, Tally, TallyError};
+use crate::tally::{Reach, Sale, Tally, TallyError};
 
 /// What a record contributes to the statistics: its sale, if it was the first to store its
 /// purchase. Redelivered, it contributes the same again; commit knows how far it has counted.
@@ -187,8 +187,8 @@ pub enum CommitMsg {
         /// What stands there, or why nobody knows.
         found: Result<Option<Print>, String>,
     },
-    /// The statistics that were being saved, each with the offset they reach to.
-    Saved(Vec<(i32, u64, Result<(), TallyError>)>),
+    /// The statistics that were being saved, each with how far they reach.
+    Saved(Vec<(i32, Reach, Result<(), TallyError>)>),
     /// These offsets were read, in this order, and are on their way.
     Admit {
         /// Partition they were read from.

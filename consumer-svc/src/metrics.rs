@@ -28,6 +28,7 @@ const COMMIT_SECONDS: &str = "purchases_commit_seconds";
 const STATISTICS_SAVES: &str = "purchases_statistics_saves_total";
 const STATISTICS_SAVE_SECONDS: &str = "purchases_statistics_save_seconds";
 const STATISTICS_LOADS_FAILED: &str = "purchases_statistics_load_failures_total";
+const REFUSALS_FORGOTTEN: &str = "purchases_statistics_refusals_forgotten";
 const STATISTICS_READS: &str = "purchases_statistics_reads_total";
 const HISTORY_READS: &str = "purchases_history_reads_total";
 const STREAMS: &str = "purchases_statistics_streams_open";
@@ -91,6 +92,10 @@ pub fn describe() {
     describe_counter!(
         STATISTICS_LOADS_FAILED,
         "Statistics of a partition that could not be loaded; it is not read until they are."
+    );
+    describe_gauge!(
+        REFUSALS_FORGOTTEN,
+        "Refused records that a partition's statistics have no room to remember: read again and taken, they would not be counted."
     );
     describe_counter!(
         STATISTICS_READS,
@@ -293,6 +298,10 @@ pub(crate) fn statistics_not_loaded() {
     counter!(STATISTICS_LOADS_FAILED).increment(1);
 }
 
+pub(crate) fn refusals_forgotten(partition: i32, records: u64) {
+    gauge!(REFUSALS_FORGOTTEN, "partition" => partition.to_string()).set(records as f64);
+}
+
 pub(crate) fn statistics_read(good: bool) {
     counter!(STATISTICS_READS, "result" => if good { "ok" } else { "failed" }).increment(1);
 }
@@ -365,7 +374,8 @@ pub(crate) fn lag(partition: i32, records: Option<u64>) {
 /// A partition is not this member's any more. Gauges cannot be taken back, and NaN would spoil sums
 /// over members; a 0 adds nothing to them.
 pub(crate) fn let_go(partition: i32) {
-    for name in [AHEAD, OLDEST, EPOCH, COMMITTED, LAG, LAG_KNOWN] {
+    let place = [AHEAD, OLDEST, EPOCH, COMMITTED, LAG, LAG_KNOWN];
+    for name in place.into_iter().chain([REFUSALS_FORGOTTEN]) {
         gauge!(name, "partition" => partition.to_string()).set(0.0);
     }
 }

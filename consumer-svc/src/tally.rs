@@ -10,6 +10,7 @@ mod goods;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod mongo;
+mod refused;
 mod series;
 mod shop;
 
@@ -21,6 +22,7 @@ use crate::mark::Mark;
 
 pub use self::buyers::{Buyer, Buyers};
 pub use self::goods::Goods;
+pub use self::refused::Refused;
 pub use self::series::Series;
 pub use self::shop::{Shop, Stretch};
 
@@ -148,6 +150,30 @@ pub struct Tally {
     skipped: u64,
     mark: Option<Mark>,
     counts: Counts,
+    refused: Refused,
+    amended: u64,
+}
+
+/// How much a tally has taken in. Of two folds of one log the greater stands: one that counts what the
+/// other has passed as refused, even if it does not reach as far, because whoever counts that was set
+/// back, reads on, and commits nothing that he has not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reach {
+    /// How often a record was counted later than it was passed.
+    pub amended: u64,
+    /// The next offset to be counted.
+    pub upto: u64,
+}
+
+/// What became of one sale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folded {
+    /// It is counted, and the tally reaches beyond it now.
+    Counted,
+    /// It is counted now; it had been refused when it was passed.
+    Amended,
+    /// It was counted before.
+    Known,
 }
 
 impl Tally {
@@ -159,6 +185,8 @@ impl Tally {
             skipped: 0,
             mark: None,
             counts: Counts::default(),
+            refused: Refused::default(),
+            amended: 0,
         }
     }
 
@@ -202,16 +230,49 @@ impl Tally {
         &self.counts
     }
 
-    /// Counts the record at `offset`, unless that was done before.
-    pub fn fold(&mut self, offset: u64, sale: &Sale) {
+    /// How much it has taken in.
+    pub fn reach(&self) -> Reach {
+        let (amended, upto) = (self.amended, self.upto);
+        Reach { amended, upto }
+    }
+
+    /// Refused records before `upto` that it does not remember any more: there were too many.
+    pub fn forgotten(&self) -> u64 {
+        self.refused.forgotten()
+    }
+
+    /// Nothing before this offset is in the log any more, nor comes again.
+    pub fn cut(&mut self, first: u64) {
+        self.refused.cut(first);
+    }
+
+    /// Counts the record at `offset`, unless that was done before: one that was passed is counted if
+    /// it was refused then, and not counted since.
+    pub fn fold(&mut self, offset: u64, sale: &Sale) -> Folded {
+        let folded = if offset >= self.upto {
+            self.upto = offset + 1;
+            Folded::Counted
+        } else if self.refused.take(offset) {
+            self.amended += 1;
+            Folded::Amended
+        } else {
+            return Folded::Known;
+        };
+        self.counts.fold(sale);
+        folded
+    }
+
+    /// The record at `offset` is refused, and has nothing to count for now. One that was passed before
+    /// stays what it was then: who refuses it now may have taken it before.
+    pub fn refuse(&mut self, offset: u64) {
         if offset >= self.upto {
             self.upto = offset + 1;
-            self.counts.fold(sale);
+            self.refused.push(offset);
         }
     }
 
-    /// Everything before `next` is counted or has nothing to count: dead letters, tombstones,
-    /// second events of a purchase.
+    /// Everything before `next` is counted or has nothing to count: tombstones and second events
+    /// of a purchase.
     pub fn pass(&mut self, next: u64) {
         self.upto = self.upto.max(next);
     }
@@ -250,8 +311,8 @@ pub trait TallyStore: Send + Sync + 'static {
         &self,
         partition: i32,
     ) -> impl Future<Output = Result<Option<Tally>, TallyError>> + Send;
-    /// Saves durably, unless a larger one is there: then that one stands, which is as good, since
-    /// both are folds of the same log.
+    /// Saves durably, unless one of greater [reach](Reach) is there: then that one stands, which is as
+    /// good, since both are folds of the same log.
     fn save(
         &self,
         partition: i32,

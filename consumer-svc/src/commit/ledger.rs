@@ -10,7 +10,7 @@ use actors::{Epoch, Outcome, Settled, Tracker};
 
 use crate::flow::Note;
 use crate::mark::Mark;
-use crate::tally::{Sale, Tally};
+use crate::tally::{Folded, Reach, Sale, Tally};
 
 /// One assigned partition.
 struct Lane {
@@ -22,10 +22,12 @@ struct Lane {
     failed: bool,
     /// The statistics of everything before the settled prefix's end.
     tally: Tally,
-    /// Sales beyond the prefix, which are counted when it passes them.
-    ahead: BTreeMap<u64, Sale>,
+    /// Sales beyond the prefix, which are counted when it passes them; nothing where a record was refused.
+    ahead: BTreeMap<u64, Option<Sale>>,
     /// How far the saved statistics reach.
-    saved: Option<u64>,
+    saved: Option<Reach>,
+    /// The first record that was passed before and counted now, since they were saved.
+    amended: Option<u64>,
     /// Records the prefix has passed since that was last told.
     passed: u64,
     /// A record that the prefix has not passed yet.
@@ -38,18 +40,19 @@ struct Lane {
 impl Lane {
     /// Notes a settled record and counts what the prefix has passed by it. Most records settle in
     /// order and never wait.
-    fn settled(&mut self, offset: u64, sale: Option<Sale>) {
+    fn settled(&mut self, offset: u64, outcome: Outcome, sale: Option<Sale>) {
         let next = self.tracker.next();
-        match sale {
-            Some(sale) if self.ahead.is_empty() && offset < next => self.tally.fold(offset, &sale),
-            Some(sale) => {
+        // What is neither a sale nor refused has nothing to count, ever.
+        if sale.is_some() || matches!(outcome, Outcome::DeadLettered) {
+            if self.ahead.is_empty() && offset < next {
+                self.count(offset, sale.as_ref());
+            } else {
                 self.ahead.insert(offset, sale);
             }
-            None => {}
         }
         while let Some(first) = self.ahead.first_entry().filter(|sale| *sale.key() < next) {
             let (offset, sale) = first.remove_entry();
-            self.tally.fold(offset, &sale);
+            self.count(offset, sale.as_ref());
         }
         self.tally.pass(next);
         if let Some(mark) = self.mark.take_if(|mark| mark.offset < next) {
@@ -60,9 +63,21 @@ impl Lane {
         }
     }
 
+    fn count(&mut self, offset: u64, sale: Option<&Sale>) {
+        match sale.map(|sale| self.tally.fold(offset, sale)) {
+            Some(Folded::Amended) => {
+                self.amended.get_or_insert(offset);
+            }
+            Some(Folded::Counted | Folded::Known) => {}
+            None => self.tally.refuse(offset),
+        }
+    }
+
     /// What may be committed: settled, and counted in saved statistics.
     fn committable(&self) -> Option<u64> {
-        self.saved.map(|saved| saved.min(self.tracker.next()))
+        let settled = self.tracker.next();
+        let counted = self.saved?.upto.min(self.amended.unwrap_or(u64::MAX));
+        Some(counted.min(settled))
     }
 }
 
@@ -99,7 +114,7 @@ impl Ledger {
         start: u64,
         found: Option<Tally>,
     ) -> Opening {
-        let saved = found.as_ref().map(Tally::upto);
+        let saved = found.as_ref().map(Tally::reach);
         let mut tally = found.unwrap_or_else(|| Tally::starting_at(start));
         let skipped = tally.resume(start);
         let lane = Lane {
@@ -109,6 +124,7 @@ impl Ledger {
             tally,
             ahead: BTreeMap::new(),
             saved,
+            amended: None,
             passed: 0,
             mark: None,
             newest: None,
@@ -178,7 +194,7 @@ impl Ledger {
                     match lane.tracker.settle(position.seq, position.epoch) {
                         Ok(()) => {
                             lane.passed += (before - lane.tracker.ahead()) as u64;
-                            lane.settled(position.seq, settled.note);
+                            lane.settled(position.seq, settled.outcome, settled.note);
                         }
                         Err(_) => applied.fenced += 1,
                     }
@@ -201,19 +217,29 @@ impl Ledger {
         })
     }
 
+    /// Refused records that the statistics of this partition have no room to remember.
+    pub(crate) fn forgotten(&self, partition: i32) -> u64 {
+        self.lanes
+            .get(&partition)
+            .map_or(0, |lane| lane.tally.forgotten())
+    }
+
     /// Statistics that grew since they were last saved, or never were.
     pub(crate) fn unsaved(&self) -> Vec<(i32, Tally)> {
         self.lanes
             .iter()
-            .filter(|(_, lane)| lane.saved.is_none_or(|saved| saved < lane.tally.upto()))
+            .filter(|(_, lane)| lane.saved < Some(lane.tally.reach()))
             .map(|(partition, lane)| (*partition, lane.tally.clone()))
             .collect()
     }
 
     /// Notes saved statistics.
-    pub(crate) fn saved(&mut self, partition: i32, upto: u64) {
+    pub(crate) fn saved(&mut self, partition: i32, reach: Reach) {
         if let Some(lane) = self.lanes.get_mut(&partition) {
-            lane.saved = lane.saved.max(Some(upto));
+            lane.saved = lane.saved.max(Some(reach));
+            if reach.amended >= lane.tally.reach().amended {
+                lane.amended = None;
+            }
         }
     }
 

@@ -39,6 +39,19 @@ const LATE: Duration = Duration::from_secs(30);
 pub(super) struct Reader {
     pub(super) recall: Recall,
     pub(super) lane: Lane,
+    /// Refused records that its statistics had forgotten when that was last looked at.
+    forgotten: u64,
+}
+
+impl Reader {
+    pub(super) fn new(recall: Recall, lane: Lane) -> Self {
+        let forgotten = 0;
+        Self {
+            recall,
+            lane,
+            forgotten,
+        }
+    }
 }
 
 impl Pending {
@@ -160,7 +173,11 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         }
     }
 
-    fn begin(&mut self, partition: i32, pending: Pending, found: Option<Tally>) {
+    fn begin(&mut self, partition: i32, mut pending: Pending, mut found: Option<Tally>) {
+        if let Some(found) = &mut found {
+            found.cut(pending.standing.first);
+            pending.reader.forgotten = found.forgotten();
+        }
         let counted = found.as_ref().map(Tally::upto);
         let opening = self
             .ledger
@@ -185,6 +202,25 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             reader.lane.begin(epoch);
         }
         self.readers.insert(partition, reader);
+    }
+
+    /// Says that there is no room to remember what was refused: once, and shows how much it is.
+    pub(super) fn tell_forgotten(&mut self, partition: i32) {
+        let forgotten = self.ledger.forgotten(partition);
+        let Some(reader) = self.readers.get_mut(&partition) else {
+            return;
+        };
+        metrics::refusals_forgotten(partition, forgotten);
+        if forgotten > reader.forgotten {
+            if reader.forgotten == 0 {
+                warn!(
+                    partition,
+                    forgotten,
+                    "too many refused records to remember each: the oldest will not be in the statistics if they are read again and taken"
+                );
+            }
+            reader.forgotten = forgotten;
+        }
     }
 
     /// Whether the saved statistics are of this log; else it is stopped.

@@ -85,7 +85,7 @@ impl TallyStore for MemoryTallies {
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let newer = saved
             .get(&partition)
-            .is_none_or(|there| there.upto() < tally.upto());
+            .is_none_or(|there| there.reach() < tally.reach());
         if newer {
             saved.insert(partition, tally.clone());
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,7 @@ use mongodb::{Client, Collection};
 use tracing::{debug, info};
 
 use self::form::{fields, malformed, tally, whole};
-use super::{Tally, TallyError, TallyStore};
+use super::{Reach, Tally, TallyError, TallyStore};
 use crate::mongo::{Answers, Failed, command_code, durable, is_standalone};
 
 /// The server's code for a duplicate key.
@@ -133,7 +133,8 @@ impl TallyStore for MongoTallies {
             "partition": partition,
         };
         document.extend(fields(tally)?);
-        let filter = doc! { "_id": self.id(partition), "upto": { "$lt": upto } };
+        let mut filter = doc! { "_id": self.id(partition) };
+        filter.extend(lesser(tally.reach())?);
         let collection = self.collection.clone();
         let replace = async move { collection.replace_one(filter, document).upsert(true).await };
         match self.answers.in_turn(replace).await {
@@ -143,7 +144,7 @@ impl TallyStore for MongoTallies {
             // former owner's. It is read before it is believed, which also waits until it is safe.
             Err(Failed::Answered(error)) if is_duplicate(&error) => {
                 match self.load(partition).await? {
-                    Some(there) if there.upto() >= tally.upto() => {
+                    Some(there) if there.reach() >= tally.reach() => {
                         debug!(
                             partition,
                             ours = upto,
@@ -183,6 +184,23 @@ impl TallyStore for MongoTallies {
         tallies.sort_by_key(|(partition, _)| *partition);
         Ok(tallies)
     }
+}
+
+/// What a document says of its reach that this one may replace.
+fn lesser(Reach { amended, upto }: Reach) -> Result<Document, TallyError> {
+    let shorter = doc! { "$lt": whole(upto)? };
+    Ok(match amended {
+        // `null` is a document without the field, too.
+        0 => doc! { "upto": shorter, "amended": null },
+        amended => {
+            let amended = whole(amended)?;
+            doc! { "$or": [
+                { "amended": null },
+                { "amended": { "$lt": amended } },
+                { "amended": amended, "upto": shorter },
+            ] }
+        }
+    })
 }
 
 /// Every `_id` that begins with "group/topic/": the character after the slash ends it. So the

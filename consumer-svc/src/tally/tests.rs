@@ -42,7 +42,7 @@ fn counted(log: &[Sale]) -> Counts {
     folded(log).counts
 }
 
-fn stored_and_loaded(tally: &Tally) -> Tally {
+pub(crate) fn stored_and_loaded(tally: &Tally) -> Tally {
     mongo::tests::there_and_back(tally)
 }
 
@@ -189,4 +189,46 @@ fn a_sale_is_never_later_than_its_storing() {
     let purchase = Purchase::new(PurchaseId::from_bytes([1; 12]), event);
     assert_eq!(Sale::of(&purchase, moment(NOON - 5)).at, moment(NOON - 5));
     assert_eq!(Sale::of(&purchase, moment(NOON + 5)).at, moment(NOON));
+}
+
+#[test]
+fn a_refused_record_that_is_taken_later_is_counted_once_and_no_other_is() {
+    let pen = |number: u32| sale(number, "Pen", 5, NOON);
+    let mut tally = Tally::starting_at(0);
+    assert_eq!(tally.fold(0, &pen(0)), Folded::Counted);
+    tally.refuse(1);
+    tally.pass(3);
+    let before = tally.reach();
+    assert_eq!(tally.fold(2, &pen(2)), Folded::Known, "a tombstone");
+    tally.refuse(0);
+    assert_eq!(
+        tally.fold(0, &pen(0)),
+        Folded::Known,
+        "who refuses it now had taken it"
+    );
+    assert_eq!(tally.reach(), before);
+    for expected in [Folded::Amended, Folded::Known] {
+        tally = stored_and_loaded(&tally);
+        assert_eq!(tally.fold(1, &pen(1)), expected);
+    }
+    assert_eq!((tally.upto(), tally.counts().total.purchases), (3, 2));
+    assert!(
+        tally.reach() > before
+            && tally.reach()
+                < Reach {
+                    amended: 1,
+                    upto: 4
+                }
+    );
+}
+
+#[test]
+fn what_the_log_has_no_more_is_not_remembered() {
+    let mut tally = Tally::starting_at(0);
+    (0..8).for_each(|offset| tally.refuse(offset));
+    tally.cut(5);
+    let pen = sale(0, "Pen", 5, NOON);
+    assert_eq!(tally.fold(4, &pen), Folded::Known);
+    assert_eq!(tally.fold(5, &pen), Folded::Amended);
+    assert_eq!(tally.forgotten(), 0);
 }

@@ -1,5 +1,7 @@
 //! The ledger against its promises.
 
+mod recount;
+
 use actors::Position;
 use proptest::prelude::*;
 
@@ -28,7 +30,7 @@ fn opened(partition: i32, start: u64) -> (Ledger, Epoch) {
 /// Saves everything there is, as a database that is well does.
 fn saved(ledger: &mut Ledger) {
     for (partition, tally) in ledger.unsaved() {
-        ledger.saved(partition, tally.upto());
+        ledger.saved(partition, tally.reach());
     }
 }
 
@@ -58,7 +60,7 @@ fn nothing_is_due_for_commit_before_its_statistics_are_saved() {
     ledger.settle(vec![sold(0, epoch, 6)]);
     assert_eq!(ledger.due(), vec![]);
     // What was saved is older than what is settled by now.
-    ledger.saved(0, unsaved[0].1.upto());
+    ledger.saved(0, unsaved[0].1.reach());
     assert_eq!(ledger.due(), vec![(0, 6)]);
     saved(&mut ledger);
     assert_eq!(ledger.due(), vec![(0, 7)]);
@@ -106,6 +108,42 @@ fn records_that_the_saved_statistics_count_are_not_counted_again() {
     assert_eq!(counted(&successor, 0), 8);
     // Up to what is saved it may commit at once; beyond, only once that is saved too.
     assert_eq!(successor.due(), vec![(0, 6)]);
+}
+
+#[test]
+fn nothing_is_due_for_commit_before_what_was_refused_and_is_taken_now_is_saved() {
+    let (mut ledger, epoch) = opened(0, 0);
+    for offset in 0..6 {
+        assert!(ledger.admit(0, epoch, offset));
+        let refused = [1, 3].contains(&offset);
+        ledger.settle(vec![match refused {
+            true => settled(0, epoch, offset, Outcome::DeadLettered),
+            false => sold(0, epoch, offset),
+        }]);
+    }
+    let (_, tally) = ledger.unsaved().remove(0);
+    assert_eq!((counted(&ledger, 0), tally.upto()), (4, 6));
+    // Somebody moves the group's offset back, and a version runs that takes all of them.
+    let (mut later, epoch) = (Ledger::default(), Epoch::next());
+    later.open(0, epoch, 0, Some(tally));
+    for offset in 0..5 {
+        assert!(later.admit(0, epoch, offset));
+    }
+    // Out of order, as batches end.
+    for offset in [4, 3, 0] {
+        later.settle(vec![sold(0, epoch, offset)]);
+    }
+    assert_eq!(later.due(), vec![(0, 1)]);
+    later.settle(vec![sold(0, epoch, 1)]);
+    let first = later.unsaved();
+    later.settle(vec![sold(0, epoch, 2)]);
+    assert_eq!((counted(&later, 0), later.due()), (6, vec![(0, 1)]));
+    // What is saved has one of them and not the other.
+    later.saved(0, first[0].1.reach());
+    assert_eq!(later.due(), vec![(0, 1)]);
+    saved(&mut later);
+    assert_eq!(later.due(), vec![(0, 5)]);
+    assert_eq!(later.unsaved(), vec![]);
 }
 
 #[test]

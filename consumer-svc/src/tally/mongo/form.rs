@@ -8,7 +8,7 @@ use purchases::{Cents, ItemName, Timestamp};
 
 use crate::mark::{Mark, Print};
 use crate::tally::goods::Item;
-use crate::tally::{Buyers, Counts, Goods, Series, Sold, Tally, TallyError};
+use crate::tally::{Buyers, Counts, Goods, Refused, Series, Sold, Tally, TallyError};
 
 /// The form of the document. A version that is not known is refused: read as this one, it would
 /// give wrong numbers, and saved over, it would be lost.
@@ -30,7 +30,7 @@ pub(super) fn fields(tally: &Tally) -> Result<Document, TallyError> {
             Ok(document)
         })
         .collect();
-    Ok(doc! {
+    let mut document = doc! {
         "form": FORM,
         "from": whole(tally.from())?,
         "upto": whole(tally.upto())?,
@@ -45,7 +45,15 @@ pub(super) fn fields(tally: &Tally) -> Result<Document, TallyError> {
         "minutes": packed(counts.minutes.encode()),
         "buyers": packed(counts.buyers.encode()),
         "saved_at": DateTime::from(SystemTime::now()),
-    })
+    };
+    // Most logs have none, and then the document is as it was before there were any.
+    if tally.refused != Refused::default() {
+        document.insert("refused", packed(tally.refused.encode()));
+    }
+    if tally.amended > 0 {
+        document.insert("amended", whole(tally.amended)?);
+    }
+    Ok(document)
 }
 
 pub(super) fn tally(document: &Document) -> Result<Tally, TallyError> {
@@ -99,12 +107,18 @@ pub(super) fn tally(document: &Document) -> Result<Tally, TallyError> {
         None | Some(Bson::Null) => None,
         Some(mark) => Some(marked(mark).ok_or_else(|| bad("mark"))?),
     };
+    let refused = match document.contains_key("refused") {
+        true => Refused::decode(bytes("refused")?).map_err(|_| bad("refused"))?,
+        false => Refused::default(),
+    };
     Ok(Tally {
         from: offset("from")?,
         upto: offset("upto")?,
         skipped: offset("skipped")?,
         mark,
         counts,
+        refused,
+        amended: optional(document, "amended", 0).ok_or_else(|| bad("amended"))?,
     })
 }
 

@@ -31,7 +31,11 @@ fn busy() -> Tally {
 
 #[test]
 fn a_tally_comes_back_as_it_went() {
-    for tally in [Tally::starting_at(0), Tally::starting_at(1 << 40), busy()] {
+    let mut amended = busy();
+    (0..40).for_each(|number| amended.refuse(1_000_000 + number * 3));
+    amended.fold(1_000_003, &sale(1, "Pen", 10, NOON));
+    let others = [Tally::starting_at(0), Tally::starting_at(1 << 40), busy()];
+    for tally in others.into_iter().chain([amended]) {
         assert_eq!(there_and_back(&tally), tally);
     }
 }
@@ -72,6 +76,13 @@ fn a_document_of_another_form_is_refused_by_field_and_never_read_as_zero() {
     let mut before = good.clone();
     before.remove("mark");
     assert_eq!(super::tally(&before).unwrap().mark(), None);
+    let mut plain = good.clone();
+    assert!(!plain.contains_key("refused") && !plain.contains_key("amended"));
+    for field in ["refused", "amended"] {
+        plain.insert(field, "x");
+        assert!(super::tally(&plain).is_err(), "{field}");
+        plain.remove(field);
+    }
     let mut negative = good;
     negative.insert("upto", -1i64);
     assert!(super::tally(&negative).is_err());
@@ -175,4 +186,37 @@ async fn a_member_of_a_replica_set_is_never_asked_for_less_than_it_must_know() {
         "{refused}"
     );
     assert_eq!(server.asked(), Vec::<Document>::new());
+}
+
+#[tokio::test]
+async fn a_document_is_replaced_by_one_of_greater_reach_alone() {
+    let done = doc! { "ok": 1, "n": 1, "nModified": 1 };
+    let server = Server::start(Script {
+        others: vec![done; 2].into(),
+        ..Script::default()
+    })
+    .await;
+    let tallies = tallies_on(&server);
+    let mut tally = Tally::starting_at(7);
+    tally.refuse(7);
+    tallies.save(0, &tally).await.unwrap();
+    tally.fold(7, &sale(1, "Pen", 10, NOON));
+    tallies.save(0, &tally).await.unwrap();
+    let asked = server.asked();
+    let filter = |place: usize| {
+        let updates = asked[place].get_array("updates").unwrap();
+        let mut filter = updates[0]
+            .as_document()
+            .unwrap()
+            .get_document("q")
+            .unwrap()
+            .clone();
+        assert_eq!(filter.remove("_id"), Some("group/topic/0".into()));
+        filter
+    };
+    assert_eq!(filter(0), doc! { "upto": { "$lt": 8i64 }, "amended": null });
+    let shorter = doc! { "amended": 1i64, "upto": { "$lt": 8i64 } };
+    let fewer = doc! { "amended": { "$lt": 1i64 } };
+    let lesser = doc! { "$or": [{ "amended": null }, fewer, shorter] };
+    assert_eq!(filter(1), lesser);
 }

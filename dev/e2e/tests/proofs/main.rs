@@ -40,6 +40,7 @@ mod secured;
 mod standalone;
 mod statistics;
 mod stopped;
+mod taken_later;
 mod topic_faults;
 mod torture;
 mod traced;
