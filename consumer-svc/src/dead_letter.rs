@@ -28,8 +28,9 @@ pub mod header {
     pub const OFFSET: &str = "dlq-offset";
     /// The time that the log has for the original record, RFC 3339, where it has one.
     pub const RECORD_TIME: &str = "dlq-record-time";
-    /// Only where the topic takes no letter of this size: the length of the original value, of
-    /// which the letter has the beginning.
+    /// Only where the topic takes no letter of this size: the length of the original value. Of it, and
+    /// of the key where that is too large too, the letter has the beginning; then it has no headers of
+    /// the original.
     pub const TRUNCATED_FROM: &str = "dlq-truncated-from";
     /// When the letter was written, RFC 3339.
     pub const TIME: &str = "dlq-time";

@@ -133,6 +133,34 @@ pub struct Malformed {
     pub field: &'static str,
 }
 
+/// What is asked of a stored document whose `_id` comes again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    user_id: Option<String>,
+    /// `None` where somebody else wrote the document: then no record of ours was first.
+    pub(crate) first: Option<First>,
+}
+
+impl Known {
+    /// The fields that [`read`](Self::read) needs.
+    pub(crate) fn projection() -> Document {
+        doc! { "user_id": 1, "origin": 1, "created_at": 1 }
+    }
+
+    pub(crate) fn read(document: &Document) -> Self {
+        Self {
+            user_id: document.get_str("user_id").ok().map(str::to_owned),
+            first: First::read(document),
+        }
+    }
+
+    /// Whether both are of the same user.
+    pub(crate) fn is_of(&self, document: &PurchaseDocument) -> bool {
+        let user_id = document.raw().get_str("user_id").ok();
+        self.user_id.as_deref() == user_id
+    }
+}
+
 /// Who was first: the record that a stored document came in, and when that was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct First {
@@ -143,13 +171,7 @@ pub(crate) struct First {
 }
 
 impl First {
-    /// The fields that [`read`](Self::read) needs.
-    pub(crate) fn projection() -> Document {
-        doc! { "origin": 1, "created_at": 1 }
-    }
-
-    /// `None` where somebody else wrote the document: then no record of ours was first.
-    pub(crate) fn read(document: &Document) -> Option<Self> {
+    fn read(document: &Document) -> Option<Self> {
         let origin = document.get_document("origin").ok()?;
         Some(Self {
             topic: origin.get_str("topic").ok()?.to_owned(),

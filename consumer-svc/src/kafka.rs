@@ -299,9 +299,7 @@ pub(crate) fn consumer_config(config: &KafkaConfig, partitions: usize) -> Client
         .set("auto.offset.reset", "error")
         .set("statistics.interval.ms", STATISTICS.as_millis().to_string());
     let beat = (config.session_timeout / 20).max(Duration::from_millis(100));
-    let poll = poll_interval(config.session_timeout);
     for (name, value) in [
-        ("max.poll.interval.ms", poll.as_millis()),
         ("heartbeat.interval.ms", beat.as_millis()),
         // How soon a partition whose queue was full is looked at again. The library's second is longer
         // than such a short queue lasts: a third of a drain was waiting for it.
@@ -327,7 +325,7 @@ pub(crate) fn consumer_config(config: &KafkaConfig, partitions: usize) -> Client
 
 /// Properties of every client that knows the group, also of those that never join it: the client holds
 /// what is passed through against the session, whoever it is.
-fn asking_config(config: &KafkaConfig) -> ClientConfig {
+pub(crate) fn asking_config(config: &KafkaConfig) -> ClientConfig {
     let mut client = base_config(config);
     client
         .set("group.id", &config.group_id)
@@ -336,6 +334,27 @@ fn asking_config(config: &KafkaConfig) -> ClientConfig {
             config.session_timeout.as_millis().to_string(),
         )
         .set("enable.auto.commit", "false");
+    // What an operator passes through stands.
+    if client.get("max.poll.interval.ms").is_none() {
+        let poll = poll_interval(config.session_timeout);
+        client.set("max.poll.interval.ms", poll.as_millis().to_string());
+    }
+    client
+}
+
+/// Properties of every client that writes records of anybody: how large they may be is for their topic
+/// to say, or for who passes a limit through.
+pub(crate) fn writing_config(config: &KafkaConfig) -> ClientConfig {
+    let mut client = base_config(config);
+    for (name, value) in [
+        ("message.max.bytes", "16777216"),
+        ("queue.buffering.max.kbytes", "32768"),
+    ] {
+        if client.get(name).is_none() {
+            client.set(name, value);
+        }
+    }
+    client.set("enable.idempotence", "true").set("acks", "all");
     client
 }
 

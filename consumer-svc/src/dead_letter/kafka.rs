@@ -15,7 +15,7 @@ use rdkafka::util::Timeout;
 use super::{LetterBox, Originals, header};
 use crate::config::KafkaConfig;
 use crate::flow::{BadRecord, Origin, Original};
-use crate::kafka::{Lookup, base_config, log};
+use crate::kafka::{Lookup, log, writing_config};
 
 /// Writes letters to one topic.
 pub struct KafkaLetterBox {
@@ -47,14 +47,12 @@ impl KafkaLetterBox {
     pub fn new(config: &KafkaConfig, stall: Duration) -> Result<Self, KafkaError> {
         // Each attempt is a sign of life, so it must end before somebody misses one.
         let timeout = DELIVERY_TIMEOUT.min(stall / 3);
-        let producer = base_config(config)
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
+        let producer = writing_config(config)
             .set("message.timeout.ms", timeout.as_millis().to_string())
-            .set("queue.buffering.max.kbytes", "8192")
-            // A letter is at most the original plus its headers; the client's own limit must not
-            // be what keeps a record of the broker's full size out.
-            .set("message.max.bytes", "2097152")
+            // Each letter has a request of its own: a request that is too large for the topic is refused
+            // as a whole, whoever of its letters is to blame.
+            .set("batch.num.messages", "1")
+            .set("linger.ms", "0")
             .create_with_context(LetterContext)?;
         Ok(Self {
             producer,
@@ -63,71 +61,125 @@ impl KafkaLetterBox {
     }
 }
 
-/// What of a value still fits where the topic refuses the whole letter.
-const TRUNCATED: usize = 64 * 1024;
+/// What of a record goes into its letter, at most.
+#[derive(Clone, Copy)]
+struct Extract {
+    value: usize,
+    key: usize,
+    reason: usize,
+    headers: bool,
+}
+
+/// What is tried, one after the other, as long as the topic refuses the letter for its size. The
+/// last is smaller than any record of a purchase.
+const EXTRACTS: [Extract; 4] = [
+    Extract {
+        value: usize::MAX,
+        key: usize::MAX,
+        reason: usize::MAX,
+        headers: true,
+    },
+    Extract {
+        value: 64 * 1024,
+        key: usize::MAX,
+        reason: usize::MAX,
+        headers: true,
+    },
+    Extract {
+        value: 4 * 1024,
+        key: 512,
+        reason: 1024,
+        headers: false,
+    },
+    Extract {
+        value: 0,
+        key: 0,
+        reason: 128,
+        headers: false,
+    },
+];
 
 impl LetterBox for KafkaLetterBox {
     /// A letter is the original and its headers, so it can be too large for a topic with the
-    /// limits of the original's. It then goes with the beginning of the value and says so; origin
-    /// and length tell where the whole is. A partition must not stand still for it.
+    /// limits of the original's. It then goes with the beginning of the value, if that is not enough
+    /// without the headers and with the beginning of the key, and says so; its origin tells where the
+    /// whole is. A partition must not stand still for it.
     async fn deliver(&self, record: &BadRecord) -> Result<(), String> {
-        let whole = record.original.value.as_deref();
-        match self.produce(record, whole, None).await {
-            Err(error) if is_too_large(&error) => {
-                let length = whole.map_or(0, <[u8]>::len);
-                let begin = whole.map(|value| &value[..value.len().min(TRUNCATED)]);
-                self.produce(record, begin, Some(length)).await
+        let mut delivered = Ok(());
+        for extract in EXTRACTS {
+            delivered = self.produce(record, extract).await;
+            if !delivered.as_ref().is_err_and(is_too_large) {
+                break;
             }
-            other => other,
         }
-        .map_err(|error| match self.producer.client().fatal_error() {
+        delivered.map_err(|error| match self.producer.client().fatal_error() {
             Some((code, reason)) => format!("fatal producer error {code}: {reason}"),
+            None if is_too_large(&error) => format!(
+                "topic `{}` (KAFKA_DLQ_TOPIC) does not even take a letter without a value: raise its \
+                 max.message.bytes ({error})",
+                self.topic
+            ),
             None => error.to_string(),
         })
     }
 }
 
 impl KafkaLetterBox {
-    async fn produce(
-        &self,
-        record: &BadRecord,
-        value: Option<&[u8]>,
-        truncated_from: Option<usize>,
-    ) -> Result<(), KafkaError> {
-        let written = Timestamp::from(SystemTime::now()).to_string();
-        let (partition, offset) = (
-            record.origin.partition.to_string(),
-            record.origin.offset.to_string(),
-        );
-        let length = truncated_from.map(|length| length.to_string());
-        let time = record.original.time.map(|time| time.to_string());
-        let own: [(&str, Option<&str>); 7] = [
-            (header::REASON, Some(&record.reason)),
-            (header::TOPIC, Some(&record.origin.topic)),
-            (header::PARTITION, Some(&partition)),
-            (header::OFFSET, Some(&offset)),
-            (header::RECORD_TIME, time.as_deref()),
-            (header::TIME, Some(&written)),
-            (header::TRUNCATED_FROM, length.as_deref()),
-        ];
-        let mut headers =
-            OwnedHeaders::new_with_capacity(record.original.headers.len() + own.len());
-        for (key, value) in &record.original.headers {
-            headers = headers.insert(Header {
-                key,
-                value: value.as_deref(),
-            });
-        }
-        for (key, value) in own.iter().filter(|(_, value)| value.is_some()) {
-            headers = headers.insert(Header { key, value: *value });
-        }
-        let mut letter = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
-        letter.key = record.original.key.as_deref();
-        letter.payload = value;
+    async fn produce(&self, record: &BadRecord, extract: Extract) -> Result<(), KafkaError> {
+        let Original { key, value, .. } = &record.original;
+        let (whole_key, whole_value) = (key.as_deref(), value.as_deref());
+        let mut letter = FutureRecord::<[u8], [u8]>::to(&self.topic);
+        letter.key = whole_key.map(|key| beginning(key, extract.key));
+        letter.payload = whole_value.map(|value| beginning(value, extract.value));
+        let is_whole = extract.headers && (letter.key, letter.payload) == (whole_key, whole_value);
+        let letter = letter.headers(headers(record, extract, is_whole));
         // The queue is bounded by the credits upstream; an attempt that finds it full fails.
         let sent = self.producer.send(letter, Timeout::After(Duration::ZERO));
         sent.await.map(drop).map_err(|(error, _)| error)
     }
+}
+
+fn beginning(bytes: &[u8], most: usize) -> &[u8] {
+    &bytes[..bytes.len().min(most)]
+}
+
+/// Those of the record, and behind them the letter's own.
+fn headers(record: &BadRecord, extract: Extract, is_whole: bool) -> OwnedHeaders {
+    let Origin {
+        topic,
+        partition,
+        offset,
+    } = &record.origin;
+    let (partition, offset) = (partition.to_string(), offset.to_string());
+    let reason = &record.reason[..record.reason.floor_char_boundary(extract.reason)];
+    let written = Timestamp::from(SystemTime::now()).to_string();
+    let time = record.original.time.map(|time| time.to_string());
+    let length = record.original.value.as_ref().map_or(0, Vec::len);
+    let truncated_from = (!is_whole).then(|| length.to_string());
+    let own: [(&str, Option<&str>); 7] = [
+        (header::REASON, Some(reason)),
+        (header::TOPIC, Some(topic)),
+        (header::PARTITION, Some(&partition)),
+        (header::OFFSET, Some(&offset)),
+        (header::RECORD_TIME, time.as_deref()),
+        (header::TIME, Some(&written)),
+        (header::TRUNCATED_FROM, truncated_from.as_deref()),
+    ];
+    let originals = match extract.headers {
+        true => record.original.headers.as_slice(),
+        false => &[],
+    };
+    let mut headers = OwnedHeaders::new_with_capacity(originals.len() + own.len());
+    for (key, value) in originals {
+        headers = headers.insert(Header {
+            key,
+            value: value.as_deref(),
+        });
+    }
+    for (key, value) in own.iter().filter(|(_, value)| value.is_some()) {
+        headers = headers.insert(Header { key, value: *value });
+    }
+    headers
 }
 
 fn is_too_large(error: &KafkaError) -> bool {

@@ -9,7 +9,7 @@ use rdkafka::util::Timeout;
 use super::letter::{Fate, Place, mark_headers};
 use crate::config::KafkaConfig;
 use crate::flow::Original;
-use crate::kafka::{Lookup, base_config};
+use crate::kafka::{Lookup, writing_config};
 
 /// How long a record may be on its way.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,14 +24,11 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, String> {
-        let producer = base_config(config)
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
+        let producer = writing_config(config)
             .set(
                 "message.timeout.ms",
                 DELIVERY_TIMEOUT.as_millis().to_string(),
             )
-            .set("message.max.bytes", "2097152")
             .create()
             .map_err(|cause| format!("kafka producer: {cause}"))?;
         Ok(Self {

@@ -10,10 +10,10 @@ use futures_util::TryStreamExt;
 use mongodb::error::{Error, ErrorKind, InsertManyError};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection};
-use purchases::PurchaseId;
+use purchases::{PurchaseId, wire};
 
 use super::{PurchaseStore, WriteOutcome};
-use crate::document::{First, PurchaseDocument, id};
+use crate::document::{Known, PurchaseDocument, id};
 use crate::mongo::{Answers, Failed, durable, words};
 
 /// Writes to one collection.
@@ -69,16 +69,13 @@ impl MongoStore {
     /// Which records brought the documents of these ids, in one query. Asked of the primary, where
     /// the duplicates were met: a secondary may not know them yet. And of what a majority has: a document
     /// that an attempt left there which was never confirmed may go with its primary.
-    async fn firsts(
-        &self,
-        ids: Vec<ObjectId>,
-    ) -> Result<HashMap<PurchaseId, Option<First>>, Failed> {
+    async fn firsts(&self, ids: Vec<ObjectId>) -> Result<HashMap<PurchaseId, Known>, Failed> {
         let (collection, deadline) = (self.collection.clone(), self.answers.deadline());
         let find = async move {
             let documents = collection
                 .clone_with_type::<Document>()
                 .find(doc! { "_id": { "$in": ids } })
-                .projection(First::projection())
+                .projection(Known::projection())
                 .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
                 .read_concern(ReadConcern::majority())
                 .max_time(deadline)
@@ -86,10 +83,9 @@ impl MongoStore {
             documents.try_collect::<Vec<_>>().await
         };
         let found = self.answers.to(find).await?;
-        let firsts = found.iter().filter_map(|document| {
-            let first = First::read(document);
-            id(document).ok().map(|id| (id, first))
-        });
+        let firsts = found
+            .iter()
+            .filter_map(|document| id(document).ok().map(|id| (id, Known::read(document))));
         Ok(firsts.collect())
     }
 }
@@ -139,14 +135,20 @@ enum Verdict {
 
 fn outcome_of_known(
     document: &PurchaseDocument,
-    firsts: &Result<HashMap<PurchaseId, Option<First>>, Failed>,
+    firsts: &Result<HashMap<PurchaseId, Known>, Failed>,
 ) -> WriteOutcome {
     match firsts {
         Ok(firsts) => match firsts.get(&document.id()) {
-            Some(Some(first)) => first
-                .if_from(document.origin())
+            // A retry has the same buyer. This is another purchase, which must not get lost.
+            Some(known) if !known.is_of(document) => WriteOutcome::Bad(format!(
+                "its {} {} is that of another user's purchase",
+                wire::PURCHASE_ID,
+                document.id()
+            )),
+            Some(Known { first, .. }) => first
+                .as_ref()
+                .and_then(|first| first.if_from(document.origin()))
                 .map_or(WriteOutcome::Repeated, WriteOutcome::Redelivered),
-            Some(None) => WriteOutcome::Repeated,
             None => WriteOutcome::Retry(
                 "it is known, and not to a majority, or not any more".to_owned(),
             ),

@@ -125,8 +125,8 @@ fn document_of(id: PurchaseId, offset: i64) -> PurchaseDocument {
 }
 
 /// What the database would answer about a document that it has.
-fn first_of(document: &PurchaseDocument) -> Option<First> {
-    First::read(&Document::try_from(document.raw().as_ref()).unwrap())
+fn first_of(document: &PurchaseDocument) -> Known {
+    Known::read(&Document::try_from(document.raw().as_ref()).unwrap())
 }
 
 #[test]
@@ -141,10 +141,23 @@ fn a_known_id_is_a_redelivery_where_the_same_record_brought_it_and_a_repetition_
         outcome_of_known(&other, &firsts(first_of(&stored))),
         WriteOutcome::Repeated
     );
+    let mut foreign = first_of(&stored);
+    foreign.first = None;
     assert_eq!(
-        outcome_of_known(&other, &firsts(None)),
+        outcome_of_known(&other, &firsts(foreign)),
         WriteOutcome::Repeated
     );
+}
+
+#[test]
+fn an_id_that_is_another_users_purchase_is_bad_and_not_known() {
+    let stored = document(5);
+    let mut other = Document::try_from(stored.raw().as_ref()).unwrap();
+    other.insert("user_id", "somebody else");
+    let firsts = Ok(HashMap::from([(stored.id(), Known::read(&other))]));
+    let outcome = outcome_of_known(&document(6), &firsts);
+    let told = matches!(&outcome, WriteOutcome::Bad(why) if why.contains("another user's"));
+    assert!(told, "{outcome:?}");
 }
 
 #[test]

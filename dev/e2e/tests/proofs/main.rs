@@ -22,6 +22,7 @@ mod histories;
 mod history_reads;
 mod history_turns;
 mod idle_connections;
+mod large_letters;
 mod leaders_moved;
 mod observed;
 mod overload;
