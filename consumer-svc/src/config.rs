@@ -128,7 +128,7 @@ impl Config {
         let long_queries = reader.get("QUERY_MAX_LONG", count_in(1..=10_000));
         let stats_streams = reader.get("STATS_MAX_STREAMS", count_in(1..=10_000));
         let cors = Cors::read(reader);
-        let drain_timeout = reader.get("DRAIN_TIMEOUT", duration);
+        let drain_timeout = reader.get("DRAIN_TIMEOUT", within(INSTANT, HOUR));
         Some(Self {
             http_addr: http_addr?,
             tls: tls?,
@@ -192,15 +192,16 @@ impl KafkaConfig {
 impl MongoConfig {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let uri = reader.get("MONGODB_URI", secret);
-        if let Some(uri) = &uri
-            && !["mongodb://", "mongodb+srv://"]
-                .iter()
-                .any(|scheme| uri.expose().starts_with(scheme))
-        {
-            reader.fail(
-                "MONGODB_URI",
-                "(value hidden) does not begin with mongodb:// or mongodb+srv://",
-            );
+        let schemes = ["mongodb://", "mongodb+srv://"];
+        if let Some(uri) = uri.as_ref().map(Secret::expose) {
+            if !schemes.iter().any(|scheme| uri.starts_with(scheme)) {
+                reader.fail(
+                    "MONGODB_URI",
+                    "(value hidden) does not begin with mongodb:// or mongodb+srv://",
+                );
+            } else if let Err(reason) = crate::mongo::parse(uri) {
+                reader.fail("MONGODB_URI", reason);
+            }
         }
         let username = reader.optional("MONGODB_USERNAME", text);
         let password = reader.optional("MONGODB_PASSWORD", secret);
@@ -225,10 +226,10 @@ impl MongoConfig {
             ),
             _ => {}
         }
-        let database = reader.get("MONGODB_DATABASE", text);
-        let collection = reader.get("MONGODB_COLLECTION", text);
-        let write_timeout = reader.get("WRITE_TIMEOUT", duration);
-        let query_timeout = reader.get("QUERY_TIMEOUT", duration);
+        let database = reader.get("MONGODB_DATABASE", database_name);
+        let collection = reader.get("MONGODB_COLLECTION", collection_name);
+        let write_timeout = reader.get("WRITE_TIMEOUT", within(INSTANT, HOUR));
+        let query_timeout = reader.get("QUERY_TIMEOUT", within(INSTANT, HOUR));
         Some(Self {
             uri: uri?,
             user: username?.zip(password?),
@@ -258,7 +259,7 @@ impl FlowConfig {
     ) -> Option<Self> {
         let batch_records = reader.get("BATCH_MAX_RECORDS", count_in(1..=100_000));
         let batch_bytes = reader.get("BATCH_MAX_BYTES", within_bytes(1024, 16 << 20));
-        let batch_age = reader.get("BATCH_MAX_AGE", duration);
+        let batch_age = reader.get("BATCH_MAX_AGE", within(INSTANT, Duration::from_secs(60)));
         let writers = reader.get("WRITE_CONCURRENCY", count_in(1..=64));
         let in_flight_records = reader.get("IN_FLIGHT_MAX_RECORDS", count_in(1..=10_000_000));
         let in_flight_bytes = reader.get("IN_FLIGHT_MAX_BYTES", within_bytes(TURN_BYTES, 1 << 30));
@@ -328,6 +329,37 @@ fn topic_name(text: &str) -> Result<String, String> {
         )
     }
 }
+
+/// The server's rule, as strict as it is on any system.
+fn database_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| !c.is_control() && !r#"/\. "$*<>:|?"#.contains(c);
+    if (1..=63).contains(&text.len()) && text.chars().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            r#"is not a database name: 1 to 63 bytes without any of /\. "$*<>:|? and spaces"#
+                .to_owned(),
+        )
+    }
+}
+
+/// The same for a collection.
+fn collection_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| !c.is_control() && c != '$';
+    if (1..=190).contains(&text.len()) && text.chars().all(legal) && !text.starts_with("system.") {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "is not a collection name: 1 to 190 bytes without a $, not beginning with `system.`"
+                .to_owned(),
+        )
+    }
+}
+
+/// The least of a time that must pass.
+const INSTANT: Duration = Duration::from_millis(1);
+/// More than anybody waits.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// All members of a group must have one in common, so none is made up here.
 fn assignor(text: &str) -> Result<String, String> {

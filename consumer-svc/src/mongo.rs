@@ -12,7 +12,8 @@ use mongodb::error::{Error, ErrorKind};
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
 use mongodb::options::{
-    Acknowledgment, ClientOptions, CollectionOptions, Tls, TlsOptions, WriteConcern,
+    Acknowledgment, ClientOptions, CollectionOptions, ConnectionString, Tls, TlsOptions,
+    WriteConcern,
 };
 
 use crate::config::MongoConfig;
@@ -28,18 +29,11 @@ const SERVER_SELECTION: Duration = Duration::from_secs(3);
 /// A connection string the driver does not take, by the variable's name. What the driver says of
 /// one that seems to hold a password is left out, because it repeats pieces of it.
 pub(crate) async fn connect(config: &MongoConfig) -> Result<Client, String> {
-    let refused = |cause: Error| {
-        if config.uri.expose().contains('@') {
-            "MONGODB_URI: (value hidden) is not a connection string; user and password must be \
-             percent-encoded, or set in MONGODB_USERNAME and MONGODB_PASSWORD"
-                .to_owned()
-        } else {
-            format!("MONGODB_URI: {cause}")
-        }
-    };
-    let mut options = ClientOptions::parse(config.uri.expose())
-        .await
-        .map_err(refused)?;
+    let uri = config.uri.expose();
+    let named = |reason| format!("MONGODB_URI: {reason}");
+    let parsed = parse(uri).map_err(named)?;
+    let refused = |cause: Error| named(not_taken(uri, &cause));
+    let mut options = ClientOptions::parse(parsed).await.map_err(refused)?;
     if let Some((name, password)) = &config.user {
         let credential = options.credential.get_or_insert_default();
         credential.username = Some(name.clone());
@@ -69,6 +63,24 @@ pub(crate) async fn connect(config: &MongoConfig) -> Result<Client, String> {
     Client::with_options(options).map_err(refused)
 }
 
+/// What the driver makes of a connection string, without asking anybody for what it names.
+///
+/// # Errors
+/// Why it takes none of it, as the end of a sentence about the variable.
+pub(crate) fn parse(uri: &str) -> Result<ConnectionString, String> {
+    ConnectionString::parse(uri).map_err(|cause| not_taken(uri, &cause))
+}
+
+fn not_taken(uri: &str, cause: &Error) -> String {
+    if uri.contains('@') {
+        "(value hidden) is not a connection string; user and password must be percent-encoded, or set in \
+         MONGODB_USERNAME and MONGODB_PASSWORD"
+            .to_owned()
+    } else {
+        cause.to_string()
+    }
+}
+
 /// What the driver says, and where it does not let us in the same sentence every time, with the
 /// variables to look at: its own words repeat the state of all servers, in any order.
 pub(crate) fn words(error: &Error) -> String {
@@ -86,10 +98,34 @@ pub(crate) fn words(error: &Error) -> String {
             "the database's certificate is not trusted ({reason}); \
              check MONGODB_TLS_CA_FILE, or tlsCAFile in MONGODB_URI"
         )
+    } else if let ErrorKind::Command(refusal) = error.kind.as_ref() {
+        if refusal.code != UNAUTHORIZED {
+            return format!(
+                "{} ({}, {})",
+                refusal.message, refusal.code_name, refusal.code
+            );
+        }
+        // Behind the command's name stands all of it.
+        let what = refusal.message.split_once(" { ");
+        let what = what.map_or(refusal.message.as_str(), |(begin, rest)| {
+            match rest.split_once(':') {
+                Some((name, _)) => &refusal.message[..begin.len() + " { ".len() + name.len()],
+                None => begin,
+            }
+        });
+        format!(
+            "the database does not let this user do that ({}: {}); grant readWrite on MONGODB_DATABASE to \
+             the user of MONGODB_USERNAME, or the one in MONGODB_URI",
+            refusal.code_name,
+            what.replace(" { ", " ")
+        )
     } else {
         said
     }
 }
+
+/// The code of a command that its user may not send.
+const UNAUTHORIZED: i32 = 13;
 
 /// Keeps count of the driver's connections by what it tells of them.
 fn watch(pool: &Pool, event: &CmapEvent) {

@@ -190,3 +190,39 @@ fn what_only_the_whole_client_can_see_is_told_beside_what_else_is_wrong() {
         assert!(errors.contains(name), "{name} in {errors}");
     }
 }
+
+#[test]
+fn what_the_database_would_refuse_is_found_before_the_start_and_all_at_once() {
+    let errors = read(&[
+        ("MONGODB_URI", "mongodb://localhost:notaport/"),
+        ("MONGODB_DATABASE", "a b"),
+        ("MONGODB_COLLECTION", "system.x"),
+        ("WRITE_TIMEOUT", "0s"),
+        ("QUERY_TIMEOUT", "0ms"),
+        ("DRAIN_TIMEOUT", "0s"),
+        ("BATCH_MAX_AGE", "1h"),
+    ])
+    .unwrap_err()
+    .to_string();
+    for name in [
+        "MONGODB_URI",
+        "MONGODB_DATABASE",
+        "MONGODB_COLLECTION",
+        "WRITE_TIMEOUT",
+        "QUERY_TIMEOUT",
+        "DRAIN_TIMEOUT",
+        "BATCH_MAX_AGE",
+    ] {
+        assert!(errors.contains(name), "{name} is missing in:\n{errors}");
+    }
+    for uri in [
+        "mongodb://u:p@ss@localhost/",
+        "mongodb://localhost/?authMechanism=X",
+    ] {
+        let error = read(&[("MONGODB_URI", uri)]).unwrap_err().to_string();
+        assert!(
+            error.contains("MONGODB_URI") && !error.contains("p@ss"),
+            "{error}"
+        );
+    }
+}

@@ -1,11 +1,21 @@
 //! Letters on a terminal or for a program. What strangers wrote is escaped: a value must not
 //! command the terminal that shows it.
 
+use std::io::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::letter::{Fate, Letter, Place, Summary};
+
+/// Prints a line. Whoever reads them may have seen enough: that ends neither the program with a panic nor its
+/// work half way.
+macro_rules! say {
+    ($($words:tt)*) => {
+        drop(writeln!(std::io::stdout(), $($words)*))
+    };
+}
 
 /// One line a letter.
 pub(super) fn list<'l>(letters: impl Iterator<Item = (&'l (i32, i64), &'l Summary)>, json: bool) {
@@ -21,11 +31,11 @@ pub(super) fn list<'l>(letters: impl Iterator<Item = (&'l (i32, i64), &'l Summar
                 "partition": partition, "offset": offset, "time": written, "reason": reason,
                 "origin": place(origin), "state": fate.word(), "dealt_with_at": at(fate),
             });
-            println!("{line}");
+            say!("{line}");
         } else {
             let (from, reason) = (shown(origin), safe(reason));
             let (letter, state) = (format!("{partition}/{offset}"), fate.word());
-            println!(
+            say!(
                 "{letter:<10} {:<24} {from:<24} {state:<8} {reason}",
                 safe(written)
             );
@@ -50,26 +60,26 @@ pub(super) fn letter(at_place: (i32, i64), letter: &Letter, fate: &Fate, json: b
             "key": data(original.key.as_deref()), "value": data(original.value.as_deref()),
             "headers": headers,
         });
-        println!("{whole}");
+        say!("{whole}");
         return;
     }
-    println!("letter   {partition}/{offset}");
-    println!("state    {} {}", fate.word(), at(fate).unwrap_or_default());
-    println!("written  {}", safe(&letter.written));
-    println!("reason   {}", safe(&letter.reason));
-    println!("origin   {}", shown(&letter.origin));
+    say!("letter   {partition}/{offset}");
+    say!("state    {} {}", fate.word(), at(fate).unwrap_or_default());
+    say!("written  {}", safe(&letter.written));
+    say!("reason   {}", safe(&letter.reason));
+    say!("origin   {}", shown(&letter.origin));
     let time = original.time.map(|time| time.to_string());
-    println!("stood    {}", time.as_deref().unwrap_or("-"));
-    println!("key      {}", bytes(original.key.as_deref()));
+    say!("stood    {}", time.as_deref().unwrap_or("-"));
+    say!("key      {}", bytes(original.key.as_deref()));
     for (name, value) in &original.headers {
-        println!("header   {}: {}", safe(name), bytes(value.as_deref()));
+        say!("header   {}: {}", safe(name), bytes(value.as_deref()));
     }
     let cut = if letter.truncated {
         " (its beginning)"
     } else {
         ""
     };
-    println!("value{cut}\n{}", bytes(original.value.as_deref()));
+    say!("value{cut}\n{}", bytes(original.value.as_deref()));
 }
 
 /// What was done with a letter.
@@ -83,10 +93,10 @@ pub(super) fn done(
         let line = json!({
             "partition": partition, "offset": offset, "done": what, "origin": origin.map(place),
         });
-        println!("{line}");
+        say!("{line}");
     } else {
         let to = origin.map(|origin| format!(" to {}/{}", safe(&origin.topic), origin.partition));
-        println!("{partition}/{offset} {what}{}", to.unwrap_or_default());
+        say!("{partition}/{offset} {what}{}", to.unwrap_or_default());
     }
 }
 

@@ -320,3 +320,33 @@ fn the_largest_purchase_is_far_from_what_a_server_takes() {
     // Not 16 MiB: no record becomes a document that is too large for itself.
     assert!(document.raw().as_bytes().len() < 4096);
 }
+
+#[tokio::test]
+async fn a_user_that_may_not_write_is_told_with_the_variables_to_look_at_and_always_the_same() {
+    let refusal = |session: i32| {
+        let command = format!(
+            "not authorized on shop to execute command {{ insert: \"purchases\", lsid: {session} }}"
+        );
+        doc! { "ok": 0, "code": 13, "codeName": "Unauthorized", "errmsg": command }
+    };
+    let (_server, store) = store_on(Script {
+        insert: [refusal(1), refusal(2)].into(),
+        ..Script::default()
+    })
+    .await;
+    let documents = documents(1);
+    let said = [store.store(&documents).await, store.store(&documents).await];
+    assert_eq!(said[0], said[1]);
+    let WriteOutcome::Retry(why) = &said[0][0] else {
+        panic!("{said:?}");
+    };
+    for part in [
+        "insert",
+        "Unauthorized",
+        "MONGODB_USERNAME",
+        "MONGODB_DATABASE",
+    ] {
+        assert!(why.contains(part), "{part} is missing in: {why}");
+    }
+    assert!(!why.contains("lsid"), "{why}");
+}
