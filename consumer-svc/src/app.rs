@@ -84,7 +84,7 @@ impl App {
     /// A port that is taken, or a client that refuses its configuration.
     pub async fn build(config: Config, process: Process) -> Result<Self, Failure> {
         metrics::describe();
-        let http = Door::open("query", config.http_addr, "HTTP_ADDR", Limits::default())?;
+        let http = Door::open("query", config.http_addr, "HTTP_ADDR", Limits::BEHIND)?;
         let http = http.tls(config.tls.clone());
         let admin = Server::bind("admin", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
         let (http_addr, admin_addr) = (http.addr(), admin.local_addr());

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -67,6 +67,8 @@ pub struct Problem {
     retry_after: Option<Duration>,
     #[serde(skip)]
     allow: Option<&'static str>,
+    #[serde(skip)]
+    accept_encoding: Option<&'static str>,
 }
 
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -94,6 +96,7 @@ impl Problem {
             more: Map::new(),
             retry_after: None,
             allow: None,
+            accept_encoding: None,
         }
     }
 
@@ -175,6 +178,27 @@ impl Problem {
             "Unsupported media type",
             detail,
         )
+    }
+
+    /// 415: the body is encoded, and only one that is not is read here.
+    pub fn unsupported_encoding() -> Self {
+        let detail = "The body must come as it is: no Content-Encoding (gzip, br, …) is read here.";
+        let kind = "/problems/unsupported-encoding";
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            kind,
+            "Unsupported content encoding",
+            detail,
+        )
+        .in_encoding("identity")
+    }
+
+    /// Only bodies in this encoding are read.
+    fn in_encoding(self, encoding: &'static str) -> Self {
+        Self {
+            accept_encoding: Some(encoding),
+            ..self
+        }
     }
 
     /// 422: these fields are invalid, all of them.
@@ -313,6 +337,9 @@ impl Problem {
             // Whole seconds, rounded up: "0" would mean "at once".
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Some(encoding) = self.accept_encoding {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));

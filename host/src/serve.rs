@@ -78,18 +78,30 @@ pub struct Limits {
     pub unfinished: usize,
 }
 
+impl Limits {
+    /// What most servers are well with.
+    pub const DEFAULT: Self = Self {
+        connections: 4096,
+        spared: Duration::from_secs(1),
+        header: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+        write: Duration::from_secs(30),
+        linger: Duration::from_millis(250),
+        buffer: 16 * 1024,
+        unfinished: 8 * 1024 * 1024,
+    };
+
+    /// For whom a server with [`Limits::DEFAULT`] asks on behalf of its clients. That passes heads on and adds
+    /// to them, and may take twice its buffer: what it takes is not to be refused behind it.
+    pub const BEHIND: Self = Self {
+        buffer: 40 * 1024,
+        ..Self::DEFAULT
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 4096,
-            spared: Duration::from_secs(1),
-            header: Duration::from_secs(10),
-            idle: Duration::from_secs(75),
-            write: Duration::from_secs(30),
-            linger: Duration::from_millis(250),
-            buffer: 16 * 1024,
-            unfinished: 8 * 1024 * 1024,
-        }
+        Self::DEFAULT
     }
 }
 

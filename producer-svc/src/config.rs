@@ -19,6 +19,9 @@ use crate::catalog::Catalog;
 use crate::publish::kafka::KafkaLog;
 use crate::replay;
 
+pub use history::HistoryConfig;
+
+mod history;
 mod idempotency;
 mod kafka;
 
@@ -29,6 +32,7 @@ pub const SERVICE: Service<Config> = Service {
     about: "takes purchases over HTTP and writes them to Kafka; answers 201 only when they are stored there",
     vars: &[
         VARS,
+        history::VARS,
         idempotency::VARS,
         host::serve::tls::VARS,
         cors::VARS,
@@ -62,32 +66,6 @@ const VARS: &[Var] = &[
         "10s",
         "how long a purchase may wait for the broker's confirmation; then the answer is 503, outcome unknown",
     ),
-    Var::with_default(
-        "CUSTOMER_MANAGEMENT_API_URL",
-        "http://localhost:8001",
-        "address of consumer-svc",
-    ),
-    Var::with_default(
-        "HISTORY_TIMEOUT",
-        "10s",
-        "how long consumer-svc may be silent before its answer is given up",
-    ),
-    Var::with_default(
-        "HISTORY_MAX_REQUESTS",
-        "128",
-        "requests to consumer-svc at once",
-    ),
-    Var::with_default(
-        "HISTORY_MAX_STREAMS",
-        "256",
-        "live statistics streams at once",
-    ),
-    Var::optional(
-        "HISTORY_MAX_REQUESTS_PER_CLIENT",
-        "of these, how many one client may have; more get 429. Without it half of them. Where all come through a proxy and \
-         TRUSTED_PROXY_HEADER is not set, the proxy is the one client",
-    ),
-    Var::optional("HISTORY_MAX_STREAMS_PER_CLIENT", "the same of the streams"),
     Var::optional(
         "CATALOG_FILE",
         "JSON file with the items for sale, [{\"name\", \"price\", \"weight\"}], weights for all or none; read again on SIGHUP; without it a built-in catalog is used",
@@ -217,23 +195,6 @@ pub struct IntakeConfig {
     pub max_connections: usize,
 }
 
-/// How to ask consumer-svc.
-#[derive(Clone, Debug)]
-pub struct HistoryConfig {
-    /// Its address; what is asked for is appended to the path.
-    pub base: http::Uri,
-    /// How long it may be silent.
-    pub timeout: Duration,
-    /// Requests at once.
-    pub max_requests: usize,
-    /// Endless answers at once.
-    pub max_streams: usize,
-    /// Requests of one client at once.
-    pub requests_each: usize,
-    /// Endless answers to one client at once.
-    pub streams_each: usize,
-}
-
 impl Config {
     /// Reads all variables; `None` if the reader noted errors.
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -323,33 +284,6 @@ impl Config {
     }
 }
 
-impl HistoryConfig {
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let base = reader.get("CUSTOMER_MANAGEMENT_API_URL", |text| {
-            let uri = env::http_url(text)?;
-            match uri.scheme_str() {
-                Some("http") => Ok(uri),
-                _ => Err("must begin with http:// (consumer-svc is inside the cluster and speaks no TLS)".to_owned()),
-            }
-        });
-        let timeout = reader.get("HISTORY_TIMEOUT", some_time);
-        let max_requests = reader.get("HISTORY_MAX_REQUESTS", env::count);
-        let max_streams = reader.get("HISTORY_MAX_STREAMS", env::count);
-        let requests_each = reader.optional("HISTORY_MAX_REQUESTS_PER_CLIENT", env::count);
-        let streams_each = reader.optional("HISTORY_MAX_STREAMS_PER_CLIENT", env::count);
-        let (max_requests, max_streams) = (max_requests?, max_streams?);
-        let half = |of: usize| of.div_ceil(2);
-        Some(Self {
-            base: base?,
-            timeout: timeout?,
-            max_requests,
-            max_streams,
-            requests_each: requests_each?.unwrap_or(half(max_requests)),
-            streams_each: streams_each?.unwrap_or(half(max_streams)),
-        })
-    }
-}
-
 fn catalog(path: &str) -> Result<(Catalog, PathBuf), String> {
     let catalog = Catalog::load(Path::new(path)).map_err(|errors| errors.in_lines())?;
     Ok((catalog, PathBuf::from(path)))
@@ -359,14 +293,6 @@ fn catalog(path: &str) -> Result<(Catalog, PathBuf), String> {
 /// which by then have little to do.
 pub(crate) fn intake_share(drain_timeout: Duration) -> Duration {
     drain_timeout.mul_f64(0.9)
-}
-
-/// A duration that lets something happen.
-fn some_time(text: &str) -> Result<Duration, String> {
-    match env::duration(text)? {
-        Duration::ZERO => Err("must be longer than nothing".to_owned()),
-        time => Ok(time),
-    }
 }
 
 /// The broker's own rule for names.

@@ -5,12 +5,17 @@
 //! and while draining lets every accepted request have its answer. Requests themselves never pass
 //! through its mailbox.
 
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actors::{Cx, Failure, Stage};
-use host::serve::{Door, ServeReport};
+use host::serve::{BoxError, Door, ServeReport};
+use http::Request;
+use hyper::body::Body;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tower_service::Service;
+use warp::reply::Response;
 
 mod answer;
 mod buy;
@@ -66,6 +71,24 @@ impl Intake {
     }
 }
 
+/// All routes. `closing` ends answers that would never end by themselves. What has no path, and what has another
+/// number of hosts than one, is not to come here.
+pub fn service<B>(
+    desk: &Arc<Desk>,
+    closing: &CancellationToken,
+) -> impl Service<Request<B>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static
+where
+    B: Body + Send + Sync + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError> + Send,
+{
+    let others = warp::service(routes::routes(Arc::clone(desk), closing.clone()));
+    Front::new(Arc::clone(desk), others)
+}
+
 impl Stage for Intake {
     type Msg = IntakeMsg;
 
@@ -73,8 +96,7 @@ impl Stage for Intake {
         let server = self.door.server().await?;
         let closing = CancellationToken::new();
         self.open = Some(closing.clone().drop_guard());
-        let others = warp::service(routes::routes(Arc::clone(&self.desk), closing.clone()));
-        let service = Front::new(Arc::clone(&self.desk), others);
+        let service = service(&self.desk, &closing);
         let within = self.drain_within;
         let front = self.desk.front.clone();
         let service = move |peer| front.before(service.clone(), peer);

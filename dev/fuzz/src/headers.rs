@@ -68,7 +68,7 @@ pub fn headers(lines: &[u8]) {
 }
 
 /// The lines that are headers.
-fn read(lines: &[u8]) -> HeaderMap {
+pub(crate) fn read(lines: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for line in lines.split(|byte| *byte == b'\n') {
         let Some(end) = line.iter().position(|byte| *byte == b':') else {

@@ -7,15 +7,22 @@
 use producer_svc::intake::{BuyRequest, Invalid};
 use purchases::{Purchase, PurchaseId, wire};
 
+mod head;
 mod headers;
 
+pub use head::head;
 pub use headers::headers;
 
 /// What is run on bytes.
 pub type Target = fn(&[u8]);
 
 /// Each target by its name, which is also the name of its seeds.
-pub const TARGETS: [(&str, Target); 3] = [("buy", buy), ("headers", headers), ("event", event)];
+pub const TARGETS: [(&str, Target); 4] = [
+    ("buy", buy),
+    ("head", head),
+    ("headers", headers),
+    ("event", event),
+];
 
 /// The body of `POST /buy`.
 pub fn buy(body: &[u8]) {

@@ -6,7 +6,7 @@ use std::path::Path;
 /// Inputs made for each target.
 const INPUTS: u32 = 20_000;
 /// Pieces that random bytes hit upon too rarely.
-const PIECES: [&[u8]; 24] = [
+const PIECES: [&[u8]; 32] = [
     b"\"username\":",
     b"\"user_id\":",
     b"\"price\":",
@@ -23,6 +23,14 @@ const PIECES: [&[u8]; 24] = [
     b"[[[[",
     b"\"",
     b"00-",
+    b" HTTP/1.1\n",
+    b"GET ",
+    b"CONNECT ",
+    b"a:80",
+    b"http://",
+    b"/stats/stream",
+    b"?",
+    b"\nhost: ",
     b"accept: ",
     b"content-type: application/json",
     b"x-forwarded-for: ",

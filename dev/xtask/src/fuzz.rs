@@ -33,18 +33,21 @@ pub(crate) struct Args {
 enum Target {
     /// The body of POST /buy
     Buy,
-    /// Its headers
+    /// A whole head, request line and all, at the real routes
+    Head,
+    /// The headers of POST /buy
     Headers,
     /// An event on the topic
     Event,
 }
 
 impl Target {
-    const ALL: [Self; 3] = [Self::Buy, Self::Headers, Self::Event];
+    const ALL: [Self; 4] = [Self::Buy, Self::Head, Self::Headers, Self::Event];
 
     fn name(self) -> &'static str {
         match self {
             Self::Buy => "buy",
+            Self::Head => "head",
             Self::Headers => "headers",
             Self::Event => "event",
         }

@@ -24,7 +24,7 @@ pub const VARS: &[Var] = &[Var::optional(
 
 /// Headers a page may send.
 const MAY_SEND: HeaderValue = HeaderValue::from_static(
-    "content-type, idempotency-key, if-none-match, last-event-id, traceparent, x-request-id",
+    "content-type, idempotency-key, if-none-match, last-event-id, traceparent, tracestate, x-request-id",
 );
 /// Headers a page may read beside those that it always may.
 const MAY_READ: HeaderValue =

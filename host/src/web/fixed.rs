@@ -46,7 +46,7 @@ impl Fixed {
 
     /// The answer to a `GET` with these headers.
     pub fn answer<B: From<Bytes>>(&self, headers: &HeaderMap) -> Response<B> {
-        let known = matches_tag(headers.get(IF_NONE_MATCH), &self.tag);
+        let known = matches_tag(headers.get_all(IF_NONE_MATCH), &self.tag);
         let body = if known {
             Bytes::new()
         } else {
@@ -75,12 +75,18 @@ pub fn tag(body: &[u8]) -> HeaderValue {
     HeaderValue::try_from(format!("\"{digits}\"")).expect("hexadecimal digits make a valid header")
 }
 
-/// Whether one of the tags in `If-None-Match` is this one. Weak comparison, as the standard has it.
-pub fn matches_tag(header: Option<&HeaderValue>, tag: &HeaderValue) -> bool {
-    let (Some(Ok(list)), Ok(tag)) = (header.map(HeaderValue::to_str), tag.to_str()) else {
+/// Whether one of the tags in these lines of `If-None-Match` is this one. Several lines are one list. Weak
+/// comparison, as the standard has it.
+pub fn matches_tag<'a>(
+    lines: impl IntoIterator<Item = &'a HeaderValue>,
+    tag: &HeaderValue,
+) -> bool {
+    let Ok(tag) = tag.to_str() else {
         return false;
     };
-    list.split(',')
+    let texts = lines.into_iter().filter_map(|line| line.to_str().ok());
+    texts
+        .flat_map(|text| text.split(','))
         .map(str::trim)
         .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
@@ -94,7 +100,9 @@ mod tests {
         let tag = HeaderValue::from_static("\"abc\"");
         let matches = |list: &'static str| matches_tag(Some(&HeaderValue::from_static(list)), &tag);
         assert!(matches("\"abc\"") && matches("\"x\", W/\"abc\"") && matches("*"));
-        assert!(!matches("\"abcd\"") && !matches("abc") && !matches_tag(None, &tag));
+        assert!(!matches("\"abcd\"") && !matches("abc") && !matches_tag([], &tag));
+        let lines = ["\"x\"", "W/\"abc\""].map(HeaderValue::from_static);
+        assert!(matches_tag(&lines, &tag), "several lines are one list");
     }
 
     #[test]

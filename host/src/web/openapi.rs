@@ -158,7 +158,7 @@ const COMMON: &str = "\
 tells what went wrong this time, `request_id` finds the request in the service's log, and `retryable` says \
 whether the same request may succeed later. Invalid fields are all named at once in `errors`, each with a \
 JSON pointer. `429` and `503` carry `Retry-After` in seconds. What is no HTTP request at all is answered \
-by a bare `400`, a head of more than 16 KiB or 100 headers by a bare `431`, and the connection is closed.
+by a bare `400` (a `Host` that is missing or wrong, and a target without a path, by a problem), a head of more than 16 KiB or 100 headers by a bare `431`, and the connection is closed.
 
 **Money** is a decimal number with at most two decimals, exact to the cent. **Ids** of purchases are 24 lower-case \
 hexadecimal digits. **Times** are RFC 3339 in UTC with three decimals.

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 
 use crate::config::HistoryConfig;
 use crate::flow::{Ask, Fetched, FetchedBody, Unreachable};
@@ -51,6 +52,7 @@ pub struct HistoryClient {
     authority: Authority,
     prefix: String,
     timeout: Duration,
+    answer_timeout: Duration,
 }
 
 impl HistoryClient {
@@ -79,6 +81,7 @@ impl HistoryClient {
             authority,
             prefix,
             timeout: config.timeout,
+            answer_timeout: config.answer_timeout,
         }
     }
 
@@ -99,15 +102,15 @@ impl HistoryClient {
                 headers.append(name, value.clone());
             }
         }
-        let silence = if ask.endless {
-            STREAM_SILENCE
+        let (silence, until) = if ask.endless {
+            (STREAM_SILENCE, None)
         } else {
-            self.timeout
+            (self.timeout, Some(Instant::now() + self.answer_timeout))
         };
         Ok(Fetched {
             status: head.status,
             headers,
-            body: chunks(body, silence, permit),
+            body: chunks(body, silence, until, permit),
         })
     }
 
@@ -153,14 +156,28 @@ impl HistoryClient {
     }
 }
 
-/// The body's chunks, none later than `silence` after the one before.
-fn chunks(body: Incoming, silence: Duration, permit: Permit) -> FetchedBody {
+/// The body's chunks, none later than `silence` after the one before, and none after `until`: whoever takes
+/// them slowly must not keep the permit for as long as he likes.
+fn chunks(
+    body: Incoming,
+    silence: Duration,
+    until: Option<Instant>,
+    permit: Permit,
+) -> FetchedBody {
     Box::pin(stream::unfold(
         Some((body, permit)),
         move |state| async move {
             let (mut body, permit) = state?;
             loop {
-                match tokio::time::timeout(silence, body.frame()).await {
+                let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                if left == Some(Duration::ZERO) {
+                    return Some((
+                        Err(Unreachable("was not heard to its end in time".to_owned())),
+                        None,
+                    ));
+                }
+                let within = left.map_or(silence, |left| left.min(silence));
+                match tokio::time::timeout(within, body.frame()).await {
                     Ok(None) => return None,
                     Ok(Some(Ok(frame))) => match frame.into_data() {
                         Ok(data) => return Some((Ok(data), Some((body, permit)))),
@@ -168,7 +185,7 @@ fn chunks(body: Incoming, silence: Duration, permit: Permit) -> FetchedBody {
                         Err(_) => continue,
                     },
                     Ok(Some(Err(error))) => return Some((Err(broken(&error)), None)),
-                    Err(_) => return Some((Err(silent(silence)), None)),
+                    Err(_) => return Some((Err(silent(within)), None)),
                 }
             }
         },

@@ -69,6 +69,9 @@ pub(super) async fn buy(
     if !headers.json {
         return Err(Problem::unsupported_media_type("application/json"));
     }
+    if headers.encoded {
+        return Err(Problem::unsupported_encoding());
+    }
     if headers
         .length
         .is_some_and(|length| length > MAX_BODY as u64)

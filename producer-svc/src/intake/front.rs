@@ -11,8 +11,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use host::serve::Received;
 use http::Request;
+use hyper::body::Body;
 use tower_service::Service;
 use warp::reply::Response;
 
@@ -35,10 +35,13 @@ impl<S> Front<S> {
 /// Boxed, so that a connection's task is small: it is moved and kept for as long as the connection.
 type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-impl<S> Service<Request<Received>> for Front<S>
+impl<S, B> Service<Request<B>> for Front<S>
 where
-    S: Service<Request<Received>, Response = Response, Error = Infallible>,
+    S: Service<Request<B>, Response = Response, Error = Infallible>,
     S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Send,
 {
     type Response = Response;
     type Error = Infallible;
@@ -48,7 +51,7 @@ where
         self.others.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Received>) -> Answer {
+    fn call(&mut self, request: Request<B>) -> Answer {
         if is_buy(request.uri().path()) {
             Box::pin(answer_buy(Arc::clone(&self.desk), request))
         } else {

@@ -45,6 +45,8 @@ pub struct BuyHeaders {
     pub json: bool,
     /// Declared length.
     pub length: Option<u64>,
+    /// Whether the body is declared to be encoded, compressed for instance.
+    pub encoded: bool,
     /// The retry key.
     pub key: Option<Result<IdempotencyKey, KeyError>>,
     /// Whether the client takes no answer of the type that is sent.
@@ -64,6 +66,8 @@ impl BuyHeaders {
                 buy.json = text().is_ok_and(is_json);
             } else if name == header::CONTENT_LENGTH {
                 buy.length = text().ok().and_then(|length| length.parse().ok());
+            } else if name == header::CONTENT_ENCODING {
+                buy.encoded |= !text().is_ok_and(is_identity);
             } else if name == IDEMPOTENCY_KEY {
                 buy.key = Some(match (&buy.key, text()) {
                     (None, Ok(key)) => IdempotencyKey::parse(key),
@@ -92,13 +96,39 @@ fn is_json(content_type: &str) -> bool {
     media_type.eq_ignore_ascii_case("application/json")
 }
 
-/// Headers of a question that are passed on to consumer-svc.
-pub(super) const PASSED_ON: [http::HeaderName; 4] = [
-    header::ACCEPT,
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    http::HeaderName::from_static("last-event-id"),
+fn is_identity(coding: &str) -> bool {
+    coding.is_empty() || coding.eq_ignore_ascii_case("identity")
+}
+
+/// Headers of a question that are passed on to consumer-svc, and whether several lines of one are a list.
+const PASSED_ON: [(header::HeaderName, bool); 4] = [
+    (header::ACCEPT, true),
+    (header::IF_NONE_MATCH, true),
+    (header::IF_MODIFIED_SINCE, false),
+    (header::HeaderName::from_static("last-event-id"), false),
 ];
+
+/// Those of these headers that are passed on, each in one line: consumer-svc takes as many lines as this
+/// service, and some come with the question.
+pub(super) fn passed_on(headers: &HeaderMap) -> HeaderMap {
+    let mut passed = HeaderMap::with_capacity(PASSED_ON.len() + 3);
+    for (name, list) in &PASSED_ON {
+        let mut lines = headers.get_all(name).iter();
+        let (Some(first), second) = (lines.next(), lines.next()) else {
+            continue;
+        };
+        let value = match second {
+            Some(second) if *list => {
+                let lines = [first, second].into_iter().chain(lines);
+                let lines: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
+                HeaderValue::from_bytes(&lines.join(&b", "[..])).ok()
+            }
+            Some(_) | None => Some(first.clone()),
+        };
+        passed.extend(value.map(|value| (name.clone(), value)));
+    }
+    passed
+}
 
 #[cfg(test)]
 mod tests {
@@ -125,5 +155,37 @@ mod tests {
         ] {
             assert!(!is_json(other), "{other}");
         }
+    }
+
+    #[test]
+    fn several_lines_of_a_list_are_passed_on_as_one() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("if-none-match", "\"a\""),
+            ("if-none-match", "\"b\", W/\"c\""),
+            ("last-event-id", "1"),
+            ("last-event-id", "2"),
+            ("accept", "text/html"),
+            ("cookie", "secret"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let passed = passed_on(&headers);
+        assert_eq!(passed.len(), 3);
+        assert_eq!(passed["if-none-match"], "\"a\", \"b\", W/\"c\"");
+        assert_eq!(passed["last-event-id"], "1");
+        assert_eq!(passed["accept"], "text/html");
+    }
+
+    #[test]
+    fn only_a_body_as_it_is_is_read() {
+        let encoded = |value| {
+            let headers =
+                HeaderMap::from_iter([(header::CONTENT_ENCODING, HeaderValue::from_static(value))]);
+            BuyHeaders::read(&headers).0.encoded
+        };
+        assert!(!BuyHeaders::read(&HeaderMap::new()).0.encoded);
+        assert!(!encoded("identity") && !encoded("Identity") && !encoded(""));
+        assert!(encoded("gzip") && encoded("identity, br"));
     }
 }

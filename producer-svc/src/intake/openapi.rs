@@ -91,9 +91,10 @@ fn buy() -> Operation {
     Operation::post("buy", "buying", "Buy a random item", accepted.header("Idempotency-Replayed"))
         .describe(
             "The service chooses the item. With an `Idempotency-Key`, a retry is safe: the same user's same key is the \
-             same purchase with the same item, on any replica and after restarts, and is stored once. Without one, \
-             every request is another purchase.\n\n\
-             The body must be `application/json` and may have at most 16 KiB. Both names are trimmed; lengths are counted \
+             same purchase with the same item, on any replica and after restarts, and is stored once. (Where the catalog \
+             changed between two tries, and the second met a replica that did not see the first, its `201` may name another \
+             item: the first is stored, and the history shows it.) Without a key, every request is another purchase.\n\n\
+             The body must be `application/json`, not compressed, and may have at most 16 KiB. Both names are trimmed; lengths are counted \
              in characters.",
         )
         .parameter(
@@ -114,7 +115,7 @@ fn buy() -> Operation {
 }
 
 /// What is wrong with the request itself.
-fn refused() -> [Refusal; 8] {
+fn refused() -> [Refusal; 9] {
     [
         Refusal::new(
             Problem::malformed(
@@ -137,6 +138,10 @@ fn refused() -> [Refusal; 8] {
         Refusal::new(
             Problem::unsupported_media_type("application/json"),
             "`Content-Type` is not `application/json`.",
+        ),
+        Refusal::new(
+            Problem::unsupported_encoding(),
+            "The body has a `Content-Encoding`.",
         ),
         Refusal::new(
             Problem::validation(vec![
@@ -304,7 +309,7 @@ fn stream() -> Operation {
 }
 
 /// The management service gives no answer.
-fn not_passed_on() -> [Refusal; 3] {
+fn not_passed_on() -> [Refusal; 4] {
     [
         Refusal::new(
             proxy::too_many(),
@@ -313,6 +318,10 @@ fn not_passed_on() -> [Refusal; 3] {
         Refusal::new(
             proxy::unavailable(),
             "The management service or its database does not answer.",
+        ),
+        Refusal::new(
+            proxy::misunderstood(),
+            "What stands in the place of the management service does not take the question.",
         ),
         Refusal::new(
             Problem::overloaded(RETRY_AFTER),

@@ -84,7 +84,7 @@ impl Pages {
         // Strong: a hash of the very bytes.
         let tag = HeaderValue::try_from(format!("\"{}\"", catalog.listing().tag()))
             .expect("hexadecimal digits make a valid header");
-        let known = matches_tag(headers.get(http::header::IF_NONE_MATCH), &tag);
+        let known = matches_tag(headers.get_all(http::header::IF_NONE_MATCH), &tag);
         let mut response = if known {
             let mut response = Response::default();
             *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -9,7 +9,8 @@ use host::problem::Problem;
 use host::span::SpanKind;
 use host::trace::{TRACEPARENT, TRACESTATE, TraceParent, X_REQUEST_ID};
 use host::web::front::Client;
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use warp::Reply as _;
@@ -17,8 +18,8 @@ use warp::reply::Response;
 
 use super::buy::Asked;
 use super::desk::Desk;
-use super::headers::PASSED_ON;
-use crate::flow::{Ask, HistoryMsg};
+use super::headers;
+use crate::flow::{Ask, Fetched, HistoryMsg};
 
 /// Kind of the problem that consumer-svc does not answer.
 const HISTORY_UNAVAILABLE: &str = "/problems/history-unavailable";
@@ -84,6 +85,10 @@ pub(super) async fn pass_on(
         Ok(Err(why)) => return Err(failed(&why.to_string())),
         Err(_) => return Err(failed("the question was lost")),
     };
+    if let Some(problem) = none_of_its_own(&fetched) {
+        failed(&format!("something else answered: {}", fetched.status));
+        return Err(problem);
+    }
     asking.answered(fetched.status.as_u16());
     drop(asking);
     let body = fetched.body.inspect(move |_| {
@@ -112,13 +117,37 @@ pub(super) fn unavailable() -> Problem {
     Problem::unavailable(HISTORY_UNAVAILABLE, detail, RETRY_AFTER)
 }
 
-fn ask(question: Question<'_>, trace: TraceParent) -> Ask {
-    let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 3);
-    for name in &PASSED_ON {
-        for value in question.headers.get_all(name) {
-            headers.append(name, value.clone());
-        }
+/// 502: what answered in the place of consumer-svc does not take the question.
+pub(super) fn misunderstood() -> Problem {
+    let detail = "What stands in the place of the management service did not take the question. This says nothing \
+                  about what is stored.";
+    Problem::new(
+        StatusCode::BAD_GATEWAY,
+        "/problems/bad-gateway",
+        "Bad gateway",
+        detail,
+    )
+}
+
+/// The answer in the place of one that is not consumer-svc's: it refuses by problems only. What a parser or a
+/// proxy says is for whoever speaks to it, and that is this service.
+fn none_of_its_own(fetched: &Fetched) -> Option<Problem> {
+    let status = fetched.status;
+    let problem = fetched.headers.get(CONTENT_TYPE);
+    let problem =
+        problem.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+    let answered = status.is_success() || status == StatusCode::NOT_MODIFIED;
+    if answered || (problem && status.as_u16() >= 400) {
+        None
+    } else if status.is_server_error() {
+        Some(unavailable())
+    } else {
+        Some(misunderstood())
     }
+}
+
+fn ask(question: Question<'_>, trace: TraceParent) -> Ask {
+    let mut headers = headers::passed_on(question.headers);
     headers.insert(X_REQUEST_ID, question.asked.request_id.clone());
     if let Ok(trace) = HeaderValue::from_bytes(&trace.to_text()) {
         headers.insert(TRACEPARENT, trace);

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use host::problem::Problem;
-use host::serve::Received;
 use host::trace::{REQUEST_ID, trace_state};
 use host::web::docs::DocsPage;
 use host::web::front::Client;
@@ -17,6 +16,7 @@ use host::web::paths::{Found, Paths, below_api};
 use host::web::{self, accept};
 use http::header::HeaderMap;
 use http::{Method, Request};
+use hyper::body::Body;
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
 use warp::filters::path::FullPath;
@@ -137,7 +137,7 @@ fn asked(desk: &Desk, ids: &ClientIds<'_>, route: Route, method: &Method) -> Ask
 /// Whatever is asked of `/buy`.
 pub(super) async fn answer_buy(
     desk: Arc<Desk>,
-    request: Request<Received>,
+    request: Request<impl Body>,
 ) -> Result<Response, Infallible> {
     let (head, body) = request.into_parts();
     let (mut headers, ids) = BuyHeaders::read(&head.headers);

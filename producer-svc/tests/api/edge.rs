@@ -156,7 +156,9 @@ async fn a_preflight_is_told_methods_and_headers() {
         );
         let headers = answer.header("access-control-allow-headers");
         assert!(
-            headers.contains("content-type") && headers.contains("idempotency-key"),
+            headers.contains("content-type")
+                && headers.contains("idempotency-key")
+                && headers.contains("tracestate"),
             "{headers}"
         );
         assert_eq!(answer.header("access-control-max-age"), "600");
@@ -283,10 +285,35 @@ async fn the_description_is_readable_without_any_other_host() {
 async fn every_answer_of_an_intake_without_its_neighbours_is_as_described() {
     let shop = Shop::open(&[]).await;
     let document: Value = shop.get("/openapi.json").await.json();
-    for path in ["/", "/items", "/health", "/stats", "/purchases/{user_id}"] {
-        let answer = shop.get(&path.replace("{user_id}", "u")).await;
-        conforms(&document, path, "get", &answer);
+    for path in [
+        "/",
+        "/items",
+        "/health",
+        "/stats",
+        "/stats/stream",
+        "/purchases/{user_id}",
+    ] {
+        for prefix in ["", "/api"] {
+            let asked = format!("{prefix}{}", path.replace("{user_id}", "u"));
+            let answer = shop.get(&asked).await;
+            conforms(&document, path, "get", &answer);
+            let refused = ask(&shop, "GET", &asked, &[("accept", "image/png")]).await;
+            conforms(&document, path, "get", &refused);
+            let refused = ask(&shop, "DELETE", &asked, &[]).await;
+            conforms(&document, path, "get", &refused);
+            let head = ask(&shop, "HEAD", &asked, &[]).await;
+            let described = &document["paths"][path]["head"]["responses"][head.status.as_str()];
+            assert!(
+                described.is_object() && head.body.is_empty(),
+                "{asked}: {head:?}"
+            );
+        }
     }
+    let gzip = [("content-encoding", "gzip")];
+    let encoded = shop.buy_with(JOHN, &gzip).await;
+    encoded.assert_problem(415, "unsupported-encoding");
+    assert_eq!(encoded.header("accept-encoding"), "identity");
+    conforms(&document, "/buy", "post", &encoded);
     conforms(&document, "/buy", "post", &shop.buy("user_1").await);
     conforms(&document, "/buy", "post", &shop.buy_with("{}", &[]).await);
     conforms(&document, "/buy", "post", &shop.buy_with("{", &[]).await);

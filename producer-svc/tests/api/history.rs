@@ -27,6 +27,13 @@ pub(crate) async fn upstream<F>(answer: F) -> Upstream
 where
     F: Fn(http::Method, String, http::HeaderMap) -> Response + Clone + Send + Sync + 'static,
 {
+    upstream_with(Limits::default(), answer).await
+}
+
+pub(crate) async fn upstream_with<F>(limits: Limits, answer: F) -> Upstream
+where
+    F: Fn(http::Method, String, http::HeaderMap) -> Response + Clone + Send + Sync + 'static,
+{
     let asked = warp::path::full()
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .map(|path: warp::path::FullPath, query: String| format!("{}?{query}", path.as_str()));
@@ -34,13 +41,7 @@ where
         .and(asked)
         .and(warp::header::headers_cloned())
         .map(answer);
-    let server = Server::bind(
-        "upstream",
-        "127.0.0.1:0".parse().unwrap(),
-        "TEST",
-        Limits::default(),
-    )
-    .unwrap();
+    let server = Server::bind("upstream", "127.0.0.1:0".parse().unwrap(), "TEST", limits).unwrap();
     let addr = server.local_addr();
     let service = warp::service(routes);
     let running = tokio::spawn(async move {
@@ -64,7 +65,11 @@ pub(crate) async fn shop_on(upstream: &Upstream, vars: &[(&str, &str)]) -> Shop 
     Shop::open(&vars).await
 }
 
-fn response(status: u16, headers: &[(&'static str, &'static str)], body: String) -> Response {
+pub(crate) fn response(
+    status: u16,
+    headers: &[(&'static str, &'static str)],
+    body: String,
+) -> Response {
     let mut response = http::Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(*name, *value);

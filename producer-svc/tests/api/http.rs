@@ -7,7 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::shop::{PATIENCE, Shop};
 
 /// Sends raw bytes and returns all that comes back until the server closes.
-async fn raw(shop: &Shop, bytes: &[u8]) -> String {
+pub(crate) async fn raw(shop: &Shop, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(shop.addr).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();

@@ -20,6 +20,7 @@ mod http;
 mod memory_log;
 mod overload;
 mod pages;
+mod passed_on;
 mod retry;
 #[path = "../../../host/tests/serve/shapes.rs"]
 mod shapes;

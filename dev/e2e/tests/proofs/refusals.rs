@@ -149,6 +149,7 @@ async fn every_refusal_of_a_purchase_is_met_and_is_as_described() {
     let text = [("content-type", "text/plain")];
     let html = [JSON, ("accept", "text/html")];
     let no_key = [JSON, ("idempotency-key", "no key")];
+    let gzip = [JSON, ("content-encoding", "gzip")];
     let large = format!("{BODY}{}", " ".repeat(16 * 1024));
     for (client, (body, headers, status, kind)) in [
         ("{", &[JSON][..], 400, "malformed"),
@@ -156,6 +157,7 @@ async fn every_refusal_of_a_purchase_is_met_and_is_as_described() {
         (BODY, &html, 406, "not-acceptable"),
         (&large, &[JSON], 413, "too-large"),
         (BODY, &text, 415, "unsupported-media-type"),
+        (BODY, &gzip, 415, "unsupported-encoding"),
         (r#"{"username": ""}"#, &[JSON], 422, "validation"),
     ]
     .into_iter()
