@@ -1,15 +1,17 @@
 //! The one consumer of this process: its properties, its events, and the slot it is found in.
 //! Beside it an [`Observer`], which reads nothing and only asks.
 
+mod contact;
 mod lookup;
 mod observer;
 mod prefetch;
+mod renewed;
+mod slot;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use host::kafka::{KafkaSettings, Refusal};
+use host::kafka::KafkaSettings;
 use purchases::Timestamp;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -25,8 +27,15 @@ pub(crate) use self::lookup::Lookup;
 pub use self::observer::Observer;
 pub use self::prefetch::Prefetch;
 use self::prefetch::Share;
+pub(crate) use self::renewed::Renewed;
+pub use self::slot::ConsumerSlot;
 use crate::config::KafkaConfig;
 use crate::metrics;
+
+/// A client that has heard of no broker for this long where there is one will not: longer than it takes to
+/// connect again, at the longest pause between two tries; shorter than anybody waits before looking what is
+/// wrong.
+pub(crate) const REACHES_WITHIN: Duration = Duration::from_secs(10);
 
 /// What happens when the group moves partitions. Called on the thread that polls the consumer.
 pub(crate) trait Rebalance: Send + Sync + 'static {
@@ -74,12 +83,13 @@ impl ClientContext for GroupContext {
             | RDKafkaErrorCode::SaslAuthenticationFailed,
         ) = cause.rdkafka_error_code()
         {
-            self.own.refusal.note(&self.settings, reason);
+            self.own.refused(&self.settings, reason);
         }
         debug!(%cause, reason, "consumer error");
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.own.told(&statistics);
         let topics = statistics.topics.values();
         let partitions = topics.flat_map(|topic| topic.partitions.values());
         let (records, bytes) = partitions.fold((0, 0), |(records, bytes), partition| {
@@ -101,7 +111,9 @@ impl ConsumerContext for GroupContext {
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        let Some(consumer) = self.own.get() else {
+        // Another one may be in its place by the time the last who held it lets go.
+        let own = self.own.get();
+        let Some(consumer) = own.filter(|own| std::ptr::eq(Arc::as_ptr(own), closing)) else {
             // The client is being closed; it never ends while a rebalance is without an answer.
             let revoked = event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS;
             let answer = if revoked {
@@ -159,42 +171,6 @@ pub(crate) fn unassign(
             consumer.incremental_unassign(&both)
         }
         _ => consumer.unassign(),
-    }
-}
-
-/// Where the living consumer is found. Empty before it joins, after it left, and between two.
-/// Who takes it out must not keep it: the consumer leaves its group when the last hold is dropped.
-#[derive(Clone, Default)]
-pub struct ConsumerSlot {
-    consumer: Arc<ArcSwapOption<GroupConsumer>>,
-    /// Why the broker does not let it in.
-    refusal: Refusal,
-}
-
-impl ConsumerSlot {
-    /// The consumer, if there is one.
-    pub fn get(&self) -> Option<Arc<GroupConsumer>> {
-        self.consumer.load_full()
-    }
-
-    pub(crate) fn set(&self, consumer: Option<Arc<GroupConsumer>>) {
-        self.consumer.store(consumer);
-    }
-
-    /// Asks the broker for the topic's metadata. Blocks for at most `wait`.
-    ///
-    /// # Errors
-    /// Why the topic could not be seen.
-    pub fn probe(&self, topic: &str, wait: Duration) -> Result<(), Unseen> {
-        let away = || Unseen::Away("no consumer yet".to_owned());
-        let consumer = self.get().ok_or_else(away)?;
-        match partitions_of(&consumer, (topic, "KAFKA_TOPIC"), wait) {
-            Ok(_) => {
-                self.refusal.lift();
-                Ok(())
-            }
-            Err(cause) => Err(self.refusal.reason().map_or(cause, Unseen::Away)),
-        }
     }
 }
 

@@ -4,18 +4,23 @@
 //! is ours and not one of the runtime's. Records never pass here: their queues are split off
 //! before the assignment takes effect.
 
+mod complaints;
+mod doubt;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
+use self::complaints::Complaints;
+use self::doubt::Doubt;
 use super::Membership;
 use super::release::Assignment;
 use crate::config::KafkaConfig;
@@ -50,10 +55,10 @@ const RESOLVE_FOR: Duration = Duration::from_secs(60);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the topic's partitions may take to be counted before the membership begins.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(1);
+/// And while it may be over; whoever wants to leave waits as long.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Partitions that a topic is believed to have that cannot be seen.
 const ROOM: usize = 12;
-/// A complaint that stays the same is repeated this often.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(30);
 /// How long leaving may take after the partitions were given back.
 const LEAVE_FOR: Duration = Duration::from_secs(5);
 
@@ -143,6 +148,9 @@ fn member_thread<P: Send + Sync + 'static>(
                 );
                 member.make_room(partitions);
             }
+            Stay::Stranded => {
+                warn!("the Kafka client reaches no broker where another one does: joining again");
+            }
         }
     }
 }
@@ -153,6 +161,8 @@ enum Stay {
     Over,
     /// So many partitions, and the client was made for fewer.
     Outgrown(usize),
+    /// The client reaches nobody, and will not: others do.
+    Stranded,
 }
 
 /// Joins, and stays until it is time to go.
@@ -176,8 +186,10 @@ fn stay<P: Send + Sync + 'static>(
     consumer
         .subscribe(&[&config.topic])
         .map_err(|error| format!("subscribe to {}: {error}", config.topic))?;
-    let result = poll_until(&consumer, member, || leaving.load(Ordering::Acquire));
-    leave(&consumer, member);
+    let result = poll_until(&consumer, slot, member, || leaving.load(Ordering::Acquire));
+    // Who is stranded commits nothing any more, so nothing is to be waited for.
+    let lost = matches!(result, Ok(Stay::Stranded)) || consumer.assignment_lost();
+    leave(&consumer, member, lost);
     slot.set(None);
     metrics::prefetched(0, 0);
     // The last hold closes the client, which leaves the group.
@@ -188,10 +200,12 @@ fn stay<P: Send + Sync + 'static>(
 /// Serves the consumer's events until it is time to go.
 fn poll_until<P>(
     consumer: &GroupConsumer,
+    slot: &ConsumerSlot,
     member: &Member<P>,
     stop: impl Fn() -> bool,
 ) -> Result<Stay, String> {
     let mut complaints = Complaints::default();
+    let mut doubt = Doubt::none();
     while !stop() {
         match consumer.poll(POLL) {
             None => {}
@@ -212,42 +226,18 @@ fn poll_until<P>(
         if let Some(ended) = ended.unwrap_or_else(PoisonError::into_inner).take() {
             return ended;
         }
+        let others = || member.observer.partitions(LOOK_TIMEOUT).is_some();
+        if doubt.is_certain(slot.is_silent(), others, Instant::now()) {
+            return Ok(Stay::Stranded);
+        }
     }
     Ok(Stay::Over)
 }
 
-/// Says what the consumer reports: at once when it is something new, and then only now and then.
-/// The client repeats itself many times a second while no broker can be reached.
-#[derive(Default)]
-struct Complaints {
-    last: Option<(Option<RDKafkaErrorCode>, Instant)>,
-}
-
-impl Complaints {
-    fn hear(&mut self, error: &KafkaError) {
-        metrics::consumer_error();
-        let code = match error.rdkafka_error_code() {
-            // All say the same, in turn; why we are not let in is said by who looks at our health.
-            Some(
-                RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::Authentication
-                | RDKafkaErrorCode::SSL,
-            ) => Some(RDKafkaErrorCode::AllBrokersDown),
-            other => other,
-        };
-        let old = |(last, at): (_, Instant)| last == code && at.elapsed() < COMPLAIN_EVERY;
-        if !self.last.is_some_and(old) {
-            warn!(%error, "kafka consumer");
-            self.last = Some((code, Instant::now()));
-        }
-    }
-}
-
 /// Gives every partition back and leaves.
-fn leave<P: Send + Sync + 'static>(consumer: &Arc<GroupConsumer>, member: &Member<P>) {
+fn leave<P: Send + Sync + 'static>(consumer: &Arc<GroupConsumer>, member: &Member<P>, lost: bool) {
     let started = Instant::now();
     // The partitions first, by our own protocol; what unsubscribing then revokes is empty work.
-    let lost = consumer.assignment_lost();
     let held = member.runtime.block_on(member.assignment.release_all(lost));
     let leaving = Instant::now();
     consumer.unsubscribe();

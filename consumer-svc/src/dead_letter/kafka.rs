@@ -15,11 +15,13 @@ use rdkafka::util::Timeout;
 use super::{LetterBox, Originals, header};
 use crate::config::KafkaConfig;
 use crate::flow::{BadRecord, Origin, Original};
-use crate::kafka::{Lookup, log, writing_config};
+use crate::kafka::{Lookup, Renewed, log, writing_config};
+
+type Letters = FutureProducer<LetterContext>;
 
 /// Writes letters to one topic.
 pub struct KafkaLetterBox {
-    producer: FutureProducer<LetterContext>,
+    producers: Arc<Renewed<Letters>>,
     topic: String,
 }
 
@@ -47,15 +49,16 @@ impl KafkaLetterBox {
     pub fn new(config: &KafkaConfig, stall: Duration) -> Result<Self, KafkaError> {
         // Each attempt is a sign of life, so it must end before somebody misses one.
         let timeout = DELIVERY_TIMEOUT.min(stall / 3);
-        let producer = writing_config(config)
+        let mut client = writing_config(config);
+        client
             .set("message.timeout.ms", timeout.as_millis().to_string())
             // Each letter has a request of its own: a request that is too large for the topic is refused
             // as a whole, whoever of its letters is to blame.
             .set("batch.num.messages", "1")
-            .set("linger.ms", "0")
-            .create_with_context(LetterContext)?;
+            .set("linger.ms", "0");
+        let producers = Renewed::new(move || client.create_with_context(LetterContext))?;
         Ok(Self {
-            producer,
+            producers: Arc::new(producers),
             topic: config.dlq_topic.clone(),
         })
     }
@@ -105,14 +108,26 @@ impl LetterBox for KafkaLetterBox {
     /// without the headers and with the beginning of the key, and says so; its origin tells where the
     /// whole is. A partition must not stand still for it.
     async fn deliver(&self, record: &BadRecord) -> Result<(), String> {
+        let producer = self.producers.get();
         let mut delivered = Ok(());
         for extract in EXTRACTS {
-            delivered = self.produce(record, extract).await;
+            delivered = self.produce(&producer, record, extract).await;
             if !delivered.as_ref().is_err_and(is_too_large) {
                 break;
             }
         }
-        delivered.map_err(|error| match self.producer.client().fatal_error() {
+        let Err(error) = delivered else {
+            return Ok(());
+        };
+        let fatal = producer.client().fatal_error();
+        // It got no further within the time of a letter, or never will: the next attempt is made with
+        // another client, if this one had the time to reach a broker.
+        if fatal.is_some() || is_timed_out(&error) {
+            let producers = Arc::clone(&self.producers);
+            let replaced = tokio::task::spawn_blocking(move || producers.in_vain(producer));
+            replaced.await.map_err(|error| error.to_string())?;
+        }
+        Err(match fatal {
             Some((code, reason)) => format!("fatal producer error {code}: {reason}"),
             None if is_too_large(&error) => format!(
                 "topic `{}` (KAFKA_DLQ_TOPIC) does not even take a letter without a value: raise its \
@@ -125,7 +140,12 @@ impl LetterBox for KafkaLetterBox {
 }
 
 impl KafkaLetterBox {
-    async fn produce(&self, record: &BadRecord, extract: Extract) -> Result<(), KafkaError> {
+    async fn produce(
+        &self,
+        producer: &Letters,
+        record: &BadRecord,
+        extract: Extract,
+    ) -> Result<(), KafkaError> {
         let Original { key, value, .. } = &record.original;
         let (whole_key, whole_value) = (key.as_deref(), value.as_deref());
         let mut letter = FutureRecord::<[u8], [u8]>::to(&self.topic);
@@ -134,7 +154,7 @@ impl KafkaLetterBox {
         let is_whole = extract.headers && (letter.key, letter.payload) == (whole_key, whole_value);
         let letter = letter.headers(headers(record, extract, is_whole));
         // The queue is bounded by the credits upstream; an attempt that finds it full fails.
-        let sent = self.producer.send(letter, Timeout::After(Duration::ZERO));
+        let sent = producer.send(letter, Timeout::After(Duration::ZERO));
         sent.await.map(drop).map_err(|(error, _)| error)
     }
 }
@@ -187,6 +207,10 @@ fn is_too_large(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
     )
+}
+
+fn is_timed_out(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut)
 }
 
 /// Reads records again from the topics they stand in.

@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::Offset;
 use tracing::debug;
 
-use super::{asking_config, list_of, log, partitions_of};
+use super::{Renewed, Unseen, asking_config, list_of, log, partitions_of};
 use crate::config::KafkaConfig;
 use crate::flow::Standing;
 
@@ -22,7 +22,7 @@ const STALE_EVENTS: usize = 1_000;
 
 /// Asks; blocks while it does.
 pub struct Observer {
-    consumer: BaseConsumer<Quiet>,
+    consumers: Renewed<BaseConsumer<Quiet>>,
     topic: String,
 }
 
@@ -47,8 +47,9 @@ impl Observer {
     /// # Errors
     /// Properties that the client refuses.
     pub fn new(config: &KafkaConfig) -> KafkaResult<Self> {
+        let client = asking_config(config);
         Ok(Self {
-            consumer: asking_config(config).create_with_context(Quiet)?,
+            consumers: Renewed::new(move || client.create_with_context(Quiet))?,
             topic: config.topic.clone(),
         })
     }
@@ -64,19 +65,27 @@ impl Observer {
         partitions: Option<&[i32]>,
         wait: Duration,
     ) -> Result<Vec<Standing>, String> {
-        let (consumer, topic) = (&self.consumer, self.topic.as_str());
-        self.forget_events();
+        let asked = self.with(|consumer| self.ask(consumer, partitions, wait));
+        asked.map_err(|cause| cause.to_string())
+    }
+
+    fn ask(
+        &self,
+        consumer: &BaseConsumer<Quiet>,
+        partitions: Option<&[i32]>,
+        wait: Duration,
+    ) -> Result<Vec<Standing>, Unseen> {
+        let topic = self.topic.as_str();
         let partitions = match partitions {
             Some(partitions) => partitions.to_vec(),
-            None => partitions_of(consumer, (topic, "KAFKA_TOPIC"), wait)
-                .map_err(|cause| cause.to_string())?,
+            None => partitions_of(consumer, (topic, "KAFKA_TOPIC"), wait)?,
         };
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
         let committed = consumer
             .committed_offsets(list_of(topic, &partitions), wait)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| Unseen::Away(error.to_string()))?;
         let standing = |partition, offset| {
             let (first, end) = consumer.fetch_watermarks(topic, partition, wait).ok()?;
             Some(Standing {
@@ -98,10 +107,9 @@ impl Observer {
 
     /// How many partitions the topic has, if the broker says so at once.
     pub(crate) fn partitions(&self, wait: Duration) -> Option<usize> {
-        self.forget_events();
         let topic = (self.topic.as_str(), "KAFKA_TOPIC");
-        let known = partitions_of(&self.consumer, topic, wait).ok()?;
-        Some(known.len())
+        let known = self.with(|consumer| partitions_of(consumer, topic, wait));
+        known.ok().map(|known| known.len())
     }
 
     /// As [`standings`](Self::standings), of all these partitions or none.
@@ -120,14 +128,29 @@ impl Observer {
         }
     }
 
-    /// Nobody polls this client, so what it has to say about a broker that is away would pile up.
-    fn forget_events(&self) {
-        for _ in 0..STALE_EVENTS {
-            match self.consumer.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(_)) => debug!("the observer was given a record"),
-                Some(Err(cause)) => debug!(%cause, "observer event"),
-            }
+    /// A client that is asked in vain gives way to another one in time; what the broker does not have is
+    /// an answer.
+    fn with<T>(
+        &self,
+        ask: impl FnOnce(&BaseConsumer<Quiet>) -> Result<T, Unseen>,
+    ) -> Result<T, Unseen> {
+        let consumer = self.consumers.get();
+        forget_events(&consumer);
+        let answer = ask(&consumer);
+        if let Err(Unseen::Away(_)) = answer {
+            self.consumers.in_vain(consumer);
+        }
+        answer
+    }
+}
+
+/// Nobody polls this client, so what it has to say about a broker that is away would pile up.
+fn forget_events(consumer: &BaseConsumer<Quiet>) {
+    for _ in 0..STALE_EVENTS {
+        match consumer.poll(Duration::ZERO) {
+            None => break,
+            Some(Ok(_)) => debug!("the observer was given a record"),
+            Some(Err(cause)) => debug!(%cause, "observer event"),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod check;
 pub mod collector;
 pub mod documents;
 pub mod failing;
+pub mod fenced;
 pub mod ground;
 pub mod http;
 pub mod load;

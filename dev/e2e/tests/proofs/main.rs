@@ -16,6 +16,7 @@ mod database_faults;
 mod database_says;
 mod dead_letters;
 mod described;
+mod empty_metadata;
 mod foreign_client;
 mod half_sent;
 mod histories;
