@@ -30,7 +30,7 @@ pub mod header {
     pub const RECORD_TIME: &str = "dlq-record-time";
     /// Only where the topic takes no letter of this size: the length of the original value. Of it, and
     /// of the key where that is too large too, the letter has the beginning; then it has no headers of
-    /// the original.
+    /// the original but that it came back.
     pub const TRUNCATED_FROM: &str = "dlq-truncated-from";
     /// When the letter was written, RFC 3339.
     pub const TIME: &str = "dlq-time";
@@ -177,7 +177,10 @@ impl<L: LetterBox, O: Originals> BatchSink<Rejected> for DeadLetters<L, O> {
 /// more, it is made again of what was read of it, and the reason says so.
 fn bad_record(incoming: Incoming, reason: String, original: Option<Original>) -> BadRecord {
     let Incoming {
-        purchase, origin, ..
+        purchase,
+        origin,
+        came_back,
+        ..
     } = incoming;
     let Some(original) = original else {
         let id = purchase.id().to_hex().to_vec();
@@ -191,12 +194,14 @@ fn bad_record(incoming: Incoming, reason: String, original: Option<Original>) ->
             reason: format!(
                 "{reason} (the log has the record no more: this letter is made of what was read of it)"
             ),
+            came_back,
             origin,
         };
     };
     BadRecord {
         original,
         reason,
+        came_back,
         origin,
     }
 }

@@ -3,20 +3,22 @@
 //! In: a choice of letters. Out: a list, a letter, records back in their topic, and marks. A letter
 //! that was dealt with is not removed, which a log cannot do for one record: a mark, a record of its
 //! own behind it in the same partition, says what was done with it. Sending back is safe to repeat:
-//! ids do not change by it, so what is sent twice is stored once.
+//! ids do not change by it, so what is sent twice is stored once, and what is refused twice neither
+//! stops its partition nor is sent a third time unless somebody says so.
 
 mod args;
 pub mod kafka;
 mod letter;
 mod print;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use host::exit::{Code, Failure};
 use host::frame::{Command, CommandFuture};
 use purchases::Timestamp;
 
-use self::args::{Act, Args, Choice};
+use self::args::{Act, Args, Choice, Replay};
 use self::kafka::Desk;
 use self::letter::{Entry, Fate, Letter, Summary};
 use crate::config::Config;
@@ -40,7 +42,7 @@ fn run(config: Config, arguments: Vec<String>) -> CommandFuture {
         let done = match &args.act {
             Act::List { all } => list(&desk, *all, args.json),
             Act::Show(place) => show(&desk, *place, args.json),
-            Act::Replay { choice, dry_run } => replay(&desk, choice, *dry_run, args.json).await,
+            Act::Replay(which) => replay(&desk, which, args.json).await,
             Act::Drop { choice, dry_run } => drop_letters(&desk, choice, *dry_run, args.json).await,
         };
         done.map_err(unavailable)
@@ -95,8 +97,13 @@ fn one(desk: &Desk, place: (i32, i64)) -> Result<Letter, String> {
     }
 }
 
-/// The places of the letters that are meant. A single one is meant also when it was dealt with.
-fn chosen(desk: &Desk, choice: &Choice) -> Result<Vec<(i32, i64)>, String> {
+/// The places of the letters that are meant, by whether they still wait for somebody. A single one is meant
+/// also when it was dealt with.
+fn chosen(
+    desk: &Desk,
+    choice: &Choice,
+    waits: impl Fn(&Summary) -> bool,
+) -> Result<Vec<(i32, i64)>, String> {
     let letters = ledger(desk)?;
     if let Choice::These(ranges) = choice {
         for (partition, first, last) in ranges {
@@ -110,9 +117,9 @@ fn chosen(desk: &Desk, choice: &Choice) -> Result<Vec<(i32, i64)>, String> {
             }
         }
     }
-    let meant = letters
-        .iter()
-        .filter(|(place, summary)| choice.means(**place, summary.fate == Fate::Open));
+    let meant = letters.iter().filter(|(place, summary)| {
+        choice.names(**place) || choice.covers(**place) && waits(summary)
+    });
     Ok(meant.map(|(place, _)| *place).collect())
 }
 
@@ -125,8 +132,25 @@ fn batches(places: &[(i32, i64)]) -> impl Iterator<Item = (i32, Vec<i64>)> + '_ 
     })
 }
 
-async fn replay(desk: &Desk, choice: &Choice, dry_run: bool, json: bool) -> Result<(), String> {
-    let places = chosen(desk, choice)?;
+async fn replay(desk: &Desk, args: &Replay, json: bool) -> Result<(), String> {
+    let Replay {
+        choice,
+        again,
+        dry_run,
+    } = args;
+    let left_out = Cell::new(0);
+    let places = chosen(desk, choice, |summary| {
+        let open = summary.fate == Fate::Open;
+        if open && summary.again && !again {
+            left_out.set(left_out.get() + 1);
+            return false;
+        }
+        open
+    })?;
+    if left_out.get() > 0 {
+        let left_out = left_out.get();
+        eprintln!("{left_out} were sent back before and refused again: left out without --again");
+    }
     let (mut sent, mut refused) = (0, 0);
     for (partition, offsets) in batches(&places) {
         for (offset, record) in desk.letters(partition, &offsets)? {
@@ -135,32 +159,34 @@ async fn replay(desk: &Desk, choice: &Choice, dry_run: bool, json: bool) -> Resu
             };
             let place = (partition, offset);
             let origin = letter.origin.clone();
-            match resend(desk, place, letter, dry_run).await {
-                Ok(()) => sent += 1,
+            let in_vain = match resend(desk, place, letter, *dry_run).await {
+                Ok(in_vain) => in_vain,
                 Err(cause) => {
                     refused += 1;
                     eprintln!("{partition}/{offset} stays: {cause}");
                     continue;
                 }
-            }
-            let what = if dry_run {
+            };
+            sent += 1;
+            let what = if *dry_run {
                 "would be sent back"
             } else {
                 "sent back"
             };
-            print::done(place, what, Some(&origin), json);
+            print::done(place, what, (Some(&origin), in_vain.as_deref()), json);
         }
     }
     summed_up(&places, sent, refused)
 }
 
-/// Sends one back and marks it. Between the two it may be sent again, which is harmless.
+/// Sends one back and marks it; tells why it is bad by what this version reads, if it is. Between the
+/// two it may be sent again, which is harmless.
 async fn resend(
     desk: &Desk,
     place: (i32, i64),
     letter: Letter,
     dry_run: bool,
-) -> Result<(), String> {
+) -> Result<Option<String>, String> {
     let origin = letter.origin.clone();
     if origin.topic != desk.topic() {
         return Err(format!(
@@ -169,18 +195,28 @@ async fn resend(
             desk.topic()
         ));
     }
-    let whole = match letter.truncated {
-        false => letter.original,
-        true => desk
-            .original(&origin)?
-            .ok_or("it has only the beginning of its record, which is not in its topic any more")?,
+    let whole = match letter.truncated_from {
+        None => letter.original,
+        Some(_) => {
+            let found = desk.original(&origin)?.ok_or(
+                "it has only the beginning of its record, which is not in its topic any more",
+            )?;
+            if !letter.is_of(&found) {
+                return Err(format!(
+                    "it has only the beginning of its record, and another record stands at {}/{}/{} now",
+                    origin.topic, origin.partition, origin.offset
+                ));
+            }
+            found
+        }
     };
-    if dry_run {
-        return Ok(());
-    }
     let record = letter::back(whole, &origin, now());
-    desk.send_back(&origin, &record).await?;
-    desk.mark(place, &Fate::Replayed(now())).await
+    let in_vain = letter::unreadable(&record, &origin);
+    if !dry_run {
+        desk.send_back(&origin, &record).await?;
+        desk.mark(place, &Fate::Replayed(now())).await?;
+    }
+    Ok(in_vain)
 }
 
 async fn drop_letters(
@@ -189,7 +225,7 @@ async fn drop_letters(
     dry_run: bool,
     json: bool,
 ) -> Result<(), String> {
-    let places = chosen(desk, choice)?;
+    let places = chosen(desk, choice, |summary| summary.fate == Fate::Open)?;
     for place in &places {
         if !dry_run {
             desk.mark(*place, &Fate::Dropped(now())).await?;
@@ -199,7 +235,7 @@ async fn drop_letters(
         } else {
             "put aside"
         };
-        print::done(*place, what, None, json);
+        print::done(*place, what, (None, None), json);
     }
     summed_up(&places, places.len(), 0)
 }

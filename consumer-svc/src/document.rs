@@ -241,6 +241,7 @@ pub(crate) fn sample() -> Document {
     let document = PurchaseDocument::new(&Incoming {
         purchase,
         origin,
+        came_back: false,
         span: host::span::Span::none(),
     });
     Document::try_from(document.raw().as_ref()).unwrap()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actors::{BatchMsg, Delivery, Epoch, Receipt, Reply, Settled};
 use host::span::Span;
-use purchases::{Purchase, Timestamp};
+use purchases::{Purchase, Timestamp, wire};
 
 use crate::lane::{Lane, Letter};
 use crate::mark::{Kin, Look, Mark, Print};
@@ -28,6 +28,18 @@ pub struct Origin {
     pub offset: i64,
 }
 
+impl Origin {
+    /// Whether the record here says, by the value of its `replay-of`, that it stood further ahead in the
+    /// same partition before it was sent back. Nothing else sends records back, and nothing is further
+    /// ahead of itself.
+    pub(crate) fn is_return(&self, replay_of: Option<&[u8]>) -> bool {
+        let first = replay_of.and_then(wire::read_place);
+        first.is_some_and(|(topic, partition, offset)| {
+            (topic, partition) == (&*self.topic, self.partition) && offset < self.offset
+        })
+    }
+}
+
 /// A decoded purchase on its way into the database.
 #[derive(Debug)]
 pub struct Incoming {
@@ -36,6 +48,8 @@ pub struct Incoming {
     pub purchase: Purchase,
     /// The record it came in.
     pub origin: Origin,
+    /// Whether it was sent back from the dead letters: see [`Origin::is_return`].
+    pub came_back: bool,
     /// Tells of this work in the trace that the record came with, and ends with it.
     pub span: Span,
 }
@@ -60,6 +74,8 @@ pub struct BadRecord {
     pub original: Original,
     /// Why it was refused, for the one who reads the dead letter.
     pub reason: String,
+    /// Whether it was refused before, and sent back.
+    pub came_back: bool,
     /// Where it stands.
     pub origin: Origin,
 }

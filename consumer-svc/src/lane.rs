@@ -28,6 +28,18 @@ use self::opening::Opening;
 use self::turns::Turns;
 use crate::metrics;
 
+/// A record that can never become a purchase.
+#[derive(Clone, Copy, Debug)]
+pub struct Bad<'r> {
+    /// Where it stands.
+    pub offset: u64,
+    /// It was noted before, and somebody sent it back. That says nothing of what else the partition
+    /// holds, so it does not count.
+    pub came_back: bool,
+    /// Why it is bad.
+    pub reason: &'r str,
+}
+
 /// Why a partition was stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halt {
@@ -147,11 +159,16 @@ impl Lane {
 
     /// Notes a bad record. Answers whether it may go to the dead letters: not if it is one too
     /// many, which stops the partition before it, nor once the partition is stopped.
-    pub fn takes_bad(&self, offset: u64, reason: &str) -> bool {
+    pub fn takes_bad(&self, bad: &Bad<'_>) -> bool {
         if self.halted().is_some() {
             return false;
         }
-        let crossed = locked(&self.0.limit).bad(offset);
+        let Bad {
+            offset,
+            came_back,
+            reason,
+        } = *bad;
+        let crossed = locked(&self.0.limit).bad(offset, came_back);
         let Err(crossed) = crossed else { return true };
         let reason = format!("{crossed}, the last at offset {offset}: {reason}");
         self.halt(Cause::BadRecords, reason);

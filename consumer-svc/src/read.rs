@@ -22,13 +22,13 @@ use actors::{
 use tracing::{debug, warn};
 
 pub use self::args::{ReadLimits, ReaderArgs};
-pub(crate) use self::decode::{Decoded, decode};
+pub(crate) use self::decode::{Decoded, Raw, decode};
 pub use self::source::{OpenPartition, PartitionSource, Polled, SourceError};
 pub(crate) use self::traced::Traced;
 use crate::flow::{
     CommitMsg, DeadLetterMsg, Delivered, Opened, Recall, Rejected, Rejection, WriteMsg,
 };
-use crate::lane::Halt;
+use crate::lane::{Bad, Halt};
 use crate::mark::Mark;
 use crate::metrics;
 
@@ -184,10 +184,11 @@ impl<O: OpenPartition> PartitionReader<O> {
             match source.poll() {
                 Ok(None) => break,
                 Ok(Some(Polled::Bad(record, _)))
-                    if !self
-                        .args
-                        .lane
-                        .takes_bad(record.origin.offset.unsigned_abs(), &record.reason) =>
+                    if !self.args.lane.takes_bad(&Bad {
+                        offset: record.origin.offset.unsigned_abs(),
+                        came_back: record.came_back,
+                        reason: &record.reason,
+                    }) =>
                 {
                     break;
                 }

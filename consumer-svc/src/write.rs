@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::document::PurchaseDocument;
 use crate::flow::{DeadLetterMsg, Delivered, Note, Origin, Rejected, Rejection};
-use crate::lane::{Lane, Lanes};
+use crate::lane::{Bad, Lane, Lanes};
 use crate::metrics;
 use crate::tally::Sale;
 use purchases::Timestamp;
@@ -89,7 +89,12 @@ impl<S: PurchaseStore> BatchWriter<S> {
                 partition, offset, ..
             } = value.origin;
             let lane = self.lanes.get(partition);
-            let taken = |lane: &Lane| lane.takes_bad(offset.unsigned_abs(), &reason);
+            let bad = Bad {
+                offset: offset.unsigned_abs(),
+                came_back: value.came_back,
+                reason: &reason,
+            };
+            let taken = |lane: &Lane| lane.takes_bad(&bad);
             if lane.as_ref().is_some_and(|lane| !taken(lane)) {
                 continue;
             }

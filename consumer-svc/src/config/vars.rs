@@ -126,7 +126,7 @@ const OWN: &[Var] = &[
     Var::with_default(
         "BAD_RUN_LIMIT",
         "100",
-        "so many records in a row that can never become a purchase stop their partition, 1 to 1000000",
+        "so many records in a row that can never become a purchase stop their partition, 1 to 1000000; those that dlq replay sent back do not count",
     ),
     Var::with_default(
         "BAD_WINDOW_RECORDS",
@@ -136,7 +136,7 @@ const OWN: &[Var] = &[
     Var::with_default(
         "BAD_PERCENT_LIMIT",
         "50",
-        "so many bad ones in a hundred of them stop the partition, 1 to 100",
+        "so many bad ones in a hundred of them stop the partition, 1 to 100; without those that were sent back",
     ),
     Var::with_default(
         "COMMIT_INTERVAL",

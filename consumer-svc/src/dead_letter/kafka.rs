@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use purchases::Timestamp;
+use purchases::{Timestamp, wire};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -185,12 +185,11 @@ fn headers(record: &BadRecord, extract: Extract, is_whole: bool) -> OwnedHeaders
         (header::TIME, Some(&written)),
         (header::TRUNCATED_FROM, truncated_from.as_deref()),
     ];
-    let originals = match extract.headers {
-        true => record.original.headers.as_slice(),
-        false => &[],
-    };
+    let originals = &record.original.headers;
     let mut headers = OwnedHeaders::new_with_capacity(originals.len() + own.len());
-    for (key, value) in originals {
+    // That it came back is a short word, and must be known wherever it is met.
+    let kept = |name: &str| extract.headers || record.came_back && name == wire::REPLAY_OF;
+    for (key, value) in originals.iter().filter(|(name, _)| kept(name)) {
         headers = headers.insert(Header {
             key,
             value: value.as_deref(),
@@ -245,5 +244,43 @@ impl Originals for KafkaOriginals {
             Ok(each.collect())
         });
         read.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::Headers;
+
+    use super::*;
+
+    #[test]
+    fn the_shortest_letter_still_says_that_its_record_came_back() {
+        let place = b"purchases/0/7".to_vec();
+        let mut record = BadRecord {
+            original: Original {
+                headers: vec![
+                    ("long".to_owned(), Some(vec![b'x'; 4096])),
+                    (wire::REPLAY_OF.to_owned(), Some(place)),
+                ],
+                ..Original::default()
+            },
+            reason: "no".to_owned(),
+            came_back: true,
+            origin: Origin {
+                topic: "purchases".into(),
+                partition: 0,
+                offset: 9,
+            },
+        };
+        let names = |record: &BadRecord| {
+            let headers = headers(record, EXTRACTS[3], false);
+            let names = headers.iter().map(|header| header.key.to_owned());
+            names.collect::<Vec<_>>()
+        };
+        let told = names(&record);
+        assert!(told.contains(&wire::REPLAY_OF.to_owned()) && !told.contains(&"long".to_owned()));
+        // Whoever only says so may say it at any length.
+        record.came_back = false;
+        assert!(!names(&record).contains(&wire::REPLAY_OF.to_owned()));
     }
 }

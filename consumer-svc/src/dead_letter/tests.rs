@@ -138,6 +138,7 @@ async fn attempts_on_a_letter_that_is_not_delivered_come_further_and_further_apa
 /// A bad record, whole.
 fn letter(offset: i64, books: &Arc<Books>) -> Rejected {
     let record = BadRecord {
+        came_back: false,
         original: Original {
             value: Some(b"?".to_vec()),
             ..Original::default()
@@ -207,6 +208,7 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
                 incoming: Box::new(Incoming {
                     purchase: purchases::Purchase::new(id, event),
                     origin,
+                    came_back: false,
                     span: host::span::Span::none(),
                 }),
                 reason: "no".into(),

@@ -4,7 +4,8 @@
 use purchases::{Timestamp, wire};
 
 use crate::dead_letter::header;
-use crate::flow::Original;
+use crate::flow::{Origin, Original};
+use crate::read::{Decoded, Raw, decode};
 
 /// Header of a mark: what was done with a letter.
 const MARK: &str = "dlq-mark";
@@ -53,8 +54,8 @@ pub(super) struct Letter {
     pub(super) reason: String,
     /// When it was written.
     pub(super) written: String,
-    /// It has only the beginning of the value.
-    pub(super) truncated: bool,
+    /// It has only the beginning of the value, which was so long.
+    pub(super) truncated_from: Option<usize>,
 }
 
 /// What is kept in mind of a letter among many.
@@ -63,6 +64,8 @@ pub(super) struct Summary {
     pub(super) origin: Place,
     pub(super) reason: String,
     pub(super) written: String,
+    /// Its record was sent back before, and refused again.
+    pub(super) again: bool,
     pub(super) fate: Fate,
 }
 
@@ -143,7 +146,9 @@ fn letter(record: Original) -> Option<Letter> {
         origin,
         reason: text(&own, header::REASON).unwrap_or_default().to_owned(),
         written: text(&own, header::TIME).unwrap_or_default().to_owned(),
-        truncated: text(&own, header::TRUNCATED_FROM).is_some(),
+        // A length that cannot be read is that of no record.
+        truncated_from: text(&own, header::TRUNCATED_FROM)
+            .map(|length| length.parse().unwrap_or(usize::MAX)),
         original: Original {
             headers,
             time,
@@ -153,11 +158,45 @@ fn letter(record: Original) -> Option<Letter> {
 }
 
 impl Letter {
+    /// Whether its record was sent back before.
+    pub(super) fn is_of_a_return(&self) -> bool {
+        let replayed = |(name, _): &(String, _)| name == wire::REPLAY_OF;
+        self.original.headers.iter().any(replayed)
+    }
+
+    /// Whether this is the record of which the letter has the beginning, of the value, of the key, or of
+    /// both. A topic that was made anew has another one in its place.
+    pub(super) fn is_of(&self, found: &Original) -> bool {
+        let Original {
+            key,
+            value,
+            headers,
+            time,
+        } = &self.original;
+        let begins = |whole: &Option<Vec<u8>>, part: &Option<Vec<u8>>| match (whole, part) {
+            (Some(whole), Some(part)) => whole.starts_with(part),
+            (whole, part) => whole.is_none() && part.is_none(),
+        };
+        // A letter that had no room for the headers says only whether it came back.
+        let left_out =
+            |header: &(String, _)| header.0 == wire::REPLAY_OF && found.headers.contains(header);
+        let same_headers = *headers == found.headers || headers.iter().all(left_out);
+        // The log may not tell a time.
+        let same_time = time.is_none() || found.time.is_none() || *time == found.time;
+        let length = found.value.as_ref().map_or(0, Vec::len);
+        self.truncated_from == Some(length)
+            && begins(&found.value, value)
+            && begins(&found.key, key)
+            && same_headers
+            && same_time
+    }
+
     pub(super) fn summary(&self) -> Summary {
         Summary {
             origin: self.origin.clone(),
             reason: self.reason.clone(),
             written: self.written.clone(),
+            again: self.is_of_a_return(),
             fate: Fate::Open,
         }
     }
@@ -183,81 +222,27 @@ pub(super) fn back(mut record: Original, origin: &Place, now: Timestamp) -> Orig
     record
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Headers = Vec<(String, Option<Vec<u8>>)>;
-
-    fn headers(all: &[(&str, &str)]) -> Headers {
-        all.iter()
-            .map(|(name, value)| ((*name).to_owned(), Some(value.as_bytes().to_vec())))
-            .collect()
-    }
-
-    fn as_letter(own: &[(&str, &str)], offset: &str) -> Original {
-        let mut all = headers(own);
-        all.extend(headers(&[
-            ("dlq-reason", "no"),
-            ("dlq-topic", "purchases"),
-            ("dlq-partition", "2"),
-            ("dlq-offset", offset),
-            ("dlq-record-time", "2026-01-31T18:00:00.000Z"),
-            ("dlq-time", "2026-01-31T18:00:01.000Z"),
-        ]));
-        Original {
-            value: Some(b"{".to_vec()),
-            headers: all,
-            ..Original::default()
-        }
-    }
-
-    fn read(record: Original) -> Letter {
-        match Entry::read(record) {
-            Entry::Letter(letter) => letter,
-            other => panic!("no letter: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_record_has_its_own_headers_again_also_those_of_the_same_names() {
-        let own = [("trace", "1"), ("dlq-reason", "theirs"), ("trace", "2")];
-        let letter = read(as_letter(&own, "42"));
-        assert_eq!(letter.original.headers, headers(&own));
-        let same = read(as_letter(&[("dlq-reason", "theirs")], "42"));
-        assert_eq!(same.original.headers, headers(&[("dlq-reason", "theirs")]));
-        assert_eq!((letter.reason.as_str(), letter.truncated), ("no", false));
-        assert_eq!((letter.origin.partition, letter.origin.offset), (2, 42));
-    }
-
-    #[test]
-    fn a_record_that_comes_back_twice_still_names_where_it_stood_first() {
-        let now = Timestamp::from_millis(1).unwrap();
-        let first = read(as_letter(&[], "42"));
-        let back_once = back(first.original, &first.origin, now);
-        let names: Vec<&str> = back_once.headers.iter().map(|(name, _)| &**name).collect();
-        assert_eq!(names, ["replay-of", "replayed-at"]);
-        // It is refused again, from another offset.
-        let mut again = as_letter(&[], "99");
-        again.headers = [back_once.headers, again.headers].concat();
-        let again = read(again);
-        assert_eq!(again.origin.offset, 99);
-        let back_twice = back(again.original, &again.origin, now);
-        assert_eq!(
-            text(&back_twice.headers, "replay-of"),
-            Some("purchases/2/42")
-        );
-        assert_eq!(back_twice.headers.len(), 2);
-    }
-
-    #[test]
-    fn a_mark_is_read_as_it_was_written_and_is_no_letter() {
-        let fate = Fate::Dropped(Timestamp::from_millis(1_000).unwrap());
-        let mark = Original {
-            headers: mark_headers(17, &fate),
-            ..Original::default()
-        };
-        assert_eq!(Entry::read(mark), Entry::Mark { of: 17, fate });
-        assert_eq!(Entry::read(Original::default()), Entry::Other);
+/// Why this record, sent back, would be refused again by what reads it in this version; nothing if it can be
+/// read, whatever the database says of it then.
+pub(super) fn unreadable(record: &Original, origin: &Place) -> Option<String> {
+    let headers = record.headers.iter();
+    let raw = Raw {
+        key: record.key.as_deref(),
+        value: record.value.as_deref(),
+        headers: headers
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect(),
+    };
+    let origin = Origin {
+        topic: origin.topic.as_str().into(),
+        partition: origin.partition,
+        offset: origin.offset,
+    };
+    match decode(&raw, origin) {
+        Decoded::Bad(bad) => Some(bad.reason),
+        Decoded::Purchase(_) | Decoded::Tombstone => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

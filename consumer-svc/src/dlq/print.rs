@@ -24,17 +24,19 @@ pub(super) fn list<'l>(letters: impl Iterator<Item = (&'l (i32, i64), &'l Summar
             origin,
             reason,
             written,
+            again,
             fate,
         } = summary;
+        let state = state(fate, *again);
         if json {
             let line = json!({
                 "partition": partition, "offset": offset, "time": written, "reason": reason,
-                "origin": place(origin), "state": fate.word(), "dealt_with_at": at(fate),
+                "origin": place(origin), "state": fate.word(), "again": again, "dealt_with_at": at(fate),
             });
             say!("{line}");
         } else {
             let (from, reason) = (shown(origin), safe(reason));
-            let (letter, state) = (format!("{partition}/{offset}"), fate.word());
+            let letter = format!("{partition}/{offset}");
             say!(
                 "{letter:<10} {:<24} {from:<24} {state:<8} {reason}",
                 safe(written)
@@ -56,7 +58,8 @@ pub(super) fn letter(at_place: (i32, i64), letter: &Letter, fate: &Fate, json: b
             "partition": partition, "offset": offset, "time": letter.written,
             "reason": letter.reason, "origin": place(&letter.origin),
             "origin_time": original.time.map(|time| time.to_string()),
-            "state": fate.word(), "dealt_with_at": at(fate), "truncated": letter.truncated,
+            "state": fate.word(), "again": letter.is_of_a_return(), "dealt_with_at": at(fate),
+            "truncated": letter.truncated_from.is_some(),
             "key": data(original.key.as_deref()), "value": data(original.value.as_deref()),
             "headers": headers,
         });
@@ -64,7 +67,8 @@ pub(super) fn letter(at_place: (i32, i64), letter: &Letter, fate: &Fate, json: b
         return;
     }
     say!("letter   {partition}/{offset}");
-    say!("state    {} {}", fate.word(), at(fate).unwrap_or_default());
+    let state = state(fate, letter.is_of_a_return());
+    say!("state    {state} {}", at(fate).unwrap_or_default());
     say!("written  {}", safe(&letter.written));
     say!("reason   {}", safe(&letter.reason));
     say!("origin   {}", shown(&letter.origin));
@@ -74,7 +78,7 @@ pub(super) fn letter(at_place: (i32, i64), letter: &Letter, fate: &Fate, json: b
     for (name, value) in &original.headers {
         say!("header   {}: {}", safe(name), bytes(value.as_deref()));
     }
-    let cut = if letter.truncated {
+    let cut = if letter.truncated_from.is_some() {
         " (its beginning)"
     } else {
         ""
@@ -82,21 +86,32 @@ pub(super) fn letter(at_place: (i32, i64), letter: &Letter, fate: &Fate, json: b
     say!("value{cut}\n{}", bytes(original.value.as_deref()));
 }
 
-/// What was done with a letter.
+/// What was done with a letter; where its record goes to, and why that is in vain, if it is.
 pub(super) fn done(
     (partition, offset): (i32, i64),
     what: &str,
-    origin: Option<&Place>,
+    (origin, in_vain): (Option<&Place>, Option<&str>),
     json: bool,
 ) {
     if json {
         let line = json!({
             "partition": partition, "offset": offset, "done": what, "origin": origin.map(place),
+            "refused_again": in_vain,
         });
         say!("{line}");
     } else {
         let to = origin.map(|origin| format!(" to {}/{}", safe(&origin.topic), origin.partition));
-        say!("{partition}/{offset} {what}{}", to.unwrap_or_default());
+        let but = in_vain.map(|reason| format!(", and will be refused again: {}", safe(reason)));
+        let (to, but) = (to.unwrap_or_default(), but.unwrap_or_default());
+        say!("{partition}/{offset} {what}{to}{but}");
+    }
+}
+
+/// In one word. One that came back waits for somebody who does more than to send it again.
+fn state(fate: &Fate, again: bool) -> &'static str {
+    match (fate, again) {
+        (Fate::Open, true) => "again",
+        (fate, _) => fate.word(),
     }
 }
 

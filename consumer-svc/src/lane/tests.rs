@@ -25,6 +25,14 @@ fn limits(run: usize) -> BadLimits {
     }
 }
 
+fn bad(offset: u64) -> Bad<'static> {
+    Bad {
+        offset,
+        came_back: false,
+        reason: "no JSON",
+    }
+}
+
 fn reported() -> (Lanes, Arc<Mutex<Vec<Option<String>>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&told);
@@ -36,10 +44,10 @@ fn reported() -> (Lanes, Arc<Mutex<Vec<Option<String>>>>) {
 fn a_stopped_partition_is_told_of_with_its_reason_until_it_is_given_back() {
     let (lanes, told) = reported();
     let (stopped, other) = (lanes.open(0), lanes.open(1));
-    assert!(stopped.takes_bad(5, "no JSON"));
-    assert!(!stopped.takes_bad(6, "no JSON"));
+    assert!(stopped.takes_bad(&bad(5)));
+    assert!(!stopped.takes_bad(&bad(6)));
     assert!(stopped.is_shut() && !other.is_shut());
-    assert!(!stopped.takes_bad(9, "no JSON"), "nothing more passes");
+    assert!(!stopped.takes_bad(&bad(9)), "nothing more passes");
     let last = locked(&told).last().cloned().flatten();
     let last = last.expect("a reason");
     for part in ["partition 0 stopped", "2 bad records in a row", "no JSON"] {

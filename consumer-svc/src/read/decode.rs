@@ -29,6 +29,7 @@ pub(crate) fn decode(raw: &Raw<'_>, origin: Origin) -> Decoded {
     match purchase(raw, value, &origin) {
         Ok(purchase) => Decoded::Purchase(Incoming {
             purchase,
+            came_back: came_back(raw, &origin),
             origin,
             span: Span::none(),
         }),
@@ -63,6 +64,10 @@ impl<'r> Raw<'r> {
     }
 }
 
+fn came_back(raw: &Raw<'_>, origin: &Origin) -> bool {
+    origin.is_return(raw.header(wire::REPLAY_OF))
+}
+
 fn bad(raw: &Raw<'_>, origin: Origin, reason: String) -> BadRecord {
     let original = Original {
         key: raw.key.map(<[u8]>::to_vec),
@@ -77,6 +82,7 @@ fn bad(raw: &Raw<'_>, origin: Origin, reason: String) -> BadRecord {
     BadRecord {
         original,
         reason,
+        came_back: came_back(raw, &origin),
         origin,
     }
 }

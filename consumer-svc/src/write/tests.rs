@@ -72,6 +72,7 @@ fn delivered(id: PurchaseId, (partition, offset): (i32, u64), receipt: Receipt<N
         value: Incoming {
             purchase,
             origin,
+            came_back: false,
             span: host::span::Span::none(),
         },
         receipt,
@@ -208,6 +209,33 @@ async fn refusals_in_a_row_stop_their_partition_and_what_is_behind_is_not_given_
     assert_eq!(failed, vec![3, 4]);
     let reason = &lane.halted().unwrap().reason;
     assert!(reason.contains("offset 3"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_back_and_is_refused_again_stops_nothing() {
+    let bad = || WriteOutcome::Bad("no".into());
+    let (books, lanes) = (Arc::new(Books::default()), crate::lane::tests::strict(2));
+    let lane = lanes.open(0);
+    let script = Arc::new(Script {
+        answers: Mutex::new(vec![vec![bad(), bad(), bad()]].into()),
+        calls: Mutex::default(),
+    });
+    let letters = Letters::default();
+    let dead_letter = Addr::new("dead letters");
+    let sink = letters.clone();
+    let stage = actors::ChildSpec::stage("dead", &dead_letter, move |_| sink.clone());
+    let root = actors::SupervisorSpec::new(actors::Strategy::OneForOne).child(stage);
+    let system = actors::System::start("test", root).await.unwrap();
+    let mut batch: Vec<_> = (0..3).map(|offset| delivery(offset, &books)).collect();
+    for delivery in &mut batch[..2] {
+        delivery.value.came_back = true;
+    }
+    BatchWriter::new(script, dead_letter, lanes, Backoff::default())
+        .write(batch)
+        .await;
+    system.drain(Duration::from_secs(5)).await;
+    assert_eq!(*letters.0.lock().unwrap(), vec![0, 1, 2]);
+    assert!(lane.halted().is_none());
 }
 
 /// Takes letters without a batch.

@@ -120,3 +120,32 @@ fn a_foreign_event_that_comes_back_from_the_dead_letters_keeps_its_id() {
     let told = reason(decode(&raw(Some(GOOD), lie), elsewhere));
     assert!(told.contains("replay-of"), "{told}");
 }
+
+#[test]
+fn a_record_came_back_only_if_it_stood_further_ahead_in_its_own_partition() {
+    let of = |place: &str| {
+        let headers = vec![(wire::REPLAY_OF, Some(place.as_bytes()))];
+        match decode(&raw(Some(b"{"), headers.clone()), origin()) {
+            Decoded::Bad(bad) => {
+                // Whether it can be read or not.
+                match decode(&raw(Some(GOOD), headers), origin()) {
+                    Decoded::Purchase(good) => assert_eq!(good.came_back, bad.came_back, "{place}"),
+                    other => assert!(matches!(other, Decoded::Bad(_)), "{place}"),
+                }
+                bad.came_back
+            }
+            other => panic!("not bad: {other:?}"),
+        }
+    };
+    assert!(of("purchases/2/41"));
+    for other in [
+        "purchases/2/42",
+        "purchases/2/43",
+        "purchases/1/7",
+        "orders/2/7",
+        "then",
+        "",
+    ] {
+        assert!(!of(other), "{other}");
+    }
+}

@@ -57,6 +57,7 @@ impl PartitionSource for Tail {
         };
         if !good {
             let record = BadRecord {
+                came_back: false,
                 original: Original::default(),
                 reason: "bad".into(),
                 origin,
@@ -75,6 +76,7 @@ impl PartitionSource for Tail {
             Box::new(Incoming {
                 purchase: Purchase::new(id, event),
                 origin,
+                came_back: false,
                 span: host::span::Span::none(),
             }),
             100,

@@ -120,6 +120,7 @@ fn document_of(id: PurchaseId, offset: i64) -> PurchaseDocument {
     PurchaseDocument::new(&crate::flow::Incoming {
         purchase,
         origin,
+        came_back: false,
         span: host::span::Span::none(),
     })
 }
@@ -315,6 +316,7 @@ fn the_largest_purchase_is_far_from_what_a_server_takes() {
     let document = PurchaseDocument::new(&crate::flow::Incoming {
         purchase,
         origin,
+        came_back: false,
         span: host::span::Span::none(),
     });
     // Not 16 MiB: no record becomes a document that is too large for itself.

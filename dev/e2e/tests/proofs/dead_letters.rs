@@ -12,7 +12,7 @@ use e2e::{check, until};
 use purchases::PurchaseId;
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a command to its end; tells its exit code and the lines it printed.
 async fn run(shop: &Shop, arguments: &[&str]) -> (i32, Vec<String>) {
@@ -21,7 +21,7 @@ async fn run(shop: &Shop, arguments: &[&str]) -> (i32, Vec<String>) {
     (code, service.process().log_lines().read())
 }
 
-async fn json(shop: &Shop, arguments: &[&str]) -> Vec<Value> {
+pub(crate) async fn json(shop: &Shop, arguments: &[&str]) -> Vec<Value> {
     let (code, lines) = run(shop, arguments).await;
     assert_eq!(code, 0, "{arguments:?}: {lines:#?}");
     let objects = lines.iter().filter(|line| line.starts_with('{'));

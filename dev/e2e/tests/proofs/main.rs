@@ -35,6 +35,7 @@ mod producer_killed;
 mod rebalance;
 mod refusals;
 mod refused_documents;
+mod replays;
 mod replicas_missing;
 mod retries;
 mod schema;
