@@ -5,7 +5,7 @@
 //! host at most. It runs for every request, so it is one walk over the headers.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::host::is_host;
@@ -34,6 +34,8 @@ pub enum Own {
     Hosts,
     /// `Host` is none.
     BadHost,
+    /// The body is encoded in another way than in chunks, once: another server may read it differently.
+    Encoding,
     /// The handler panicked.
     Panicked,
 }
@@ -70,19 +72,23 @@ impl Theirs {
 
 /// Whether the server answers this head by itself, and how its client calls the request.
 pub(super) fn look<B>(request: &Request<B>) -> (Option<Own>, Theirs) {
-    let (mut hosts, mut host, mut id) = (0, None, None);
+    let (mut hosts, mut host, mut id, mut encodings) = (0, None, None, None);
     for (name, value) in request.headers() {
         if name == HOST {
             hosts += 1;
             host = Some(value);
         } else if name == REQUEST_ID {
             id = Some(value);
+        } else if name == TRANSFER_ENCODING {
+            let chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            encodings = Some(encodings.is_none() && chunked);
         }
     }
     let wrong = match host {
         None if request.version() >= Version::HTTP_11 => Some(Own::NoHost),
         Some(_) if hosts > 1 => Some(Own::Hosts),
         Some(host) if !is_host(host.as_bytes()) => Some(Own::BadHost),
+        None | Some(_) if encodings == Some(false) => Some(Own::Encoding),
         None | Some(_) => None,
     };
     let own = wrong.or_else(|| {
@@ -113,6 +119,7 @@ impl Own {
             Self::NoHost => Problem::malformed("The request has no Host header."),
             Self::Hosts => Problem::malformed("There is more than one Host header."),
             Self::BadHost => Problem::malformed("The Host header names no host."),
+            Self::Encoding => Problem::malformed("The Transfer-Encoding is not `chunked` alone."),
             Self::Panicked => Problem::internal(),
         })
     }
@@ -137,7 +144,12 @@ impl Own {
         let server = itself.name;
         match self {
             Self::Panicked => metrics::handler_panicked(server),
-            Self::General | Self::NoPath | Self::NoHost | Self::Hosts | Self::BadHost => {
+            Self::General
+            | Self::NoPath
+            | Self::NoHost
+            | Self::Hosts
+            | Self::BadHost
+            | Self::Encoding => {
                 let status = response.status();
                 metrics::answered_unasked(server, status);
                 tracing::debug!(server, request_id = %id, %status, why = ?self, "answered without the routes");

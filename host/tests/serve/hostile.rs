@@ -145,13 +145,6 @@ async fn what_is_odd_but_certain_is_read_in_one_way() {
             "POST /a x".into(),
         ),
         (
-            post(
-                "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
-                "0\r\n\r\n",
-            ),
-            "POST /a ".into(),
-        ),
-        (
             post("content-length: 4\r\ncontent-length: 4", "body"),
             "POST /a body".into(),
         ),

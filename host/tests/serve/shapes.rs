@@ -72,6 +72,9 @@ pub(crate) fn unrouted() -> Vec<(Vec<u8>, u16)> {
         "GET / HTTP/1.0\r\nhost: user@a",
         "GET / HTTP/1.1\r\nhost: a:b",
         "GET / HTTP/1.1\r\nhost: \u{fc}",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, chunked",
     ];
     let bad = lines.map(|head| (format!("{head}\r\n\r\n").into_bytes(), 400));
     let general = b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n".to_vec();
