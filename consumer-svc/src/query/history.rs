@@ -180,8 +180,9 @@ impl<S: HistoryStore> Api<S> {
     ) -> Result<Response, Trouble> {
         // For both reads, and whatever they wait for.
         let by = self.histories.fair.deadline();
-        let kept = headers.get(IF_NONE_MATCH);
-        let sum = self.histories.sum(user, page, (kept.is_some(), by)).await?;
+        let kept = headers.get_all(IF_NONE_MATCH);
+        let may_have = headers.contains_key(IF_NONE_MATCH);
+        let sum = self.histories.sum(user, page, (may_have, by)).await?;
         let opaque = version(self.version, user, page, &sum);
         let mut response = Response::default();
         if matches_tag(kept, &opaque) {

@@ -56,7 +56,7 @@ impl StatsApi {
         told.insert(ETAG, figures.tag.clone());
         // Kept by whom will, and asked about every time: figures are of a moment.
         told.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        if matches_tag(headers.get(IF_NONE_MATCH), &figures.tag) {
+        if matches_tag(headers.get_all(IF_NONE_MATCH), &figures.tag) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         } else {
             told.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
