@@ -3,7 +3,7 @@
 //! In: answers, records, documents, commits. Out: nothing, or a panic that names the first
 //! violations. Pure: asks nobody.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::answer::Accepted;
@@ -190,49 +190,8 @@ pub fn documents_come_from_the_topic(documents: &[Stored], topic: &str, records:
     none("documents that differ from their record", strangers);
 }
 
-/// Nothing before a committed offset is missing from the documents: of each partition the
-/// committed offset is at most the lowest one that is not stored. Holds where every record is a
-/// purchase of its own.
-pub fn commits_are_covered(committed: &BTreeMap<i32, Option<i64>>, documents: &[Stored]) {
-    let stored: HashSet<(i32, i64)> = documents
-        .iter()
-        .map(|stored| (stored.partition, stored.offset))
-        .collect();
-    let commits = committed
-        .iter()
-        .map(|(partition, next)| (*partition, next.unwrap_or(0)));
-    let lost = commits.flat_map(|(partition, next)| {
-        let stored = &stored;
-        (0..next)
-            .filter(move |offset| !stored.contains(&(partition, *offset)))
-            .map(move |offset| format!("{partition}/{offset} (committed: {next})"))
-    });
-    none(
-        "records before a committed offset that are not stored",
-        lost,
-    );
-}
-
 fn id(record: &Record) -> Option<&str> {
     record.header("purchase-id")
-}
-
-/// The same where a purchase may stand in the topic more than once: each record before a committed
-/// offset has a document under its id.
-pub fn commits_are_covered_by_purchases(
-    committed: &BTreeMap<i32, Option<i64>>,
-    records: &[Record],
-    documents: &[Stored],
-) {
-    let stored: HashSet<&str> = documents.iter().map(|one| one.id.as_str()).collect();
-    let lost = records.iter().filter(|record| {
-        let next = committed.get(&record.partition).copied().flatten();
-        record.offset < next.unwrap_or(0) && !id(record).is_some_and(|id| stored.contains(id))
-    });
-    none(
-        "records before a committed offset whose purchase is not stored",
-        lost,
-    );
 }
 
 /// Panics if there is any, with the first few and their number.

@@ -99,6 +99,20 @@ impl Documents {
         }
     }
 
+    /// Takes away what came from this place in the topic.
+    ///
+    /// # Panics
+    /// If there is nothing of the kind.
+    pub async fn remove_from(&self, partition: i32, offset: i64) {
+        let from = doc! { "origin.partition": partition, "origin.offset": offset };
+        let removed = self.collection.delete_many(from).await;
+        let removed = removed.unwrap_or_else(|error| panic!("no document goes away: {error}"));
+        assert_eq!(
+            removed.deleted_count, 1,
+            "documents from {partition}/{offset}"
+        );
+    }
+
     /// What the database says to a command.
     ///
     /// # Panics

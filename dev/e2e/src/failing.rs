@@ -90,3 +90,18 @@ pub async fn fill_the_disk(shop: &Shop) {
     })
     .await;
 }
+
+/// From now on this process may open no file and no connection beyond those that it has; or, where `limit` says
+/// so, so many again.
+///
+/// # Panics
+/// If it is not ours.
+pub fn limit_files(pid: u32, limit: u64) {
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a process has a number");
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: Some(limit),
+        maximum,
+    };
+    prlimit(Some(pid), Resource::Nofile, limit).expect("the process is ours");
+}

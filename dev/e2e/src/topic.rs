@@ -271,6 +271,22 @@ impl Witness {
         })
     }
 
+    /// A client that reads, knows the group and never joins it.
+    ///
+    /// # Panics
+    /// If its properties are none.
+    pub fn reader(&self) -> BaseConsumer {
+        let mut client = self.client();
+        client
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            // A fetch that waits for more holds up the next one.
+            .set("fetch.wait.max.ms", "50");
+        client
+            .create()
+            .expect("the properties of the proofs are valid")
+    }
+
     fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client

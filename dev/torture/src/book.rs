@@ -5,9 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use e2e::answer::{Accepted, Event};
+use e2e::wrongs::Wrongs;
 use purchases::{PurchaseId, Timestamp};
 
-use crate::ledger::{Id, Order, Sale, Told, Wrongs};
+use crate::ledger::{Id, Order, Sale, Told};
 
 /// Notes of all customers.
 pub(crate) struct Book {

@@ -8,19 +8,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use e2e::invariants::Invariants;
 use e2e::until_text;
+use e2e::wrongs::Wrongs;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
 
-use crate::commits;
 use crate::customers::{Customers, Seen};
 use crate::field::Field;
-use crate::ledger::{self, Wrongs};
+use crate::ledger;
 use crate::plan::{Act, Plan, Shape};
 use crate::recount;
+use crate::spoil;
 use crate::statistics::{Recount, reaches};
-use crate::watch::Watch;
 
 /// Connections, shared by all producers.
 const CONNECTIONS: usize = 96;
@@ -30,11 +30,14 @@ const ANSWERS: Duration = Duration::from_secs(90);
 const SETTLING: Duration = Duration::from_secs(90);
 /// Records that even a debug build on a busy machine drains in a second.
 const SLOWEST: u64 = 500;
-/// Partitions of a shop's topic.
-const PARTITIONS: i32 = 3;
+/// Between two looks at what is committed.
+const LOOK_EVERY: Duration = Duration::from_millis(700);
 
 /// The time was over before enough was bought: whatever was not shown may be wrong.
 const TOO_FEW: &str = "campaigns that were over too early";
+
+/// Then looks at commits show nothing.
+const NOT_COMMITTED: &str = "partitions that are not committed to their end";
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -65,6 +68,7 @@ pub struct Report {
     wanted: usize,
     unknown: usize,
     records: usize,
+    bad: usize,
     documents: usize,
     looks: (usize, usize, usize),
 }
@@ -91,9 +95,7 @@ impl Campaign {
         let field = Field::open(self.shape).await;
         let shop = &field.shop;
         let collection = recount::collection(&shop.ground.direct_mongodb_uri(), &shop.name).await;
-        let (stop, stopped) = watch::channel(false);
-        let looking = Watch::new(&shop.witness, PARTITIONS, collection.clone());
-        let looking = tokio::spawn(looking.run(stopped));
+        let looking = Invariants::watch_every(shop, LOOK_EVERY).await;
         let customers = Customers::start(
             field.doors(),
             &shop.name,
@@ -103,7 +105,10 @@ impl Campaign {
         );
 
         let begun = Instant::now();
-        let performed = self.hurt(&field, &customers, say).await;
+        let performed = tokio::select! {
+            performed = self.hurt(&field, &customers, say) => performed,
+            never = spoil::spoil(self.seed, shop, &customers) => match never {},
+        };
         let faulted = begun.elapsed();
         let seen = customers.seen();
         say(&format!(
@@ -118,32 +123,30 @@ impl Campaign {
         let all: i64 = ends.values().sum();
         shop.settles(SETTLING + Duration::from_secs(all.unsigned_abs() / SLOWEST))
             .await;
-        stop.send_replace(true);
-        let watch = looking.await.unwrap_or_else(|error| panic!("{error}"));
+        let watch = looking.end().await;
         say("everything is settled; counting");
 
         let mut sums = Recount::default();
-        let records = recount::records(&shop.witness, ends.clone()).await;
+        let (records, bad) = recount::records(&shop.witness, ends.clone()).await;
         let documents =
             recount::documents(&collection, &shop.witness.topic, |stored| sums.add(stored)).await;
         let (orders, odd) = book.close();
         let mut wrongs = std::mem::take(&mut *field.wrongs());
         wrongs.extend(odd);
         wrongs.extend(watch.wrongs);
-        wrongs.extend(commits::check(
-            &commits::read(&shop.witness).await,
-            PARTITIONS,
-        ));
+        // Looks at what nobody commits show nothing.
+        let behind = ends.iter().filter(|(partition, end)| {
+            let committed = watch.committed.get(partition);
+            committed.is_none_or(|committed| committed < end)
+        });
+        for (partition, end) in behind {
+            wrongs.add(NOT_COMMITTED, || {
+                format!("partition {partition} of {end} records")
+            });
+        }
         wrongs.extend(ledger::check(&orders, &records, &documents));
         wrongs.extend(statistics(&field, &sums, &ends).await);
-        let letters = shop.ground.end_offsets(&shop.dead_letters()).await;
-        let letters: i64 = letters
-            .unwrap_or_else(|error| panic!("{error}"))
-            .iter()
-            .sum();
-        if letters > 0 {
-            wrongs.add("topics with dead letters", || format!("{letters} letters"));
-        }
+        wrongs.extend(spoil::check(&bad, &spoil::lettered(shop).await));
         let report = Report {
             faults: performed,
             faulted,
@@ -152,6 +155,7 @@ impl Campaign {
             wanted: self.purchases,
             unknown: orders.iter().map(|order| order.unknown as usize).sum(),
             records: records.len(),
+            bad: bad.len(),
             documents: documents.len(),
             looks: (watch.looks, watch.unanswered, watch.records),
         };
@@ -262,9 +266,9 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{} records, {} documents; commits looked at {looks} times ({unanswered} times in vain), \
+            "{} records and {} bad ones, {} documents; commits looked at {looks} times ({unanswered} times in vain), \
              {looked_for} records behind them looked for",
-            self.records, self.documents
+            self.records, self.bad, self.documents
         )
     }
 }

@@ -12,9 +12,9 @@ use devstack::{Fault as Cut, Proxy, Stack, free_port};
 use e2e::ground::Ground;
 use e2e::service::Plan as Recipe;
 use e2e::shop::Shop;
+use e2e::wrongs::Wrongs;
 use tokio::sync::Mutex;
 
-use crate::ledger::Wrongs;
 use crate::plan::{Act, Fault, Shape, Target};
 use crate::slot::Slot;
 

@@ -7,14 +7,13 @@
 
 mod book;
 mod campaign;
-mod commits;
 mod customers;
 mod field;
 pub mod ledger;
 pub mod plan;
 mod recount;
 mod slot;
+mod spoil;
 mod statistics;
-mod watch;
 
 pub use campaign::{Campaign, Report};

@@ -22,7 +22,7 @@ const MINUTES: f64 = 20.0;
 ///
 /// Every 201 must have exactly one document, under its id and with its price, and there must be no
 /// other document; no commit may ever be ahead of what is stored; the statistics must be a recount;
-/// nothing may be a dead letter. What happens when is decided by the seed alone.
+/// every bad record among them must have a dead letter, and nothing else. What happens when is decided by the seed alone.
 #[derive(Parser)]
 #[command(name = "cargo xtask torture")]
 struct Cli {

@@ -2,42 +2,23 @@
 //! documents as sales, in memory that a million of them fit into.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bson::Document;
 use e2e::answer::Event;
+use e2e::reading;
 use e2e::topic::Witness;
 use futures_util::TryStreamExt;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Collection};
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use crate::book::sale;
-use crate::ledger::Placed;
+use crate::ledger::{Place, Placed};
+use crate::spoil;
 
 /// How long nothing may come while there is more to be read.
 const SILENCE: Duration = Duration::from_secs(30);
-/// Between two looks for records.
-const POLL: Duration = Duration::from_millis(200);
-
-/// A client that reads from the broker and joins no group.
-pub(crate) fn reader(witness: &Witness) -> BaseConsumer {
-    let mut client = ClientConfig::new();
-    client
-        .set("bootstrap.servers", &witness.servers)
-        .set("client.id", "campaign")
-        .set("group.id", &witness.group)
-        .set("enable.auto.commit", "false")
-        .set("reconnect.backoff.max.ms", "500")
-        // Its complaints about a broker that was killed are of no interest.
-        .set("log_level", "0");
-    client
-        .create()
-        .expect("the campaign's properties are valid")
-}
 
 /// The collection of a shop, asked at the database itself and not through what cuts it off.
 ///
@@ -51,85 +32,44 @@ pub(crate) async fn collection(uri: &str, database: &str) -> Collection<Document
     client.database(database).collection("purchases")
 }
 
-/// Every record of the topic up to these ends.
+/// Every record of the topic up to these ends, and where the bad ones stand that were put there.
 ///
 /// # Panics
-/// If the broker does not give them.
-pub(crate) async fn records(witness: &Witness, ends: BTreeMap<i32, i64>) -> Vec<Placed> {
+/// If the broker does not give them, or one is neither a purchase nor one of those.
+pub(crate) async fn records(
+    witness: &Witness,
+    ends: BTreeMap<i32, i64>,
+) -> (Vec<Placed>, Vec<Place>) {
     let witness = witness.clone();
     let work = move || {
-        let mut records = Vec::new();
+        let (mut records, mut bad) = (Vec::new(), Vec::new());
         let from = ends.keys().map(|partition| (*partition, 0)).collect();
-        let read = each_record(
-            &reader(&witness),
-            &witness.topic,
-            &from,
-            &ends,
-            SILENCE,
-            |record| {
-                records.push(record);
-            },
-        );
+        let (reader, topic) = (witness.reader(), &witness.topic);
+        let read = reading::each(&reader, topic, &from, &ends, SILENCE, |record| {
+            if spoil::is_bad(record.payload()) {
+                bad.push((record.partition(), record.offset()));
+            } else {
+                records.push(placed(record)?);
+            }
+            Ok(())
+        });
         read.unwrap_or_else(|error| panic!("the topic cannot be recounted: {error}"));
-        records
+        (records, bad)
     };
     let read = tokio::task::spawn_blocking(work).await;
     read.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Reads each partition from an offset (included) to another one (not included).
-///
-/// # Errors
-/// What the broker says, or that it says nothing any more.
-pub(crate) fn each_record(
-    consumer: &BaseConsumer,
-    topic: &str,
-    from: &BTreeMap<i32, i64>,
-    ends: &BTreeMap<i32, i64>,
-    silence: Duration,
-    mut take: impl FnMut(Placed),
-) -> Result<(), String> {
-    let mut list = TopicPartitionList::new();
-    let mut left = BTreeMap::new();
-    for (partition, from) in from {
-        let end = ends.get(partition).copied().unwrap_or_default();
-        if *from < end {
-            let added = list.add_partition_offset(topic, *partition, Offset::Offset(*from));
-            added.map_err(|error| error.to_string())?;
-            left.insert(*partition, end);
-        }
-    }
-    consumer.assign(&list).map_err(|error| error.to_string())?;
-    let mut heard = Instant::now();
-    while !left.is_empty() {
-        if heard.elapsed() > silence {
-            return Err(format!("nothing more comes before {left:?}"));
-        }
-        // Errors of connections heal by themselves; what does not ends in silence.
-        let Some(Ok(message)) = consumer.poll(POLL) else {
-            continue;
-        };
-        heard = Instant::now();
-        let Some(end) = left.get(&message.partition()).copied() else {
-            continue;
-        };
-        if message.offset() < end {
-            let place = (message.partition(), message.offset());
-            let id = message.headers().and_then(|headers| {
-                let found = headers.iter().find(|header| header.key == "purchase-id")?;
-                std::str::from_utf8(found.value?).ok()
-            });
-            let value = message.payload().unwrap_or_default();
-            let event: Event = serde_json::from_slice(value)
-                .map_err(|error| format!("{place:?} is no purchase: {error}"))?;
-            let sale = sale(id.unwrap_or_default(), &event);
-            take(Placed { sale, place });
-        }
-        if message.offset() + 1 >= end {
-            left.remove(&message.partition());
-        }
-    }
-    Ok(())
+fn placed(record: &BorrowedMessage<'_>) -> Result<Placed, String> {
+    let place = (record.partition(), record.offset());
+    let id = record.headers().and_then(|headers| {
+        let found = headers.iter().find(|header| header.key == "purchase-id")?;
+        std::str::from_utf8(found.value?).ok()
+    });
+    let event: Event = serde_json::from_slice(record.payload().unwrap_or_default())
+        .map_err(|error| format!("{place:?} is no purchase: {error}"))?;
+    let sale = sale(id.unwrap_or_default(), &event);
+    Ok(Placed { sale, place })
 }
 
 /// Every document, in the form of the contract, with what it costs and what it is.

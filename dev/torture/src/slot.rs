@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use devstack::process::Signal;
 use e2e::service::{Plan, Service};
-
-use crate::ledger::Wrongs;
+use e2e::wrongs::Wrongs;
 
 /// How long a service has for what it accepted; shorter than its default, because a campaign that
 /// waits hurts nobody.

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use e2e::documents::Stored;
+use e2e::wrongs::Wrongs;
 use serde_json::Value;
-
-use crate::ledger::Wrongs;
 
 /// Statistics that differ from a recount of the collection.
 const DIFFERENT: &str = "sums of /stats that differ from a recount";

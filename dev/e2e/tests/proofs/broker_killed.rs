@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::load::{Load, Running};
 use e2e::shop::Shop;
 use e2e::{check, until};
@@ -21,6 +22,7 @@ const DELIVERY: Duration = Duration::from_secs(2);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_dies_twice_makes_no_answer_false_and_every_retry_safe() {
     let shop = Shop::on(Ground::own().await).await;
+    let watch = Invariants::watch(&shop).await;
     let delivery = format!("{}ms", DELIVERY.as_millis());
     let plan = shop.producer().env("KAFKA_DELIVERY_TIMEOUT", delivery);
     let (producer, consumer) = tokio::join!(plan.ready(), async { shop.consumer().ready().await });
@@ -32,6 +34,7 @@ async fn a_broker_that_dies_twice_makes_no_answer_false_and_every_retry_safe() {
     let running = load.clone().start();
     for goal in DEATHS {
         the_broker_dies(&shop, &running, goal).await;
+        watch.look().await;
     }
     let attempts = running.finish(Duration::from_secs(120)).await;
     assert_eq!(attempts.len(), PURCHASES);
@@ -48,7 +51,7 @@ async fn a_broker_that_dies_twice_makes_no_answer_false_and_every_retry_safe() {
 
     let retried = load.until_accepted(refused).await;
     shop.settles(Duration::from_secs(60)).await;
-    let (records, documents) = tokio::join!(shop.witness.records(), shop.documents.all());
+    let (records, documents) = tokio::join!(shop.witness.records(), watch.hold(&consumer));
     let (first, second) = (check::accepted(&attempts), check::accepted(&retried));
     check::answers_are_in_the_topic(&first, &records);
     check::answers_are_in_the_topic(&second, &records);

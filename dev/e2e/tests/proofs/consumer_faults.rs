@@ -1,15 +1,15 @@
 //! A consumer that is frozen, cut off, killed at the worst moment, or one of many that come and go:
 //! partitions move, and no offset is ever committed by who does not own it any more.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use devstack::Fault;
 use devstack::process::Signal;
+use e2e::failing::limit_files;
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::load::{Load, Running};
 use e2e::records::good_for;
-use e2e::recount::adds_up;
 use e2e::service::Service;
 use e2e::shop::Shop;
 use e2e::topic::NewRecord;
@@ -54,17 +54,10 @@ fn steady(shop: &Shop, per_second: u32) -> Running {
     load.start()
 }
 
-/// Nobody but an owner commits, and an owner begins where the last one ended: committed offsets
-/// never go back.
-fn never_back(before: &BTreeMap<i32, Option<i64>>, after: &BTreeMap<i32, Option<i64>>) {
-    for (partition, offset) in before {
-        assert!(after[partition] >= *offset, "{before:?}, then {after:?}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_froze_commits_nothing_of_what_others_own_now() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     let (producer, freezes) = shop.open().await;
     let running = steady(&shop, 600);
     stores(&shop, 600).await;
@@ -73,17 +66,16 @@ async fn a_consumer_that_froze_commits_nothing_of_what_others_own_now() {
     let follows = shop.second_consumer().ready().await;
     holds_all(&follows).await;
     stores(&shop, 600).await;
-    let committed = shop.witness.committed().await;
+    watch.look().await;
     freezes.signal(Signal::Cont);
     until("both have partitions", PATIENCE, async || {
         let (one, other) = tokio::join!(held(&freezes), held(&follows));
         (one >= 1.0 && other >= 1.0 && one + other == 3.0).then_some(())
     })
     .await;
-    never_back(&committed, &shop.witness.committed().await);
     stores(&shop, 600).await;
     let accepted = running.stop(PATIENCE).await;
-    let documents = adds_up(&shop, &freezes).await;
+    let documents = watch.adds_up(&freezes).await;
     assert_eq!(documents.len(), check::all_accepted(&accepted).len());
     drop((producer, follows));
 }
@@ -91,6 +83,7 @@ async fn a_consumer_that_froze_commits_nothing_of_what_others_own_now() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_is_cut_off_from_the_brokers_comes_back_by_itself() {
     let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.witness.write(events(3_000)).await;
     stored(&shop, 300).await;
@@ -111,13 +104,15 @@ async fn a_consumer_that_is_cut_off_from_the_brokers_comes_back_by_itself() {
         all(Fault::None);
         shop.witness.write(events(900)).await;
         stored(&shop, goal).await;
+        watch.look().await;
     }
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 5_700);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 5_700);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_stored_and_not_committed_is_read_again_and_neither_stored_nor_counted_twice() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     // Stored within milliseconds, committed within a minute.
     let plan = shop.consumer().env("COMMIT_INTERVAL", "60s");
     let consumer = plan.ready().await;
@@ -129,8 +124,9 @@ async fn what_was_stored_and_not_committed_is_read_again_and_neither_stored_nor_
         "{committed:?}"
     );
     consumer.kill().await;
+    watch.look().await;
     let consumer = shop.consumer().ready().await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 3_000);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 3_000);
     let known = &["outcome=\"known\""][..];
     let known = consumer.metric("purchases_records_total", known).await;
     assert_eq!(known, 3_000.0, "read again");
@@ -141,6 +137,7 @@ async fn what_was_stored_and_not_committed_is_read_again_and_neither_stored_nor_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_with_a_name_that_died_goes_on_at_once() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     let plan = shop
         .consumer()
         .env("KAFKA_SESSION_TIMEOUT", "45s")
@@ -161,17 +158,17 @@ async fn a_consumer_with_a_name_that_died_goes_on_at_once() {
         );
     }
     consumer.becomes_ready().await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 2_700);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 2_700);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_members_that_come_and_go_stops_nothing() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     let (producer, stays) = shop.open().await;
     let running = steady(&shop, 600);
     let guests = [shop.second_consumer(), shop.third_consumer()];
     for round in 0..8 {
-        let before = shop.witness.committed().await;
         // Nobody waits for the group to come to rest: each comes while another goes.
         let guest = guests[round % 2].ready().await;
         stores(&shop, 300).await;
@@ -180,11 +177,11 @@ async fn a_storm_of_members_that_come_and_go_stops_nothing() {
         } else {
             guest.drains(Duration::from_secs(30)).await;
         }
-        never_back(&before, &shop.witness.committed().await);
+        watch.look().await;
     }
     let accepted = running.stop(PATIENCE).await;
     holds_all(&stays).await;
-    let documents = adds_up(&shop, &stays).await;
+    let documents = watch.adds_up(&stays).await;
     assert_eq!(documents.len(), check::all_accepted(&accepted).len());
     drop(producer);
 }
@@ -192,6 +189,7 @@ async fn a_storm_of_members_that_come_and_go_stops_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_that_are_added_are_read_from_their_beginning() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     // The client looks for new ones every half minute, if it is not told otherwise.
     let often = "KAFKA_CLIENT_TOPIC_METADATA_REFRESH_INTERVAL_MS";
     let consumer = shop.consumer().env(often, "1000").ready().await;
@@ -205,12 +203,13 @@ async fn partitions_that_are_added_are_read_from_their_beginning() {
         (held(&consumer).await == 5.0).then_some(())
     })
     .await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 500);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 500);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_nothing_can_be_committed_all_is_stored_and_the_newest_offset_follows() {
     let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
     let plan = shop.consumer().env("KAFKA_SESSION_TIMEOUT", "30s");
     let consumer = plan.ready().await;
     shop.witness.write(events(300)).await;
@@ -251,7 +250,7 @@ async fn while_nothing_can_be_committed_all_is_stored_and_the_newest_offset_foll
     })
     .await;
     shop.ground.mend().await.expect("the brokers come back");
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 3_300);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 3_300);
     let restarts = consumer.metric("actors_restarts_total", &[]).await;
     assert_eq!(restarts, 0.0, "{}", consumer.tree().await);
 }
@@ -259,6 +258,7 @@ async fn while_nothing_can_be_committed_all_is_stored_and_the_newest_offset_foll
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_in_the_drain_ends_it_and_loses_nothing() {
     let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.witness.write(events(300)).await;
     stored(&shop, 300).await;
@@ -277,7 +277,44 @@ async fn a_second_signal_in_the_drain_ends_it_and_loses_nothing() {
     consumer.signal(Signal::Term);
     let code = consumer.exit_code(Duration::from_secs(5)).await;
     assert_eq!(code, 143, "{}", consumer.process().log_tail(20));
+    watch.look().await;
     shop.ground.database_proxy().set(Fault::None);
     let consumer = shop.consumer().ready().await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 3_300);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 3_300);
+}
+
+/// It can open no connection to a broker or the database, and loses those that it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_without_file_descriptors_waits_for_them_and_recovers() {
+    let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
+    let consumer = shop.consumer().ready().await;
+    shop.witness.write(events(300)).await;
+    shop.settles(PATIENCE).await;
+    limit_files(consumer.pid(), 3);
+    let proxies = || {
+        let brokers = (0..shop.ground.brokers()).map(|index| shop.ground.broker_proxy(index));
+        brokers.chain([shop.ground.database_proxy()])
+    };
+    proxies().for_each(|proxy| proxy.set(Fault::Reset));
+    until("it says what it lacks", PATIENCE, async || {
+        let log = shop.log("consumer");
+        log.contains("Too many open files").then_some(())
+    })
+    .await;
+    proxies().for_each(|proxy| proxy.set(Fault::None));
+    shop.witness.write(events(900)).await;
+    // Longer than its session: the group goes on without it, and nobody else is there.
+    let since = Instant::now();
+    until("its session is over", PATIENCE, async || {
+        (since.elapsed() > shop.ground.session() * 2).then_some(())
+    })
+    .await;
+    watch.look().await;
+    assert_eq!(shop.documents.count().await, 300);
+    assert!(consumer.process().is_running());
+    limit_files(consumer.pid(), 1_024);
+    stored(&shop, 1_200).await;
+    consumer.becomes_ready().await;
+    assert_eq!(watch.adds_up(&consumer).await.len(), 1_200);
 }

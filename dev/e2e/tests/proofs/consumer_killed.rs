@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::load::Load;
 use e2e::shop::Shop;
 use e2e::{check, until};
@@ -19,6 +20,7 @@ const BEFORE_DEATH: usize = SHARE / 3;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_dies_ten_times_loses_nothing_and_repeats_nothing() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     let (producer, mut consumer) = shop.open().await;
     let load = Load {
         per_second: Some(2_000),
@@ -40,17 +42,16 @@ async fn a_consumer_that_dies_ten_times_loses_nothing_and_repeats_nothing() {
         } else {
             consumer.drains(Duration::from_secs(30)).await;
         }
-        // The commits first: what is stored only grows.
-        let committed = shop.witness.committed().await;
-        check::commits_are_covered(&committed, &shop.documents.all().await);
+        watch.look().await;
         consumer = shop.consumer().start();
     }
     let attempts = load.finish(Duration::from_secs(120)).await;
     let accepted = check::all_accepted(&attempts);
     assert_eq!(accepted.len(), PURCHASES);
     shop.settles(Duration::from_secs(60)).await;
+    consumer.becomes_ready().await;
 
-    let (records, documents) = tokio::join!(shop.witness.records(), shop.documents.all());
+    let (records, documents) = tokio::join!(shop.witness.records(), watch.hold(&consumer));
     let ids: HashSet<&str> = accepted
         .iter()
         .map(|answer| answer.purchase_id.as_str())

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use e2e::ground::Ground;
 use e2e::http;
+use e2e::invariants::Invariants;
 use e2e::load::Load;
 use e2e::memory::{MIB, resident};
 use e2e::service::Service;
@@ -42,6 +43,7 @@ async fn a_consumer_outlives_a_database_that_was_killed_and_one_that_froze() {
 
 async fn outlives(outage: Outage) {
     let shop = Shop::on(Ground::own().await).await;
+    let watch = Invariants::watch(&shop).await;
     let (producer, consumer) = shop.open().await;
     let before = check_bought(&shop, 500).await;
     shop.settles(Duration::from_secs(30)).await;
@@ -82,7 +84,7 @@ async fn outlives(outage: Outage) {
         .chain(before)
         .chain(during)
         .collect();
-    let documents = shop.documents.all().await;
+    let documents = watch.hold(&consumer).await;
     check::documents_are(
         &ids.iter().map(String::as_str).collect::<HashSet<_>>(),
         &documents,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use devstack::Fault;
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::memory::{MIB, resident};
 use e2e::records::good_for;
-use e2e::recount::adds_up;
 use e2e::service::{Plan, Service};
 use e2e::shop::Shop;
 use e2e::topic::NewRecord;
@@ -41,6 +41,7 @@ async fn nobody_was_restarted(service: &Service) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_comes_late_is_waited_for_without_a_restart() {
     let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
     let database = shop.ground.database_proxy();
     database.set(Fault::Refuse);
     shop.witness.write(events(900)).await;
@@ -52,16 +53,18 @@ async fn a_database_that_comes_late_is_waited_for_without_a_restart() {
     .await;
     assert_eq!(consumer.admin("/livez").await.status, 200);
     assert_eq!(consumer.get("/purchases/user-1").await.status, 503);
+    watch.look().await;
 
     database.set(Fault::None);
     consumer.becomes_ready().await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 900);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 900);
     nobody_was_restarted(&consumer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_database_costs_time_and_neither_memory_nor_partitions() {
     let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.witness.write(events(300)).await;
     stores(&shop, 300).await;
@@ -71,12 +74,13 @@ async fn a_slow_database_costs_time_and_neither_memory_nor_partitions() {
     shop.ground.database_proxy().set(slow);
     shop.witness.write(events(12_000)).await;
     stores(&shop, 12_300).await;
+    watch.look().await;
     assert!(resident(consumer.pid()) < LIMIT);
     assert_eq!(held(&consumer).await, 3.0);
     let now = consumer.metric("purchases_rebalances_total", &[]).await;
     assert_eq!(now, rebalances, "the group let it go");
     shop.ground.database_proxy().set(Fault::None);
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 12_300);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 12_300);
     nobody_was_restarted(&consumer).await;
 }
 
@@ -85,6 +89,7 @@ async fn a_slow_database_costs_time_and_neither_memory_nor_partitions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_that_go_and_come_back_under_hanging_writes_are_stored_once() {
     let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
     let plan = |plan: Plan| {
         plan.env("KAFKA_PARTITION_ASSIGNMENT_STRATEGY", "range")
             .env("WRITE_TIMEOUT", "5s")
@@ -108,11 +113,13 @@ async fn partitions_that_go_and_come_back_under_hanging_writes_are_stored_once()
         (theirs && held(&guest).await >= 1.0).then_some(())
     })
     .await;
+    watch.look().await;
     guest.kill().await;
     until("all partitions are back", PATIENCE, async || {
         (held(&stays).await == 3.0).then_some(())
     })
     .await;
+    watch.look().await;
     let committed = shop.witness.committed().await;
     let all: i64 = committed.values().map(|next| next.unwrap_or(0)).sum();
     assert!(
@@ -121,7 +128,7 @@ async fn partitions_that_go_and_come_back_under_hanging_writes_are_stored_once()
     );
 
     shop.ground.database_proxy().set(Fault::None);
-    assert_eq!(adds_up(&shop, &stays).await.len(), 3_300);
+    assert_eq!(watch.adds_up(&stays).await.len(), 3_300);
     // What was read under an earlier assignment came to its end under a later one, and was told
     // apart.
     let log = shop.log("consumer");

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use e2e::failing::{Failing, fill_the_disk};
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::records::{bytes, good_for};
-use e2e::recount::adds_up;
 use e2e::service::Service;
 use e2e::shop::Shop;
 use e2e::topic::NewRecord;
@@ -56,6 +56,7 @@ async fn nobody_was_restarted(service: &Service) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_primary_steps_down_nothing_is_lost_or_put_aside() {
     let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.witness.write(events(300)).await;
     stores(&shop, 300).await;
@@ -71,8 +72,9 @@ async fn while_the_primary_steps_down_nothing_is_lost_or_put_aside() {
     )
     .await;
     assert_eq!(shop.documents.count().await, 300);
+    watch.look().await;
     shop.documents.heal().await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 1_200);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 1_200);
     assert_eq!(outcome(&consumer, "known").await, 0.0);
     nobody_was_restarted(&consumer).await;
 }
@@ -80,6 +82,7 @@ async fn while_the_primary_steps_down_nothing_is_lost_or_put_aside() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_written_and_not_confirmed_is_not_committed_until_it_is() {
     let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.witness.write(events(300)).await;
     shop.settles(PATIENCE).await;
@@ -102,8 +105,9 @@ async fn what_is_written_and_not_confirmed_is_not_committed_until_it_is() {
     .await;
     assert_eq!(committed(&shop).await, 300);
     assert_eq!(outcome(&consumer, "stored").await, 300.0);
+    watch.look().await;
     shop.documents.heal().await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 1_200);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 1_200);
     assert_eq!(outcome(&consumer, "known").await, 900.0);
     nobody_was_restarted(&consumer).await;
 }
@@ -113,6 +117,7 @@ async fn what_is_written_and_not_confirmed_is_not_committed_until_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_hang_longer_than_any_limit_of_the_group_cost_no_partition() {
     let shop = Shop::on(Ground::cluster().await).await;
+    let watch = Invariants::watch(&shop).await;
     let plan = shop
         .consumer()
         .env("KAFKA_CLIENT_MAX_POLL_INTERVAL_MS", "6000")
@@ -128,7 +133,8 @@ async fn writes_that_hang_longer_than_any_limit_of_the_group_cost_no_partition()
     // More than there are credits for: the readers wait, too.
     shop.witness.write(events(3_000)).await;
     says(&consumer, &shop, "no answer within 3s").await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 3_300);
+    watch.look().await;
+    assert_eq!(watch.adds_up(&consumer).await.len(), 3_300);
     let now = consumer.metric("purchases_rebalances_total", &[]).await;
     assert_eq!(now, rebalances, "the group let it go");
     nobody_was_restarted(&consumer).await;
@@ -137,9 +143,12 @@ async fn writes_that_hang_longer_than_any_limit_of_the_group_cost_no_partition()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_whose_disk_is_full_is_waited_for_and_nothing_is_put_aside() {
     let shop = Shop::on(Ground::own().await).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.witness.write(events(300)).await;
     shop.settles(PATIENCE).await;
+    // Of a full disk nothing can be read; what is committed by now is looked for before.
+    watch.look().await;
     fill_the_disk(&shop).await;
     shop.witness.write(events(3_000)).await;
     says(
@@ -154,12 +163,13 @@ async fn a_database_whose_disk_is_full_is_waited_for_and_nothing_is_put_aside() 
     })
     .await;
     assert_eq!(committed(&shop).await, 300);
+    watch.look().await;
     assert_eq!(consumer.admin("/livez").await.status, 200);
     // Somebody makes room.
     shop.ground.database().kill().expect("the database is ours");
     let restarted = shop.ground.database().restart().await;
     restarted.expect("it comes back with what it had");
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 3_300);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 3_300);
     nobody_was_restarted(&consumer).await;
 }
 
@@ -169,6 +179,7 @@ async fn a_database_whose_disk_is_full_is_waited_for_and_nothing_is_put_aside() 
 async fn the_largest_purchases_in_the_largest_batches_are_stored() {
     const RECORDS: i32 = 15_000;
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     let long = "\u{1F6D2}".repeat(100);
     let record = |number: i32| {
         let event = serde_json::json!({
@@ -189,7 +200,7 @@ async fn the_largest_purchases_in_the_largest_batches_are_stored() {
         .env("IN_FLIGHT_MAX_RECORDS", "100000")
         .env("IN_FLIGHT_MAX_BYTES", "256MiB");
     let consumer = plan.ready().await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), RECORDS as usize);
+    assert_eq!(watch.adds_up(&consumer).await.len(), RECORDS as usize);
     let retried = consumer.metric("purchases_write_retries_total", &[]).await;
     assert_eq!(retried, 0.0);
 }

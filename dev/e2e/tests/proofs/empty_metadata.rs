@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use e2e::fenced::Fenced;
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::load::Load;
 use e2e::records::good_for;
-use e2e::recount::adds_up;
 use e2e::service::{Plan, Service};
 use e2e::shop::Shop;
 use e2e::{check, until, until_text};
@@ -66,6 +66,7 @@ async fn services_whose_broker_names_no_broker_for_a_moment_go_on_by_themselves(
     let (shop, quiet) = tokio::join!(async { Shop::on(Ground::shared().await).await }, async {
         Shop::on(Ground::shared().await).await
     });
+    let (watch, calm) = tokio::join!(Invariants::watch(&shop), Invariants::watch(&quiet));
     let broker = Fenced::before(&shop.witness.servers).await;
     let address = broker.address();
     let through = |plan: Plan| {
@@ -121,8 +122,8 @@ async fn services_whose_broker_names_no_broker_for_a_moment_go_on_by_themselves(
 
     let events = (0..300).map(|number| good_for(number % 3, &format!("user-{number}")));
     quiet.witness.write(events.collect()).await;
-    assert_eq!(adds_up(&quiet, &idle).await.len(), 300);
-    adds_up(&shop, &one).await;
+    assert_eq!(calm.adds_up(&idle).await.len(), 300);
+    watch.adds_up(&one).await;
     let records = shop.witness.records().await;
     for attempts in [&attempts, &waited] {
         check::answers_are_in_the_topic(&check::accepted(attempts), &records);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use e2e::ground::Ground;
 use e2e::http;
+use e2e::invariants::Invariants;
 use e2e::shop::Shop;
 use e2e::topic::NewRecord;
 use purchases::PurchaseId;
@@ -26,6 +27,7 @@ fn plain(partition: i32, key: Option<&str>, value: &str) -> NewRecord {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_event_without_headers_becomes_one_document_however_often_it_is_read() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     // As other languages write them: spacing, order, zone, precision, whole prices, no key.
     let written = shop.witness.write(vec![
         plain(0, Some("foreign-1"), r#"{"username": "Ann", "user_id": "foreign-1", "item_name": "Laptop", "price": 999.99, "timestamp": "2026-01-31T18:00:00.123456+00:00"}"#),
@@ -37,7 +39,7 @@ async fn a_plain_event_without_headers_becomes_one_document_however_often_it_is_
     ]).await;
     let consumer = shop.consumer().ready().await;
     shop.settles(PATIENCE).await;
-    let first = shop.documents.all().await;
+    let first = watch.hold(&consumer).await;
     let ids: HashSet<String> = first.iter().map(|stored| stored.id.clone()).collect();
     let derived = |(partition, offset): &(i32, i64)| {
         PurchaseId::foreign(&shop.witness.topic, *partition, *offset).to_string()
@@ -60,13 +62,14 @@ async fn a_plain_event_without_headers_becomes_one_document_however_often_it_is_
     // Everything is read again, by another process: the ids are the same, so nothing is added.
     consumer.drains(PATIENCE).await;
     shop.witness.commit_everywhere(0).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.settles(PATIENCE).await;
     let known = consumer
         .metric("purchases_records_total", &["outcome=\"known\""])
         .await;
     assert_eq!(known, written.len() as f64, "read again and recognised");
-    let mut second = shop.documents.all().await;
+    let mut second = watch.hold(&consumer).await;
     let mut first = first;
     first.sort_by(|a, b| a.id.cmp(&b.id));
     second.sort_by(|a, b| a.id.cmp(&b.id));

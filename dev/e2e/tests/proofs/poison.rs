@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::records::{bytes, good_for as good};
 use e2e::shop::Shop;
 use e2e::topic::{Maybe, NewRecord, Record};
@@ -58,6 +59,7 @@ fn poison(partition: i32) -> Vec<NewRecord> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn poison_reaches_the_dead_letters_whole_and_its_partition_moves_on() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     let mut records = vec![good(0, "u0"), good(1, "u1")];
     // In the middle of one partition, as the last of another; of the third, a tombstone is last.
     records.extend(poison(0));
@@ -69,9 +71,8 @@ async fn poison_reaches_the_dead_letters_whole_and_its_partition_moves_on() {
     // Every offset is committed, those of the last records too.
     shop.settles(PATIENCE).await;
 
-    let users: HashSet<String> = shop
-        .documents
-        .all()
+    let users: HashSet<String> = watch
+        .hold(&consumer)
         .await
         .into_iter()
         .map(|stored| stored.event.user_id)

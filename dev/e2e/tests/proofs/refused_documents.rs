@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::records::{bytes, good};
 use e2e::shop::Shop;
 use e2e::topic::NewRecord;
@@ -27,6 +28,7 @@ fn named(partition: i32, name: &str) -> NewRecord {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_real_batch_that_fails_in_part_each_document_has_its_own_outcome() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     shop.documents.make_unique("username").await;
     let id = |number: usize| vec![("purchase-id".to_owned(), bytes(&format!("{number:024x}")))];
     let records = (0..100).flat_map(|number| {
@@ -46,7 +48,7 @@ async fn of_a_real_batch_that_fails_in_part_each_document_has_its_own_outcome() 
     // Long enough that all of them wait for one batch.
     let consumer = shop.consumer().env("BATCH_MAX_AGE", "1s").ready().await;
     shop.settles(PATIENCE).await;
-    let documents = shop.documents.all().await.into_iter();
+    let documents = watch.hold(&consumer).await.into_iter();
     let mut names: Vec<String> = documents.map(|stored| stored.event.username).collect();
     names.sort();
     let mut expected: Vec<String> = (0..100).map(|number| format!("stored {number}")).collect();
@@ -80,6 +82,7 @@ async fn eight_partitions_that_the_database_stops_neither_end_the_process_nor_ho
         let made = shop.ground.create_topic(&topic, partitions).await;
         made.expect("the topic is made");
     }
+    let watch = Invariants::watch(&shop).await;
     shop.documents.make_unique("username").await;
     let ours = |number: usize| named(8, &format!("good {number}"));
     let mut records: Vec<NewRecord> = (0..8)
@@ -104,6 +107,11 @@ async fn eight_partitions_that_the_database_stops_neither_end_the_process_nor_ho
         (shop.witness.committed().await[&8] == Some(100)).then_some(())
     })
     .await;
+    assert_eq!(
+        watch.hold(&consumer).await.len(),
+        101,
+        "one of the eight, all of ours"
+    );
     assert_eq!(consumer.metric("actors_restarts_total", &[]).await, 0.0);
     assert_eq!(consumer.admin("/livez").await.status, 200);
     assert_eq!(consumer.admin("/readyz").await.status, 503);

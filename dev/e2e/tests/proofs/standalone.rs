@@ -6,8 +6,8 @@ use std::time::Duration;
 use bson::{Bson, doc};
 use devstack::Stack;
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::records::good_for;
-use e2e::recount::adds_up;
 use e2e::shop::Shop;
 use e2e::topic::NewRecord;
 use mongodb::{Client, Database};
@@ -38,6 +38,7 @@ async fn a_standalone_database_stores_and_counts_everything_over_restarts() {
     let hello = admin.run_command(doc! { "hello": 1 }).await;
     let hello = hello.expect("it greets");
     assert!(!hello.contains_key("setName"), "it is in a set: {hello}");
+    let watch = Invariants::watch(&shop).await;
     knows_no_set(&admin, "alwaysOn".into()).await;
     // The second finds statistics to go on from.
     for _ in 0..2 {
@@ -45,8 +46,9 @@ async fn a_standalone_database_stores_and_counts_everything_over_restarts() {
         shop.witness.write(events(300)).await;
         shop.settles(PATIENCE).await;
         consumer.drains(PATIENCE).await;
+        watch.look().await;
     }
     knows_no_set(&admin, "off".into()).await;
     let consumer = shop.consumer().ready().await;
-    assert_eq!(adds_up(&shop, &consumer).await.len(), 600);
+    assert_eq!(watch.adds_up(&consumer).await.len(), 600);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use devstack::process::Signal;
 use e2e::ground::Ground;
 use e2e::http;
+use e2e::invariants::Invariants;
 use e2e::memory::{MIB, resident};
 use e2e::records::{bytes, good, good_for};
 use e2e::service::Service;
@@ -40,6 +41,13 @@ async fn not_ready(service: &Service, words: &[&str]) {
     .await;
 }
 
+/// Where nothing may be read, nothing is committed.
+async fn nothing_was_committed(watch: Invariants<'_>) {
+    let seen = watch.end().await;
+    assert!(seen.wrongs.is_empty(), "{}", seen.wrongs);
+    assert_eq!(seen.commits, 0, "{seen:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_waits_for_its_dead_letter_and_no_further_ahead_than_its_bound() {
     let shop = Shop::without_topics(Ground::shared().await).await;
@@ -47,6 +55,7 @@ async fn a_partition_waits_for_its_dead_letter_and_no_further_ahead_than_its_bou
         .create_topic(&shop.witness.topic, 3)
         .await
         .expect("the topic is made");
+    let watch = Invariants::watch(&shop).await;
     let plan = shop
         .consumer()
         .env("READ_AHEAD_MAX_RECORDS", AHEAD.to_string())
@@ -97,6 +106,7 @@ async fn a_partition_waits_for_its_dead_letter_and_no_further_ahead_than_its_bou
     );
     assert!(resident(consumer.pid()) < before + 8 * MIB, "memory grows");
     assert_eq!(shop.witness.committed().await[&0], Some(1));
+    watch.look().await;
     assert_eq!(consumer.admin("/readyz").await.status, 200);
 
     shop.ground
@@ -105,12 +115,13 @@ async fn a_partition_waits_for_its_dead_letter_and_no_further_ahead_than_its_bou
         .expect("the topic is made");
     shop.settles(PATIENCE).await;
     assert_eq!(shop.witness.records_of(&shop.dead_letters()).await.len(), 1);
-    assert_eq!(shop.documents.count().await, total);
+    assert_eq!(watch.hold(&consumer).await.len(), total);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_but_poison_stops_its_partition_and_a_higher_limit_lets_it_go_on() {
     let shop = Shop::on(Ground::shared().await).await;
+    let watch = Invariants::watch(&shop).await;
     let plan = shop.consumer().env("BAD_RUN_LIMIT", "20");
     let mut records: Vec<NewRecord> = (0..3).map(|_| good(0)).collect();
     records.extend((0..50).map(|_| bad(0)));
@@ -150,13 +161,17 @@ async fn nothing_but_poison_stops_its_partition_and_a_higher_limit_lets_it_go_on
     })
     .await;
     assert_eq!(consumer.admin("/livez").await.status, 200);
+    // While it is stopped, and once it goes on.
+    watch.hold(&consumer).await;
     consumer.drains(PATIENCE).await;
 
+    let watch = Invariants::watch(&shop).await;
     // The limit is a question to an operator; the answer is a higher one.
     let consumer = plan.env("BAD_RUN_LIMIT", "100").ready().await;
     shop.settles(PATIENCE).await;
     let letters = shop.witness.records_of(&shop.dead_letters()).await;
-    assert_eq!((letters.len(), shop.documents.count().await), (50, 7));
+    let documents = watch.hold(&consumer).await;
+    assert_eq!((letters.len(), documents.len()), (50, 7));
     assert_eq!(consumer.admin("/readyz").await.status, 200);
 }
 
@@ -167,25 +182,28 @@ async fn an_offset_outside_the_log_stops_the_partition_and_is_never_jumped_over(
     shop.witness.write(written).await;
     // Before the start: as if the topic had been made anew under a group that was further.
     shop.witness.commit_everywhere(500).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().start();
     not_ready(&consumer, &["next offset is 500", "ends at 10"]).await;
     assert_eq!(shop.documents.count().await, 0);
     consumer.drains(PATIENCE).await;
-    assert_eq!(shop.witness.committed().await[&0], Some(500), "left alone");
+    nothing_was_committed(watch).await;
 
     // And behind the beginning: what retention removed was never read, and somebody should know.
     shop.witness.commit_everywhere(2).await;
     shop.witness.remove_before(7).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().start();
     not_ready(&consumer, &["begins at 7", "5 records were removed"]).await;
     consumer.drains(PATIENCE).await;
+    nothing_was_committed(watch).await;
 
     // An operator who has looked moves the group's offset.
     shop.witness.commit_everywhere(7).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.settles(PATIENCE).await;
-    assert_eq!(shop.documents.count().await, 9);
-    drop(consumer);
+    assert_eq!(watch.hold(&consumer).await.len(), 9);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,8 +213,10 @@ async fn a_topic_deleted_while_it_is_read_is_said_at_once_and_its_successor_is_n
     shop.witness
         .write((0..30).map(|number| good(number % 3)).collect())
         .await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.settles(PATIENCE).await;
+    watch.hold(&consumer).await;
     shop.witness.delete_topic().await;
     not_ready(&consumer, &["does not exist"]).await;
     not_ready(&consumer, &["was deleted while it was read"]).await;
@@ -208,9 +228,11 @@ async fn a_topic_deleted_while_it_is_read_is_said_at_once_and_its_successor_is_n
         .await;
     // The same group goes on counting where it does not belong: that is not begun.
     consumer.kill().await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().start();
     not_ready(&consumer, &["stopped", "the log ends at 3"]).await;
     assert_eq!(shop.documents.count().await, 30, "nothing of it was stored");
+    nothing_was_committed(watch).await;
     drop(consumer);
 }
 
@@ -219,24 +241,20 @@ async fn a_topic_that_was_made_anew_and_filled_again_is_not_taken_for_the_one_th
     let shop = Shop::on(Ground::shared().await).await;
     let records = |count, user| (0..count).map(move |number| good_for(number % 3, user));
     shop.witness.write(records(30, "first").collect()).await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.settles(PATIENCE).await;
+    watch.hold(&consumer).await;
     consumer.drains(PATIENCE).await;
 
     // Offsets that expired say nothing of the log: it is known by its records, read again, and nothing
     // of it is counted twice.
     shop.witness.forget_group().await;
+    let watch = Invariants::watch(&shop).await;
     let consumer = shop.consumer().ready().await;
     shop.settles(PATIENCE).await;
-    assert_eq!(shop.documents.count().await, 30);
-    until_text("nothing is counted twice", PATIENCE, async || {
-        let stats = consumer.get("/stats").await.json();
-        match stats["total_purchases"] == 30 && stats["backlog"] == 0 {
-            true => Ok(()),
-            false => Err(stats.to_string()),
-        }
-    })
-    .await;
+    let documents = watch.hold(&consumer).await;
+    assert_eq!(documents.len(), 30, "nor is anything counted twice");
     consumer.drains(PATIENCE).await;
 
     shop.witness.delete_topic().await;
@@ -247,11 +265,13 @@ async fn a_topic_that_was_made_anew_and_filled_again_is_not_taken_for_the_one_th
         if let Some(offset) = committed {
             shop.witness.commit_everywhere(offset).await;
         }
+        let watch = Invariants::watch(&shop).await;
         let consumer = shop.consumer().start();
         let words = ["stopped", "another record", "made anew", "KAFKA_TOPIC"];
         not_ready(&consumer, &words).await;
         assert_eq!(shop.documents.count().await, 30, "nothing of it was stored");
         consumer.drains(PATIENCE).await;
+        nothing_was_committed(watch).await;
     }
 }
 
@@ -264,14 +284,17 @@ async fn a_topic_that_is_made_anew_and_filled_again_between_two_looks_is_noticed
     let records = |count, user| (0..count).map(move |number| good_for(number % 3, user));
     shop.witness.write(records(30, "first").collect()).await;
     let plan = shop.consumer().env("KAFKA_SESSION_TIMEOUT", "30s");
+    let watch = Invariants::watch(&shop).await;
     let consumer = plan.ready().await;
     shop.settles(PATIENCE).await;
+    watch.hold(&consumer).await;
     let rebalances = consumer.metric("purchases_rebalances_total", &[]).await;
     consumer.signal(Signal::Stop);
     shop.witness.delete_topic().await;
     let made = shop.ground.create_topic(&shop.witness.topic, 3).await;
     made.expect("the topic is made anew");
     shop.witness.write(records(90, "second").collect()).await;
+    let watch = Invariants::watch(&shop).await;
     consumer.signal(Signal::Cont);
     let words = ["stopped", "another record", "made anew", "KAFKA_TOPIC"];
     not_ready(&consumer, &words).await;
@@ -283,5 +306,8 @@ async fn a_topic_that_is_made_anew_and_filled_again_between_two_looks_is_noticed
     consumer.drains(PATIENCE).await;
     let consumer = plan.start();
     not_ready(&consumer, &words).await;
+    // What stood beyond the old offset was read and stored until it was noticed, and so committed.
+    let seen = watch.end().await;
+    assert!(seen.wrongs.is_empty(), "{}", seen.wrongs);
     drop(consumer);
 }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use e2e::ground::Ground;
+use e2e::invariants::Invariants;
 use e2e::load::{Attempt, Load, Order, Outcome, Running};
-use e2e::recount::{current, is_a_recount};
 use e2e::service::Service;
 use e2e::shop::Shop;
 use e2e::{check, until};
@@ -71,6 +71,7 @@ async fn next(running: &Running, share: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_thousand_purchases_outlive_every_end_of_every_part() {
     let shop = Shop::on(Ground::own().await).await;
+    let watch = Invariants::watch(&shop).await;
     let plan = shop.producer().env("KAFKA_DELIVERY_TIMEOUT", "3s");
     let (producer, consumer) = tokio::join!(plan.ready(), async { shop.consumer().ready().await });
     let mut customers = Customers::new(&shop);
@@ -105,10 +106,13 @@ async fn two_hundred_thousand_purchases_outlive_every_end_of_every_part() {
 
     // The consumer dies, and another is told to end, while customers buy on.
     next(&running, 1).await;
-    let consumer = follows(&shop, consumer, async |consumer| consumer.kill().await).await;
+    let consumer = follows(&watch, &shop, consumer, async |consumer| {
+        consumer.kill().await
+    })
+    .await;
     next(&running, 2).await;
     let drain = async |consumer: Service| drop(consumer.drains(DRAIN).await);
-    let consumer = follows(&shop, consumer, drain).await;
+    let consumer = follows(&watch, &shop, consumer, drain).await;
     running.allow(PURCHASES);
     customers.note(running.finish(PATIENCE).await);
     let orders = std::mem::take(&mut customers.open);
@@ -118,31 +122,29 @@ async fn two_hundred_thousand_purchases_outlive_every_end_of_every_part() {
     assert_eq!(customers.told.len(), PURCHASES, "every order has its 201");
     shop.settles(PATIENCE).await;
     consumer.becomes_ready().await;
-    let (records, documents) = tokio::join!(shop.witness.records(), shop.documents.all());
+    let (records, documents) = tokio::join!(shop.witness.records(), watch.hold(&consumer));
     check::answers_are_in_the_topic(&check::accepted(&customers.told), &records);
     let promised: Vec<String> = (0..PURCHASES)
         .map(|number| customers.load.order(number).promised_id())
         .collect();
     check::documents_are(&promised.iter().map(String::as_str).collect(), &documents);
     check::documents_come_from_the_topic(&documents, &shop.witness.topic, &records);
-    is_a_recount(&current(&shop, &consumer).await, &documents);
     let letters = shop.witness.records_of(&shop.dead_letters()).await;
     assert_eq!(letters.len(), 0, "all of them were good");
     drop(producer);
 }
 
 /// One consumer ends, this way, and the next begins. What is committed in between is stored.
-async fn follows(shop: &Shop, consumer: Service, end: impl AsyncFn(Service)) -> Service {
+async fn follows(
+    watch: &Invariants<'_>,
+    shop: &Shop,
+    consumer: Service,
+    end: impl AsyncFn(Service),
+) -> Service {
     end(consumer).await;
-    // The commits first: what is stored only grows.
+    watch.look().await;
     let committed = shop.witness.committed().await;
-    let documents = shop.documents.all().await;
-    let stored: usize = committed
-        .values()
-        .map(|next| usize::try_from(next.unwrap_or(0)).expect("a count"))
-        .sum();
-    // A retried purchase may stand in the topic twice, and is one document.
-    check::commits_are_covered_by_purchases(&committed, &shop.witness.records().await, &documents);
-    assert!(stored > 0, "it committed something");
+    let committed: i64 = committed.values().map(|next| next.unwrap_or(0)).sum();
+    assert!(committed > 0, "it committed something");
     shop.consumer().start()
 }
