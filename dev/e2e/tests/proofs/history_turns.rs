@@ -117,11 +117,11 @@ async fn push(
         // Who asks for more than the database has time for is told to come back, and nobody else.
         assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
         rush.answers.fetch_add(1, Ordering::Relaxed);
-        if answer.status == 200 {
-            took.push(began.elapsed());
-        } else {
+        if answer.status != 200 {
             assert_eq!(answer.header("retry-after"), "1");
         }
+        // Where the machine is slow, none of them may be answered in time, but each waited.
+        took.push(began.elapsed());
         assert!(
             began.elapsed() < ANSWER + SLACK,
             "{:?}: one deadline",
