@@ -249,6 +249,7 @@ impl Originals for KafkaOriginals {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::config::ClientConfig;
     use rdkafka::message::Headers;
 
     use super::*;
@@ -282,5 +283,33 @@ mod tests {
         // Whoever only says so may say it at any length.
         record.came_back = false;
         assert!(!names(&record).contains(&wire::REPLAY_OF.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn the_letter_that_was_not_taken_in_time_goes_through_another_producer_the_next_time() {
+        let mut client = ClientConfig::new();
+        // Nobody listens there.
+        client.set("bootstrap.servers", "127.0.0.1:1");
+        client.set("message.timeout.ms", "100");
+        let make = move || client.create_with_context(LetterContext);
+        let letters = KafkaLetterBox {
+            producers: Arc::new(Renewed::within(Duration::ZERO, make).unwrap()),
+            topic: "dead".to_owned(),
+        };
+        let record = BadRecord {
+            original: Original::default(),
+            reason: "no purchase".to_owned(),
+            came_back: false,
+            origin: Origin {
+                topic: Arc::from("purchases"),
+                partition: 0,
+                offset: 0,
+            },
+        };
+        for _ in 0..2 {
+            let used = letters.producers.get();
+            assert!(letters.deliver(&record).await.is_err());
+            assert!(!Arc::ptr_eq(&used, &letters.producers.get()));
+        }
     }
 }

@@ -154,3 +154,35 @@ fn forget_events(consumer: &BaseConsumer<Quiet>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rdkafka::config::ClientConfig;
+
+    use super::*;
+
+    #[test]
+    fn an_observer_that_asked_in_vain_asks_through_another_client() {
+        let mut client = ClientConfig::new();
+        // Nobody listens there.
+        client.set("bootstrap.servers", "127.0.0.1:1");
+        client.set("group.id", "nobody");
+        let make = move || client.create_with_context(Quiet);
+        let observer = Observer {
+            consumers: Renewed::within(Duration::ZERO, make).unwrap(),
+            topic: "none".to_owned(),
+        };
+        let wait = Duration::from_millis(50);
+        let mut first = observer.consumers.get();
+        assert_eq!(observer.partitions(wait), None);
+        for partitions in [None, Some(&[0][..])] {
+            let second = observer.consumers.get();
+            assert!(!Arc::ptr_eq(&first, &second));
+            assert!(observer.standings(partitions, wait).is_err());
+            first = second;
+        }
+        assert!(!Arc::ptr_eq(&first, &observer.consumers.get()));
+    }
+}

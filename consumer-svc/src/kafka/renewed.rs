@@ -5,7 +5,7 @@
 //! fenced: it forgets all of them, those of the configuration included, and never looks for one again.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
 use tracing::debug;
@@ -17,6 +17,8 @@ type Make<T> = Box<dyn Fn() -> KafkaResult<T> + Send + Sync>;
 /// The present client.
 pub(crate) struct Renewed<T> {
     make: Make<T>,
+    /// What each has to reach somebody.
+    time: Duration,
     present: Mutex<(Arc<T>, Instant)>,
 }
 
@@ -25,9 +27,18 @@ impl<T> Renewed<T> {
     pub(crate) fn new(
         make: impl Fn() -> KafkaResult<T> + Send + Sync + 'static,
     ) -> KafkaResult<Self> {
+        Self::within(REACHES_WITHIN, make)
+    }
+
+    /// As [`new`](Self::new), where each has so much time to reach somebody.
+    pub(crate) fn within(
+        time: Duration,
+        make: impl Fn() -> KafkaResult<T> + Send + Sync + 'static,
+    ) -> KafkaResult<Self> {
         let first = (Arc::new(make()?), Instant::now());
         Ok(Self {
             make: Box::new(make),
+            time,
             present: Mutex::new(first),
         })
     }
@@ -47,7 +58,7 @@ impl<T> Renewed<T> {
     fn in_vain_at(&self, client: Arc<T>, now: Instant) {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         let (it, made) = &*present;
-        let young = now.saturating_duration_since(*made) < REACHES_WITHIN;
+        let young = now.saturating_duration_since(*made) < self.time;
         if young || !Arc::ptr_eq(it, &client) {
             return;
         }
@@ -63,7 +74,6 @@ impl<T> Renewed<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
 
     use rdkafka::error::KafkaError;
 
