@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 use crate::assign::Held;
 use crate::board::Board;
 use crate::config::Config;
-use crate::health::{Health, watch_kafka, watch_mongodb};
+use crate::health::{Health, watch_kafka, watch_lag, watch_mongodb};
 use crate::kafka::{Observer, refused};
 use crate::lane::Report;
 use crate::metrics;
@@ -168,9 +168,13 @@ impl App {
         let watch_kafka = {
             let (slot, held, topic) = (ingest.slot(), ingest.held(), config.kafka.topic.clone());
             move || {
-                let (slot, observer) = (slot.clone(), Arc::clone(&observer));
-                let (held, latch) = (held.clone(), kafka.clone());
-                watch_kafka(health.clone(), slot, observer, topic.clone(), held, latch)
+                let (health, observer) = (health.clone(), Arc::clone(&observer));
+                let lag = watch_lag(health.clone(), observer, held.clone(), kafka.clone());
+                let (slot, topic) = (slot.clone(), topic.clone());
+                let look = watch_kafka(health, slot, topic, held.clone(), kafka.clone());
+                async {
+                    tokio::join!(look, lag);
+                }
             }
         };
         let making = schema.pending().clone();

@@ -89,11 +89,10 @@ pub async fn watch_mongodb(health: Health, history: MongoHistory, latch: Latch) 
     }
 }
 
-/// Looks at the broker, and measures the lag of what this member holds.
+/// Looks at the broker for as long as it is polled.
 pub async fn watch_kafka(
     health: Health,
     slot: ConsumerSlot,
-    observer: Arc<Observer>,
     topic: String,
     held: Held,
     latch: Latch,
@@ -104,22 +103,8 @@ pub async fn watch_kafka(
     }
     let mut missing: Option<Instant> = None;
     loop {
-        let (look, observer, topic) = (slot.clone(), Arc::clone(&observer), topic.clone());
-        let partitions = held.partitions();
-        held.lanes.publish();
-        let lanes = held.lanes.clone();
-        let seen = tokio::task::spawn_blocking(move || {
-            let probed = look.probe(&topic, KAFKA_WAIT);
-            // That its coordinator does not answer where the broker did, is no news about our
-            // health; but the lag is not known then.
-            let standings = match &probed {
-                Ok(()) => observer.standings(Some(&partitions), KAFKA_WAIT),
-                Err(_) => Ok(Vec::new()),
-            };
-            let standings = standings.unwrap_or_default().into_iter();
-            lanes.lags(&standings.map(|one| (one.partition, one.lag())).collect());
-            probed
-        });
+        let (look, topic) = (slot.clone(), topic.clone());
+        let seen = tokio::task::spawn_blocking(move || look.probe(&topic, KAFKA_WAIT));
         let seen = seen
             .await
             .unwrap_or_else(|error| Err(Unseen::Away(error.to_string())));
@@ -140,4 +125,36 @@ pub async fn watch_kafka(
         health.note("kafka", &health.kafka, &latch, seen);
         tokio::time::sleep(pause(&latch)).await;
     }
+}
+
+/// Shows how far what this member holds is read, and measures its lag: the one at its own pace, however
+/// long the broker takes to say the other.
+pub async fn watch_lag(health: Health, observer: Arc<Observer>, held: Held, latch: Latch) {
+    let shown = async {
+        loop {
+            held.lanes.publish();
+            tokio::time::sleep(pause(&latch)).await;
+        }
+    };
+    let measured = async {
+        loop {
+            let (observer, partitions) = (Arc::clone(&observer), held.partitions());
+            // Where no broker answers there is nothing to ask. That only the group's coordinator does
+            // not is no news about our health; but the lag is not known then.
+            let learnt = match health.kafka() {
+                true => {
+                    let ask = move || observer.standings(Some(&partitions), KAFKA_WAIT);
+                    tokio::task::spawn_blocking(ask)
+                        .await
+                        .unwrap_or_else(|error| Err(error.to_string()))
+                }
+                false => Ok(Vec::new()),
+            };
+            let learnt = learnt.unwrap_or_default().into_iter();
+            let lags = learnt.map(|one| (one.partition, one.lag())).collect();
+            held.lanes.lags(&lags);
+            tokio::time::sleep(pause(&latch)).await;
+        }
+    };
+    tokio::join!(shown, measured);
 }

@@ -6,6 +6,7 @@ mod lookup;
 mod observer;
 mod prefetch;
 mod renewed;
+mod side_by_side;
 mod slot;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use self::observer::Observer;
 pub use self::prefetch::Prefetch;
 use self::prefetch::Share;
 pub(crate) use self::renewed::Renewed;
+use self::side_by_side::side_by_side;
 pub use self::slot::ConsumerSlot;
 use crate::config::KafkaConfig;
 use crate::metrics;

@@ -6,6 +6,7 @@
 
 mod complaints;
 mod doubt;
+mod resolve;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use tracing::{debug, error, info, warn};
 
 use self::complaints::Complaints;
 use self::doubt::Doubt;
+use self::resolve::Unresolved;
 use super::Membership;
 use super::release::Assignment;
 use crate::config::KafkaConfig;
@@ -111,6 +113,7 @@ impl<P: Send + Sync + 'static> KafkaMembership<P> {
             prepare: Arc::clone(&self.prepare),
             room: AtomicUsize::new(0),
             ended: Mutex::new(None),
+            leaving: Arc::clone(&leaving),
         };
         let (config, slot) = (self.config.clone(), self.slot.clone());
         let thread = std::thread::Builder::new()
@@ -261,6 +264,8 @@ struct Member<P> {
     room: AtomicUsize,
     /// Set when the stay cannot go on; the polling loop ends with it.
     ended: Mutex<Option<Result<Stay, String>>>,
+    /// Whether it is to leave, which need not wait for an assignment.
+    leaving: Arc<AtomicBool>,
 }
 
 impl<P: Send + Sync + 'static> Rebalance for Member<P> {
@@ -269,11 +274,18 @@ impl<P: Send + Sync + 'static> Rebalance for Member<P> {
         let held = self.assignment.held.partitions().len() + partitions.count();
         let ended = if held > self.room.load(Ordering::Acquire) {
             Ok(Stay::Outgrown(held))
-        } else if let Err(cause) = self.take(consumer, partitions) {
-            error!(%cause, "assignment failed");
-            Err(cause)
         } else {
-            return;
+            match self.take(consumer, partitions) {
+                Ok(()) => return,
+                Err(Unresolved::Leaving) => {
+                    info!("an assignment is not taken any more: leaving");
+                    Ok(Stay::Over)
+                }
+                Err(Unresolved::Failed(cause)) => {
+                    error!(%cause, "assignment failed");
+                    Err(cause)
+                }
+            }
         };
         if let Err(error) = decline(consumer) {
             warn!(%error, "declining an assignment");
@@ -317,7 +329,7 @@ impl<P: Send + Sync + 'static> Member<P> {
         &self,
         consumer: &Arc<GroupConsumer>,
         partitions: &TopicPartitionList,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unresolved> {
         let given: Vec<i32> = partitions
             .elements_for_topic(&self.topic)
             .iter()
@@ -331,28 +343,28 @@ impl<P: Send + Sync + 'static> Member<P> {
             let partition = standing.partition;
             let offset = Offset::Offset(standing.start() as i64);
             list.add_partition_offset(&self.topic, partition, offset)
-                .map_err(|error| error.to_string())?;
-            let records = (self.prepare)(consumer, partition)
-                .ok_or_else(|| format!("partition {partition} cannot be split off"))?;
+                .map_err(|error| Unresolved::Failed(error.to_string()))?;
+            let split = || format!("partition {partition} cannot be split off");
+            let records = (self.prepare)(consumer, partition);
+            let records = records.ok_or_else(|| Unresolved::Failed(split()))?;
             ready.push((standing, records));
         }
-        assign(consumer, &list).map_err(|error| format!("assign {given:?}: {error}"))?;
-        self.runtime.block_on(self.assignment.start(ready))
+        let refused = |error| Unresolved::Failed(format!("assign {given:?}: {error}"));
+        assign(consumer, &list).map_err(refused)?;
+        let started = self.runtime.block_on(self.assignment.start(ready));
+        started.map_err(Unresolved::Failed)
     }
 
     /// Where to start: the committed offset, or the start of the log where there is none. Asked
     /// of the broker here and not left to the client, because the books of commit begin with it.
-    fn resolve(&self, partitions: &[i32]) -> Result<Vec<Standing>, String> {
-        let until = Instant::now() + RESOLVE_FOR;
-        loop {
-            match self.observer.all_standings(partitions, RESOLVE_TIMEOUT) {
-                Ok(standings) => return Ok(standings),
-                Err(error) if Instant::now() < until => {
-                    warn!(%error, ?partitions, "committed offsets not known yet");
-                    std::thread::sleep(POLL * 2);
-                }
-                Err(error) => return Err(format!("committed offsets of {partitions:?}: {error}")),
-            }
-        }
+    fn resolve(&self, partitions: &[i32]) -> Result<Vec<Standing>, Unresolved> {
+        let (observer, asked) = (Arc::clone(&self.observer), partitions.to_vec());
+        let ask = move || observer.all_standings(&asked, RESOLVE_TIMEOUT);
+        let failed =
+            |cause| Unresolved::Failed(format!("committed offsets of {partitions:?}: {cause}"));
+        resolve::persist(ask, &self.leaving, RESOLVE_FOR).map_err(|unresolved| match unresolved {
+            Unresolved::Failed(cause) => failed(cause),
+            Unresolved::Leaving => Unresolved::Leaving,
+        })
     }
 }

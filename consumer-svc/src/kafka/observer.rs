@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::Offset;
 use tracing::debug;
 
-use super::{Renewed, Unseen, asking_config, list_of, log, partitions_of};
+use super::{Renewed, Unseen, asking_config, list_of, log, partitions_of, side_by_side};
 use crate::config::KafkaConfig;
 use crate::flow::Standing;
 
@@ -56,7 +56,8 @@ impl Observer {
 
     /// Where the group stands in these partitions, or in all of the topic, asked of the broker, so
     /// that it is true also while nothing arrives and for partitions of other members. Blocks for
-    /// at most `wait` a request. A partition whose end or commit cannot be learnt is left out.
+    /// `wait` for the commits and again for the ends, however many partitions there are. One whose end or
+    /// commit cannot be learnt in that time is left out.
     ///
     /// # Errors
     /// The reason, in words, why nothing could be learnt.
@@ -86,8 +87,13 @@ impl Observer {
         let committed = consumer
             .committed_offsets(list_of(topic, &partitions), wait)
             .map_err(|error| Unseen::Away(error.to_string()))?;
-        let standing = |partition, offset| {
-            let (first, end) = consumer.fetch_watermarks(topic, partition, wait).ok()?;
+        let elements = committed.elements_for_topic(topic);
+        let known = elements.iter().filter(|element| element.error().is_ok());
+        let known: Vec<i32> = known.map(|element| element.partition()).collect();
+        let ask = |partition, wait| consumer.fetch_watermarks(topic, partition, wait).ok();
+        let ends = side_by_side(&known, wait, ask);
+        let standing = |partition: i32, offset| {
+            let (first, end) = ends.get(&partition)?;
             Some(Standing {
                 partition,
                 committed: match offset {
@@ -98,9 +104,8 @@ impl Observer {
                 end: end.unsigned_abs(),
             })
         };
-        let elements = committed.elements_for_topic(topic);
-        let known = elements.iter().filter(|element| element.error().is_ok());
-        Ok(known
+        let standings = elements.iter();
+        Ok(standings
             .filter_map(|element| standing(element.partition(), element.offset()))
             .collect())
     }

@@ -25,6 +25,7 @@ mod history_turns;
 mod idle_connections;
 mod large_letters;
 mod leaders_moved;
+mod leaving;
 mod letters_under_faults;
 mod observed;
 mod overload;
