@@ -181,8 +181,11 @@ impl KafkaConfig {
             assignor: assignor?,
         };
         if let Err(error) = kafka::check(&config) {
-            let variable = config.settings.variable_in(&error).unwrap_or("KAFKA_…");
-            reader.fail(variable, format!("is refused by the Kafka client: {error}"));
+            let variable = config.settings.variable_in(&error);
+            reader.fail(
+                &variable,
+                format!("is refused by the Kafka client: {error}"),
+            );
             return None;
         }
         Some(config)

@@ -196,11 +196,20 @@ impl KafkaSettings {
         self.property("bootstrap.servers").unwrap_or_default()
     }
 
-    /// The variable of the property that a text of the client is about, if it names one.
-    pub fn variable_in(&self, text: &str) -> Option<&'static str> {
-        let own = OWN.iter().filter(|(own, _)| text.contains(own));
+    /// The variable of the property that a text of the client is about; the family's name if it is
+    /// about none that was set.
+    pub fn variable_in(&self, text: &str) -> String {
+        let named = |property: &str| text.contains(property);
+        let own = OWN.iter().filter(|(own, _)| named(own));
         let longest = own.max_by_key(|(own, _)| own.len());
-        longest.map(|(_, variable)| *variable)
+        let passed = self.properties.iter().find(|(property, _)| named(property));
+        match (longest, passed) {
+            (Some((_, variable)), _) => (*variable).to_owned(),
+            (None, Some((property, _))) => {
+                format!("{PREFIX}{}", property.to_uppercase().replace('.', "_"))
+            }
+            (None, None) => "KAFKA_…".to_owned(),
+        }
     }
 
     fn property(&self, name: &str) -> Option<&str> {

@@ -253,8 +253,11 @@ impl Config {
         if let Some(kafka) = &kafka
             && let Err(error) = KafkaLog::check(kafka)
         {
-            let variable = kafka.settings.variable_in(&error).unwrap_or("KAFKA_…");
-            reader.fail(variable, format!("is refused by the Kafka client: {error}"));
+            let variable = kafka.settings.variable_in(&error);
+            reader.fail(
+                &variable,
+                format!("is refused by the Kafka client: {error}"),
+            );
             return None;
         }
         let (catalog, catalog_file) = match catalog? {

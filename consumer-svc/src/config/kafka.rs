@@ -19,9 +19,10 @@ pub(super) fn takes(property: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// Whether a client can be made of all of them together: a key and its password, for instance.
+/// Whether a client can be made of all of them together: a key and its password, for instance, or a
+/// poll interval and the session that it has to outlast.
 pub(super) fn check(config: &KafkaConfig) -> Result<(), String> {
-    let made: Result<BaseConsumer, KafkaError> = crate::kafka::base_config(config).create();
+    let made: Result<BaseConsumer, KafkaError> = crate::kafka::asking_config(config).create();
     made.map(drop)
         .map_err(|error| crate::kafka::refused(&error))
 }

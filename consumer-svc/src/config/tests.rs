@@ -139,6 +139,14 @@ fn an_assignor_is_one_of_three_and_waiting_is_not_a_stall() {
 }
 
 #[test]
+fn a_poll_interval_is_held_against_the_session_that_is_set() {
+    let interval = ("KAFKA_CLIENT_MAX_POLL_INTERVAL_MS", "6000");
+    read(&[interval, ("KAFKA_SESSION_TIMEOUT", "6s")]).unwrap();
+    let errors = read(&[interval, ("KAFKA_SESSION_TIMEOUT", "7s")]).unwrap_err();
+    assert_eq!(errors.0[0].name, interval.0, "{errors}");
+}
+
+#[test]
 fn the_client_takes_every_session_timeout_that_is_accepted() {
     for (session, interval) in [("1s", "300000"), ("60s", "300000"), ("30m", "3600000")] {
         let config = read(&[("KAFKA_SESSION_TIMEOUT", session)]).unwrap();
