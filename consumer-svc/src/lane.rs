@@ -13,6 +13,7 @@ mod opening;
 mod turns;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -49,6 +50,13 @@ pub struct Halt {
     pub reason: String,
 }
 
+/// Why, and what to do.
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.reason, self.cause.remedy())
+    }
+}
+
 /// Kinds of reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -82,6 +90,26 @@ impl Cause {
             Self::TopicGone => "topic_gone",
             Self::OtherLog => "other_log",
             Self::Statistics => "statistics",
+        }
+    }
+
+    /// What ends it, for whoever reads the log or readiness and nothing else.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::BadRecords => {
+                "look at them (consumer-svc dlq list), then restart with a version that reads them, or with a higher limit"
+            }
+            Self::OffsetGone => {
+                "stop the group's consumers, move its offset with Kafka's tools (kafka-consumer-groups.sh --reset-offsets) \
+                 and start them again; or, where the topic was made anew, read it under another name (KAFKA_TOPIC)"
+            }
+            Self::TopicGone => {
+                "make it under another name, set KAFKA_TOPIC to that in both services, and restart them"
+            }
+            Self::OtherLog => {
+                "read it under another name (KAFKA_TOPIC) or as another group (KAFKA_GROUP_ID)"
+            }
+            Self::Statistics => "it goes on by itself once they can be loaded",
         }
     }
 }
@@ -179,12 +207,11 @@ impl Lane {
     pub fn halt(&self, cause: Cause, reason: impl Into<String>) {
         let (partition, reason) = (self.0.partition, reason.into());
         let halt = Halt { cause, reason };
-        if self.0.halt.set(halt).is_ok() {
-            let reason = self.halted().map(|halt| halt.reason.as_str());
+        if self.0.halt.set(halt.clone()).is_ok() {
             error!(
                 partition,
                 cause = cause.label(),
-                reason,
+                reason = %halt,
                 "partition stopped: it is not read on until somebody has looked at it"
             );
             metrics::stopped(partition, Some(cause));
@@ -332,7 +359,7 @@ impl Lanes {
         let open = locked(&self.0.open);
         let each = open.values().filter_map(Lane::stopped);
         let mut reasons: Vec<String> = match self.0.all.get() {
-            Some(all) => vec![all.reason.clone()],
+            Some(all) => vec![all.to_string()],
             None => each.collect(),
         };
         reasons.truncate(8);

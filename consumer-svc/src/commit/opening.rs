@@ -77,9 +77,9 @@ impl Pending {
             ),
             _ if self.began.elapsed() < LATE => return,
             Some(cause) => format!(
-                "{cause}; it goes on by itself once they can be loaded, look at the database (MONGODB_URI) and the broker"
+                "{cause}; look at the database (MONGODB_URI) and the broker"
             ),
-            None => "its statistics were asked for and the database (MONGODB_URI) has not answered"
+            None => "its statistics were asked for and the database has not answered; look at it (MONGODB_URI)"
                 .to_owned(),
         };
         self.reader.lane.waits(Cause::Statistics, reason);
@@ -283,13 +283,10 @@ async fn kin<C: Committer>(
     }
 }
 
-const REMEDY: &str =
-    "read it under another name (KAFKA_TOPIC) or as another group (KAFKA_GROUP_ID)";
-
 /// Why a log is another one that has another record at this offset.
 pub(super) fn made_anew(offset: u64) -> String {
     format!(
-        "at offset {offset} stands another record than the one that was read there: the topic was made anew; {REMEDY}"
+        "at offset {offset} stands another record than the one that was read there: the topic was made anew"
     )
 }
 
@@ -305,7 +302,7 @@ fn compare(standing: &Standing, found: &Tally, kin: Kin) -> Result<(), Halt> {
     };
     if counted > end {
         return other(format!(
-            "its statistics reach to offset {counted}, but the log ends at {end}: the topic was made anew or cut off; {REMEDY}"
+            "its statistics reach to offset {counted}, but the log ends at {end}: the topic was made anew or cut off"
         ));
     }
     if let Kin::Other(Mark { offset, .. }) = kin {
@@ -324,8 +321,8 @@ fn compare(standing: &Standing, found: &Tally, kin: Kin) -> Result<(), Halt> {
     }
     match kin {
         Kin::Unknown => other(format!(
-            "nothing is committed, although its statistics reach to offset {counted}, and no record is left that shows whether they are of this log; \
-             {REMEDY}, or set the group's offset with Kafka's tools if they are"
+            "nothing is committed, although its statistics reach to offset {counted}, and no record is left that shows whether they are of this log \
+             (who knows that they are sets the group's offset with Kafka's tools)"
         )),
         Kin::Same | Kin::Other(_) => Ok(()),
     }

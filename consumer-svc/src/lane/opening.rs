@@ -71,10 +71,7 @@ impl Lane {
     pub(super) fn stopped(&self) -> Option<String> {
         let late = || locked(&self.0.opening).late.clone();
         let halt = self.halted().cloned().or_else(late)?;
-        Some(format!(
-            "partition {} stopped: {}",
-            self.0.partition, halt.reason
-        ))
+        Some(format!("partition {} stopped: {}", self.0.partition, halt))
     }
 
     /// Since when something of it waits: its oldest record that is not settled, or all of it.

@@ -68,7 +68,35 @@ fn what_stops_all_stops_those_that_come_later_too() {
     lanes.close(0);
     lanes.close(1);
     let last = locked(&told).last().cloned().flatten();
-    assert_eq!(last.as_deref(), Some("the topic was deleted"));
+    let expected = format!("the topic was deleted; {}", Cause::TopicGone.remedy());
+    assert_eq!(last, Some(expected));
+}
+
+#[test]
+fn whatever_stops_a_partition_is_told_of_with_what_to_do_about_it() {
+    for (cause, remedy) in [
+        (Cause::BadRecords, "dlq list"),
+        (Cause::OffsetGone, "--reset-offsets"),
+        (Cause::TopicGone, "set KAFKA_TOPIC"),
+        (Cause::OtherLog, "KAFKA_GROUP_ID"),
+        (Cause::Statistics, "by itself"),
+    ] {
+        let (lanes, told) = reported();
+        let last = || locked(&told).last().cloned().flatten().unwrap_or_default();
+        let label = cause.label();
+        lanes.open(0).halt(cause, "it is so");
+        assert!(
+            last().contains("partition 0 stopped: it is so; "),
+            "{label}"
+        );
+        assert!(last().contains(remedy), "{label}: {}", last());
+        lanes.halt_all(cause, "all are so");
+        assert!(last().contains(remedy), "{label}: {}", last());
+        let (lanes, told) = reported();
+        lanes.open(1).waits(cause, "it is late");
+        let told = locked(&told).last().cloned().flatten();
+        assert!(told.is_some_and(|told| told.contains(remedy)), "{label}");
+    }
 }
 
 #[test]
@@ -81,7 +109,10 @@ fn what_passes_by_itself_is_told_of_until_it_has_passed() {
     for reason in ["no answer", "no such field"] {
         late.waits(Cause::Statistics, reason);
         late.waits(Cause::Statistics, reason);
-        let expected = format!("partition 0 stopped: {reason}");
+        let expected = format!(
+            "partition 0 stopped: {reason}; {}",
+            Cause::Statistics.remedy()
+        );
         assert_eq!(last(), Some(expected));
     }
     assert_eq!(locked(&told).len(), 3, "and told once");
@@ -95,7 +126,10 @@ fn what_passes_by_itself_is_told_of_until_it_has_passed() {
     late.waits(Cause::Statistics, "no answer");
     late.halt(Cause::OtherLog, "another log");
     late.begin(Epoch::next());
-    let expected = "partition 0 stopped: another log".to_owned();
+    let expected = format!(
+        "partition 0 stopped: another log; {}",
+        Cause::OtherLog.remedy()
+    );
     assert_eq!(last(), Some(expected));
     // One that is given away waits no more.
     other.waits(Cause::Statistics, "no answer");

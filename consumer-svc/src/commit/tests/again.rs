@@ -56,7 +56,7 @@ async fn a_log_that_is_made_anew_while_it_is_read_stops_its_partition() {
     let halt = stopped.halted().unwrap();
     assert_eq!(halt.cause, Cause::OtherLog);
     for part in ["at offset 0 stands another record", "KAFKA_TOPIC"] {
-        assert!(halt.reason.contains(part), "{}", halt.reason);
+        assert!(halt.to_string().contains(part), "{halt}");
     }
     assert_eq!(
         remembered(&bench),

@@ -199,7 +199,7 @@ async fn reason_of_stop(bench: &Bench, start: u64) -> (Cause, String) {
     bench.until("stopped", |_| lane.halted().is_some()).await;
     assert!(opened.try_recv().is_err(), "its reader must not begin");
     let halt = lane.halted().unwrap();
-    (halt.cause, halt.reason.clone())
+    (halt.cause, halt.to_string())
 }
 
 /// Ten records were read and counted.
