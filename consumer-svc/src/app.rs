@@ -249,8 +249,8 @@ impl App {
                 partitions, "drained: everything read is settled and committed"
             ),
             // Nothing is lost: what was not committed is read again by the next owner.
-            Err(_) => {
-                error!(?took, partitions, held, unsettled, uncommitted, exit = %report.exit, "the drain had to leave work to the next owner")
+            Err(cause) => {
+                error!(?took, partitions, held, unsettled, uncommitted, code = cause.code() as u8, %cause, "the drain was not whole")
             }
         }
         end

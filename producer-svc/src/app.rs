@@ -3,11 +3,13 @@
 //! In: a configuration. Out: a running tree with its two ports, until it is told to stop; then a drain
 //! in the reverse order of the start, and an account of it. Nothing here handles a request.
 
+mod ending;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use actors::{Addr, ChildSpec, Cost, Credits, Exit, Shutdown, Strategy, SupervisorSpec, System};
+use actors::{Addr, ChildSpec, Cost, Credits, Shutdown, Strategy, SupervisorSpec, System};
 use host::Process;
 use host::admin::{self, Admin};
 use host::exit::{Code, Failure};
@@ -22,6 +24,7 @@ use purchases::IdSource;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::ending::judge;
 use crate::config::{Config, intake_share};
 use crate::flow::{HistoryMsg, Order, PublishMsg};
 use crate::history::HistoryProxy;
@@ -296,45 +299,17 @@ impl App {
         let took = drain.took;
         let left = self.drain_timeout.saturating_sub(took);
         self.tracer.close(left).await;
-        if drain.is_clean() && intake.cut == 0 {
-            tracing::info!(%intake, ?took, "drained: every accepted request has its answer");
-            return Ok(());
-        }
-        let laggards: Vec<_> = drain
-            .laggards
-            .iter()
-            .map(|laggard| {
-                let (path, how) = (&laggard.path, laggard.overrun);
-                format!(
-                    "{path} {how} ({} waiting, {} in flight)",
-                    laggard.mailbox, laggard.in_flight
-                )
-            })
-            .collect();
-        let overran = laggards.join("; ");
-        tracing::error!(%intake, ?took, overran, exit = %drain.exit, "the drain gave something up");
-        if !drain.failed.is_empty() {
-            let failed: Vec<_> = drain
-                .failed
-                .iter()
-                .map(|casualty| format!("{} {}", casualty.path, casualty.exit))
-                .collect();
-            let what = format!("not everything drained: {}", failed.join("; "));
-            return Err(Failure::new(Code::Software, what));
-        }
-        match drain.exit {
-            Exit::Drained | Exit::Killed => {
-                let what = format!(
-                    "DRAIN_TIMEOUT {:?} was too short: {overran} {intake}",
-                    self.drain_timeout
-                );
-                Err(Failure::new(Code::Overran, what))
+        let end = judge(&drain, &intake, self.drain_timeout);
+        match &end {
+            Ok(()) => {
+                tracing::info!(%intake, ?took, "drained: every accepted request has its answer")
             }
-            other => Err(Failure::new(
-                Code::Software,
-                format!("the service did not drain: {other}"),
-            )),
+            Err(cause) => {
+                let code = cause.code() as u8;
+                tracing::error!(%intake, ?took, code, %cause, "the drain was not whole");
+            }
         }
+        end
     }
 }
 
