@@ -17,7 +17,7 @@ use self::ask::Find;
 use super::range::Range;
 use super::{HistoryStore, Page, PageRequest, StoreError, Totals};
 use crate::document::{Malformed, text};
-use crate::mongo::{Answers, Failed};
+use crate::mongo::{Answers, Failed, command_code};
 
 /// Reads from one collection.
 #[derive(Clone)]
@@ -39,7 +39,23 @@ impl From<Failed> for StoreError {
 
 impl From<Malformed> for StoreError {
     fn from(error: Malformed) -> Self {
-        Self::Malformed(error.to_string())
+        Self::Malformed(format!(
+            "{error}; mend that document, or put it aside and remove it: until then the history of its user is not \
+             shown. Where the collection has the validator of this service, the database refuses such ones"
+        ))
+    }
+}
+
+/// What a server says that has to add up what is no number: a type that it does not take (14), by an older
+/// one of multiplication (16555), and of rounding (51081).
+const NO_NUMBER: [i32; 3] = [14, 16_555, 51_081];
+
+fn is_no_number(failed: &Failed) -> bool {
+    match failed {
+        Failed::Answered(error) => {
+            command_code(error).is_some_and(|code| NO_NUMBER.contains(&code))
+        }
+        Failed::Unknown(_) => false,
     }
 }
 
@@ -106,6 +122,13 @@ impl MongoHistory {
         };
         Ok(self.answers.within(deadline, find).await?)
     }
+
+    /// Why a user's purchases do not add up: by the document that is none, where it can be found in time.
+    async fn odd(&self, user: &UserId, range: &Range, by: Instant, why: String) -> StoreError {
+        let found = self.find(ask::odd(user, range), by).await;
+        let odd = found.ok().and_then(|found| answer::odd(found.first()?));
+        odd.map_or(StoreError::Malformed(why), StoreError::from)
+    }
 }
 
 impl HistoryStore for MongoHistory {
@@ -126,7 +149,15 @@ impl HistoryStore for MongoHistory {
             }
             Ok(sum)
         };
-        Ok(self.answers.within(deadline, read).await?.done()?)
+        let why = match self.answers.within(deadline, read).await {
+            Ok(sum) => match sum.done() {
+                Ok(totals) => return Ok(totals),
+                Err(malformed) => malformed.to_string(),
+            },
+            Err(failed) if is_no_number(&failed) => failed.to_string(),
+            Err(failed) => return Err(failed.into()),
+        };
+        Err(self.odd(user, range, by, why).await)
     }
 
     async fn page(
@@ -154,7 +185,13 @@ impl HistoryStore for MongoHistory {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use bson::Bson;
+    use bson::oid::ObjectId;
+
     use super::*;
+    use crate::mongo::fake::{Script, Server};
 
     #[tokio::test]
     async fn histories_are_read_from_the_primary_whatever_the_uri_prefers() {
@@ -166,5 +203,51 @@ mod tests {
             history.collection.selection_criteria(),
             Some(&SelectionCriteria::ReadPreference(ReadPreference::Primary))
         );
+    }
+
+    fn cursor(batch: Vec<Document>) -> Document {
+        doc! { "ok": 1, "cursor": { "id": 0_i64, "ns": "shop.purchases", "firstBatch": batch } }
+    }
+
+    /// What totals are told of, where the server answers so, and so to what was asked afterwards.
+    async fn told(answer: Document, found: Vec<Document>) -> StoreError {
+        let server = Server::start(Script {
+            others: VecDeque::from([answer]),
+            find: VecDeque::from([cursor(found)]),
+            ..Script::default()
+        })
+        .await;
+        let limits = (Duration::from_secs(10), 1);
+        let history = MongoHistory::new(&server.client, ("shop", "purchases"), limits);
+        let user = UserId::parse("u1").unwrap();
+        let by = Instant::now() + Duration::from_secs(10);
+        let totals = history.totals(&user, &Range::WHOLE, by).await;
+        totals.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn what_does_not_add_up_is_no_outage_and_its_document_is_named() {
+        let refused =
+            |code: i32| doc! { "ok": 0, "code": code, "codeName": "Told", "errmsg": "no number" };
+        let group = doc! { "_id": Bson::Null, "count": 1, "cents": 5 };
+        let id = ObjectId::from_bytes([3; 12]);
+        let odd = doc! { "_id": id, "item_name": "Book", "price": "9.99" };
+        for answer in NO_NUMBER
+            .map(refused)
+            .into_iter()
+            .chain([cursor(vec![group])])
+        {
+            let StoreError::Malformed(why) = told(answer.clone(), vec![odd.clone()]).await else {
+                panic!("{answer} is taken for an outage");
+            };
+            for part in ["field price", &id.to_hex(), "mend that document"] {
+                assert!(why.contains(part), "{part} in {why}");
+            }
+            // Somebody mended it meanwhile.
+            let gone = told(answer, Vec::new()).await;
+            assert!(matches!(gone, StoreError::Malformed(_)), "{gone}");
+        }
+        let away = told(refused(10_107), vec![odd]).await;
+        assert!(matches!(away, StoreError::Unavailable(_)), "{away}");
     }
 }

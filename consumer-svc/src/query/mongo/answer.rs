@@ -89,6 +89,17 @@ fn whole(document: &Document, field: &'static str) -> Result<u64, Malformed> {
     u64::try_from(number).map_err(|_| malformed(document, field))
 }
 
+/// The first of the fields to be added up that is not as it should be.
+pub(super) fn odd(document: &Document) -> Option<Malformed> {
+    let price = || {
+        let price = document.get_f64("price");
+        price.map_err(|_| malformed(document, "price")).err()
+    };
+    let item = text(document, "item_name").err();
+    item.or_else(price)
+        .or_else(|| moment(document, "timestamp").err())
+}
+
 pub(super) fn view(document: &Document) -> Result<PurchaseView, Malformed> {
     Ok(PurchaseView {
         id: id(document)?,

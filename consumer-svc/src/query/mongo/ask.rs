@@ -71,6 +71,29 @@ pub fn newest(user: &UserId) -> Find {
     }
 }
 
+/// The newest of the user's documents that cannot be added up, by the fields that [`totals`] reads.
+pub fn odd(user: &UserId, range: &Range) -> Find {
+    let mut filter = doc! { "user_id": user.as_str() };
+    let of_another_type = |field: &str, kind: &str| doc! { field: { "$not": { "$type": kind } } };
+    let odd = vec![
+        of_another_type("item_name", "string"),
+        of_another_type("price", "double"),
+        of_another_type("timestamp", "date"),
+    ];
+    filter.insert("$or", odd);
+    let mut times = Document::new();
+    bound(&mut times, range);
+    if !times.is_empty() {
+        filter.insert("timestamp", times);
+    }
+    Find {
+        filter,
+        sort: newest_first(),
+        limit: 1,
+        projection: doc! { "item_name": 1, "price": 1, "timestamp": 1 },
+    }
+}
+
 /// Totals by item, from the index alone.
 pub fn totals(user: &UserId, range: &Range) -> Vec<Document> {
     let mut wanted = doc! { "user_id": user.as_str() };
@@ -84,8 +107,9 @@ pub fn totals(user: &UserId, range: &Range) -> Vec<Document> {
         doc! { "$group": {
             "_id": "$item_name",
             "count": { "$sum": 1 },
-            // Whole cents before the sum: doubles add whole numbers exactly up to 2^53.
-            "cents": { "$sum": { "$round": [{ "$multiply": ["$price", 100] }, 0] } },
+            // Whole cents before the sum: doubles add whole numbers exactly up to 2^53. A price that is missing
+            // is as little a number as a text is: the server says so, and does not take it for nothing.
+            "cents": { "$sum": { "$round": [{ "$multiply": [{ "$ifNull": ["$price", "none"] }, 100] }, 0] } },
             "first": { "$min": "$timestamp" },
             "last": { "$max": "$timestamp" },
         } },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ::http::Request;
 use bson::oid::ObjectId;
-use bson::{DateTime, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 use e2e::ground::Ground;
 use e2e::http::{Answer, Connection};
 use e2e::service::Service;
@@ -219,5 +219,48 @@ async fn pages_stay_as_they_are_while_purchases_arrive_between_them() {
         seen, all,
         "nothing twice, nothing passed over, nothing new in between"
     );
+    consumer.drains(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_that_is_no_purchase_is_named_and_its_history_neither_shortened_nor_put_off() {
+    let shop = Shop::on(Ground::shared().await).await;
+    // Before there is a validator; another writer's.
+    let odd = |user: &str, field: &str, value: Option<Bson>| {
+        let mut document = purchase(user, 1, BEGIN);
+        document.remove(field);
+        document.extend(value.map(|value| (field.to_owned(), value)));
+        document
+    };
+    let users = ["text", "priceless", "nameless", "undated"];
+    let documents = vec![
+        odd("text", "price", Some("9.99".into())),
+        odd("priceless", "price", None),
+        odd("nameless", "item_name", Some(5.into())),
+        odd("undated", "timestamp", Some("yesterday".into())),
+        purchase("good", 1, BEGIN),
+    ];
+    let sound = users.map(|user| purchase(user, 2, BEGIN));
+    shop.documents
+        .add(&[documents, sound.to_vec()].concat())
+        .await;
+    let consumer = shop.consumer().ready().await;
+    for user in users {
+        // The first page of one is sound, its totals are not.
+        let answer = consumer.get(&format!("/purchases/{user}?limit=1")).await;
+        let problem = answer.json();
+        let told = (answer.status, &problem["retryable"]);
+        assert_eq!(told, (500, &Value::Bool(false)), "{user}: {problem}");
+        assert!(answer.header("retry-after").is_empty());
+        let id = purchase(user, 1, BEGIN)
+            .get_object_id("_id")
+            .expect("an id")
+            .to_hex();
+        assert!(!problem.to_string().contains(&id), "{problem}");
+        let log = shop.log("consumer");
+        let named = |line: &&str| line.contains("ERROR") && line.contains(&id);
+        assert!(log.lines().any(|line| named(&line)), "{user}: {log}");
+    }
+    assert_eq!(consumer.get("/purchases/good").await.status, 200);
     consumer.drains(DEADLINE).await;
 }
