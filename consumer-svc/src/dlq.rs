@@ -13,14 +13,17 @@ mod print;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::pin::pin;
 
+use futures_util::{StreamExt, stream};
 use host::exit::{Code, Failure};
 use host::frame::{Command, CommandFuture};
 use purchases::Timestamp;
 
 use self::args::{Act, Args, Choice, Replay};
 use self::kafka::Desk;
-use self::letter::{Entry, Fate, Letter, Summary};
+use self::letter::{Entry, Fate, Letter, Place, Summary};
+use self::print::Done;
 use crate::config::Config;
 
 /// The command, for the frame.
@@ -33,6 +36,8 @@ pub const COMMAND: Command<Config> = Command {
 
 /// Letters that are read, sent and marked together.
 const AT_ONCE: usize = 100;
+/// Marks under way: each waits for the broker alone, so many wait together.
+const MARKS_AT_ONCE: usize = 500;
 
 fn run(config: Config, arguments: Vec<String>) -> CommandFuture {
     Box::pin(async move {
@@ -97,13 +102,16 @@ fn one(desk: &Desk, place: (i32, i64)) -> Result<Letter, String> {
     }
 }
 
-/// The places of the letters that are meant, by whether they still wait for somebody. A single one is meant
+/// A letter's place, and where its record stood.
+type Meant = ((i32, i64), Place);
+
+/// The letters that are meant, by whether they still wait for somebody. A single one is meant
 /// also when it was dealt with.
 fn chosen(
     desk: &Desk,
     choice: &Choice,
     waits: impl Fn(&Summary) -> bool,
-) -> Result<Vec<(i32, i64)>, String> {
+) -> Result<Vec<Meant>, String> {
     let letters = ledger(desk)?;
     if let Choice::These(ranges) = choice {
         for (partition, first, last) in ranges {
@@ -117,18 +125,21 @@ fn chosen(
             }
         }
     }
-    let meant = letters.iter().filter(|(place, summary)| {
-        choice.names(**place) || choice.covers(**place) && waits(summary)
-    });
-    Ok(meant.map(|(place, _)| *place).collect())
+    let meant = letters
+        .into_iter()
+        .filter(|(place, summary)| choice.names(*place) || choice.covers(*place) && waits(summary));
+    Ok(meant
+        .map(|(place, summary)| (place, summary.origin))
+        .collect())
 }
 
 /// Runs of letters of one partition, not too many at once.
-fn batches(places: &[(i32, i64)]) -> impl Iterator<Item = (i32, Vec<i64>)> + '_ {
-    let same = places.chunk_by(|one, next| one.0 == next.0);
+fn batches(letters: &[Meant]) -> impl Iterator<Item = (i32, Vec<i64>)> + '_ {
+    let same = letters.chunk_by(|(one, _), (next, _)| one.0 == next.0);
     same.flat_map(|same| same.chunks(AT_ONCE)).map(|batch| {
-        let partition = batch.first().map_or(0, |place| place.0);
-        (partition, batch.iter().map(|place| place.1).collect())
+        let partition = batch.first().map_or(0, |(place, _)| place.0);
+        let offsets = batch.iter().map(|(place, _)| place.1);
+        (partition, offsets.collect())
     })
 }
 
@@ -139,7 +150,7 @@ async fn replay(desk: &Desk, args: &Replay, json: bool) -> Result<(), String> {
         dry_run,
     } = args;
     let left_out = Cell::new(0);
-    let places = chosen(desk, choice, |summary| {
+    let letters = chosen(desk, choice, |summary| {
         let open = summary.fate == Fate::Open;
         if open && summary.again && !again {
             left_out.set(left_out.get() + 1);
@@ -152,7 +163,7 @@ async fn replay(desk: &Desk, args: &Replay, json: bool) -> Result<(), String> {
         eprintln!("{left_out} were sent back before and refused again: left out without --again");
     }
     let (mut sent, mut refused) = (0, 0);
-    for (partition, offsets) in batches(&places) {
+    for (partition, offsets) in batches(&letters) {
         for (offset, record) in desk.letters(partition, &offsets)? {
             let Entry::Letter(letter) = Entry::read(record) else {
                 continue;
@@ -168,15 +179,11 @@ async fn replay(desk: &Desk, args: &Replay, json: bool) -> Result<(), String> {
                 }
             };
             sent += 1;
-            let what = if *dry_run {
-                "would be sent back"
-            } else {
-                "sent back"
-            };
-            print::done(place, what, (Some(&origin), in_vain.as_deref()), json);
+            let done = Done::SentBack(in_vain.as_deref());
+            print::done((place, &origin), &done, *dry_run, json);
         }
     }
-    summed_up(&places, sent, refused)
+    summed_up(&letters, sent, refused)
 }
 
 /// Sends one back and marks it; tells why it is bad by what this version reads, if it is. Between the
@@ -225,29 +232,97 @@ async fn drop_letters(
     dry_run: bool,
     json: bool,
 ) -> Result<(), String> {
-    let places = chosen(desk, choice, |summary| summary.fate == Fate::Open)?;
-    for place in &places {
-        if !dry_run {
-            desk.mark(*place, &Fate::Dropped(now())).await?;
-        }
-        let what = if dry_run {
-            "would be put aside"
-        } else {
-            "put aside"
-        };
-        print::done(*place, what, (None, None), json);
-    }
-    summed_up(&places, places.len(), 0)
+    let letters = chosen(desk, choice, |summary| summary.fate == Fate::Open)?;
+    let mark = async |place| match dry_run {
+        true => Ok(()),
+        false => desk.mark(place, &Fate::Dropped(now())).await,
+    };
+    mark_each(&letters, mark, |letter| {
+        print::done(letter, &Done::PutAside, dry_run, json);
+    })
+    .await?;
+    summed_up(&letters, letters.len(), 0)
 }
 
-fn summed_up(places: &[(i32, i64)], done: usize, refused: usize) -> Result<(), String> {
-    eprintln!("{done} of {} letters", places.len());
+/// Marks many at once, and tells of each in the order of the letters, once its mark is there. A broker that
+/// takes no mark takes none of those behind it; what was under way may be there all the same, and is open no
+/// more when this is repeated.
+async fn mark_each<'l>(
+    letters: &'l [Meant],
+    mark: impl AsyncFn((i32, i64)) -> Result<(), String>,
+    mut each: impl FnMut(((i32, i64), &'l Place)),
+) -> Result<(), String> {
+    let marks = stream::iter(letters).map(async |(place, origin)| {
+        mark(*place).await?;
+        Ok((*place, origin))
+    });
+    let mut marks = pin!(marks.buffered(MARKS_AT_ONCE));
+    let mut done = 0;
+    while let Some(marked) = marks.next().await {
+        each(marked.inspect_err(|_: &String| tell_count(done, letters))?);
+        done += 1;
+    }
+    Ok(())
+}
+
+fn summed_up(letters: &[Meant], done: usize, refused: usize) -> Result<(), String> {
+    tell_count(done, letters);
     match refused {
         0 => Ok(()),
         _ => Err(format!("{refused} letters stay as they are")),
     }
 }
 
+fn tell_count(done: usize, letters: &[Meant]) {
+    eprintln!("{done} of {} letters", letters.len());
+}
+
 fn now() -> Timestamp {
     Timestamp::from(std::time::SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    fn letters(count: i64) -> Vec<Meant> {
+        let origin = Place {
+            topic: "purchases".to_owned(),
+            partition: 2,
+            offset: 9,
+        };
+        (0..count)
+            .map(|offset| ((0, offset), origin.clone()))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn marks_wait_together_and_are_told_of_in_the_order_of_the_letters() {
+        let (letters, began, mut told) = (letters(5_000), Instant::now(), Vec::new());
+        let mark = async |(_, offset): (i32, i64)| {
+            // Answers come in another order.
+            sleep(Duration::from_millis(10 - offset.unsigned_abs() % 7)).await;
+            Ok(())
+        };
+        let marked = mark_each(&letters, mark, |(place, _)| told.push(place)).await;
+        assert_eq!(marked, Ok(()));
+        assert!(told.is_sorted() && told.len() == 5_000, "{}", told.len());
+        // One after the other they would take half a minute.
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_mark_that_is_not_taken_ends_it_and_what_was_marked_is_told() {
+        let (letters, mut told) = (letters(5_000), 0);
+        let mark = async |(_, offset): (i32, i64)| match offset < 700 {
+            true => Ok(()),
+            false => Err("no broker".to_owned()),
+        };
+        let marked = mark_each(&letters, mark, |_| told += 1).await;
+        assert_eq!((marked, told), (Err("no broker".to_owned()), 700));
+    }
 }

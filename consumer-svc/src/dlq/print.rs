@@ -86,25 +86,56 @@ pub(super) fn letter(at_place: (i32, i64), letter: &Letter, fate: &Fate, json: b
     say!("value{cut}\n{}", bytes(original.value.as_deref()));
 }
 
-/// What was done with a letter; where its record goes to, and why that is in vain, if it is.
+/// What was done with a letter.
+pub(super) enum Done<'d> {
+    /// Its record went back to where it stood; why that is in vain, if it is.
+    SentBack(Option<&'d str>),
+    /// It is not open any more.
+    PutAside,
+}
+
+/// What was done with a letter, or would be, and where its record stood.
 pub(super) fn done(
-    (partition, offset): (i32, i64),
-    what: &str,
-    (origin, in_vain): (Option<&Place>, Option<&str>),
+    (at_place, origin): ((i32, i64), &Place),
+    what: &Done<'_>,
+    dry_run: bool,
     json: bool,
 ) {
-    if json {
-        let line = json!({
-            "partition": partition, "offset": offset, "done": what, "origin": origin.map(place),
-            "refused_again": in_vain,
-        });
-        say!("{line}");
-    } else {
-        let to = origin.map(|origin| format!(" to {}/{}", safe(&origin.topic), origin.partition));
-        let but = in_vain.map(|reason| format!(", and will be refused again: {}", safe(reason)));
-        let (to, but) = (to.unwrap_or_default(), but.unwrap_or_default());
-        say!("{partition}/{offset} {what}{to}{but}");
+    match json {
+        true => say!("{}", done_json(at_place, origin, what, dry_run)),
+        false => say!("{}", done_line(at_place, origin, what, dry_run)),
     }
+}
+
+fn done_word(what: &Done<'_>, dry_run: bool) -> &'static str {
+    match (what, dry_run) {
+        (Done::SentBack(_), false) => "sent back",
+        (Done::SentBack(_), true) => "would be sent back",
+        (Done::PutAside, false) => "put aside",
+        (Done::PutAside, true) => "would be put aside",
+    }
+}
+
+fn done_json(at_place: (i32, i64), origin: &Place, what: &Done<'_>, dry_run: bool) -> Value {
+    let (partition, offset) = at_place;
+    let mut line = json!({
+        "partition": partition, "offset": offset, "done": done_word(what, dry_run), "origin": place(origin),
+    });
+    if let Done::SentBack(in_vain) = what {
+        line["refused_again"] = Value::from(*in_vain);
+    }
+    line
+}
+
+fn done_line(at_place: (i32, i64), origin: &Place, what: &Done<'_>, dry_run: bool) -> String {
+    let (partition, offset) = at_place;
+    let line = format!("{partition}/{offset} {}", done_word(what, dry_run));
+    let Done::SentBack(in_vain) = what else {
+        return line;
+    };
+    let but = in_vain.map(|reason| format!(", and will be refused again: {}", safe(reason)));
+    let (topic, but) = (safe(&origin.topic), but.unwrap_or_default());
+    format!("{line} to {topic}/{}{but}", origin.partition)
 }
 
 /// In one word. One that came back waits for somebody who does more than to send it again.
@@ -166,6 +197,38 @@ fn safe(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_done_names_where_the_record_stood_and_nothing_that_has_no_meaning() {
+        let origin = Place {
+            topic: "purchases".to_owned(),
+            partition: 2,
+            offset: 40,
+        };
+        let stood = json!({ "topic": "purchases", "partition": 2, "offset": 40 });
+        let told = |what: Done<'_>, dry_run| {
+            let place = (0, 7);
+            (
+                done_json(place, &origin, &what, dry_run),
+                done_line(place, &origin, &what, dry_run),
+            )
+        };
+        let aside = json!({ "partition": 0, "offset": 7, "done": "put aside", "origin": &stood });
+        assert_eq!(
+            told(Done::PutAside, false),
+            (aside, "0/7 put aside".to_owned())
+        );
+        let back = json!({
+            "partition": 0, "offset": 7, "done": "would be sent back", "origin": &stood, "refused_again": "no JSON",
+        });
+        let line = "0/7 would be sent back to purchases/2, and will be refused again: no JSON";
+        assert_eq!(
+            told(Done::SentBack(Some("no JSON")), true),
+            (back, line.to_owned())
+        );
+        let (back, _) = told(Done::SentBack(None), false);
+        assert_eq!(back.get("refused_again"), Some(&Value::Null));
+    }
 
     #[test]
     fn nothing_commands_the_terminal_that_shows_it() {

@@ -136,7 +136,8 @@ async fn what_the_database_refuses_is_lettered_whole_and_comes_back_as_one_purch
         .iter()
         .find(|one| one["origin"]["partition"] == 0 && one["origin"]["offset"] == written[2].1);
     let poison = format!("0/{}", poison.expect("it is listed")["offset"]);
-    json(&shop, &["dlq", "drop", &poison]).await;
+    let aside = json(&shop, &["dlq", "drop", &poison, "--json"]).await;
+    assert_eq!(aside[0]["origin"]["offset"], written[2].1, "{aside:#?}");
     let back = json(&shop, &["dlq", "replay", "--all", "--json"]).await;
     assert_eq!(back.len(), 4, "{back:#?}");
     shop.settles(PATIENCE).await;
