@@ -125,7 +125,7 @@ pub(crate) fn words(error: &Error) -> String {
 }
 
 /// The code of a command that its user may not send.
-const UNAUTHORIZED: i32 = 13;
+pub(crate) const UNAUTHORIZED: i32 = 13;
 
 /// Keeps count of the driver's connections by what it tells of them.
 fn watch(pool: &Pool, event: &CmapEvent) {

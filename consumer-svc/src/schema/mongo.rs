@@ -8,7 +8,7 @@ use mongodb::{Client, Database};
 
 use super::{Found, Part, SchemaStore};
 use crate::document::{HISTORY, history_index, validator};
-use crate::mongo::{Answers, Failed, command_code};
+use crate::mongo::{Answers, Failed, UNAUTHORIZED, command_code};
 
 /// The server's codes: no such collection; the collection is there; an index with the same keys, or
 /// with the same name, is there.
@@ -61,12 +61,12 @@ impl MongoSchema {
         self.answers.to(run).await
     }
 
-    async fn index(&self) -> Result<Found, Failed> {
+    async fn index(&self) -> Result<Found, String> {
         let listed = self.run(doc! { "listIndexes": &self.collection }).await;
         let there = match listed {
             Ok(answer) => first_batch(&answer),
             Err(failed) if code(&failed) == Some(NO_COLLECTION) => Vec::new(),
-            Err(failed) => return Err(failed),
+            Err(failed) => return Err(failed.to_string()),
         };
         if let Some(found) = judge_index(&there) {
             return Ok(found);
@@ -78,7 +78,11 @@ impl MongoSchema {
             // Somebody else made one since we looked: it is looked at the next time.
             Err(failed) => match code(&failed) {
                 Some(SAME_KEYS | SAME_NAME) => Ok(Found::Differs(failed.to_string())),
-                _ => Err(failed),
+                Some(UNAUTHORIZED) => Err(format!(
+                    "the index {HISTORY} is missing: {failed}; or make it as a user who may: {}",
+                    by_hand(&self.collection)
+                )),
+                _ => Err(failed.to_string()),
             },
         }
     }
@@ -109,12 +113,22 @@ impl MongoSchema {
 
 impl SchemaStore for MongoSchema {
     async fn ensure(&self, part: Part) -> Result<Found, String> {
-        let found = match part {
+        match part {
             Part::Index => self.index().await,
-            Part::Validator => self.validator().await,
-        };
-        found.map_err(|failed| failed.to_string())
+            Part::Validator => {
+                let found = self.validator().await;
+                found.map_err(|failed| failed.to_string())
+            }
+        }
     }
+}
+
+/// The index as somebody makes it in the database's shell.
+fn by_hand(collection: &str) -> String {
+    format!(
+        "db.getCollection(\"{collection}\").createIndex({}, {{ name: \"{HISTORY}\" }})",
+        history_index()
+    )
 }
 
 /// What the collection is given. A document that is not as it should be is refused when it is

@@ -92,6 +92,23 @@ async fn an_index_of_another_form_is_reported_and_neither_dropped_nor_made() {
 }
 
 #[tokio::test]
+async fn a_missing_index_that_its_user_may_not_make_is_told_of_with_the_command_that_makes_it() {
+    let (found, _) = ensured(Part::Index, vec![cursor(vec![]), refusal(UNAUTHORIZED)]).await;
+    let why = found.unwrap_err();
+    for part in [
+        "the index history is missing",
+        "grant readWrite",
+        r#"db.getCollection("purchases").createIndex({ "user_id": 1, "timestamp": -1, "_id": -1, "item_name": 1, "price": 1 }, { name: "history" })"#,
+    ] {
+        assert!(why.contains(part), "{part} in {why}");
+    }
+    // Where it is there, nobody asks for that right.
+    let there = cursor(vec![history(Document::new())]);
+    let (found, asked) = ensured(Part::Index, vec![there, refusal(UNAUTHORIZED)]).await;
+    assert_eq!((found, asked.len()), (Ok(Found::AsWanted), 1));
+}
+
+#[tokio::test]
 async fn a_validator_is_given_to_a_collection_without_one_and_to_a_new_one() {
     for (there, command) in [
         (listed(Document::new()), "collMod"),
