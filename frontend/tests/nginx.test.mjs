@@ -101,6 +101,25 @@ test("a body that is too large is a problem document", async () => {
   await assertProblem(response, 413, false);
 });
 
+test("what nginx refuses before it looks at the path is a problem document", async () => {
+  const long = "x".repeat(9000);
+  const cases = {
+    [`GET /api/items?${long} HTTP/1.1\r\nHost: x\r\n\r\n`]: 414,
+    [`GET /api/items HTTP/1.1\r\nHost: x\r\nX-Long: ${long}\r\n\r\n`]: 431,
+    "GET /api/items HTTP/1.1\r\n\r\n": 400,
+    "GET /api/items HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n": 400,
+    "TRACE /api/items HTTP/1.1\r\nHost: x\r\n\r\n": 405,
+  };
+  const before = api.requests.length;
+  for (const [request, status] of Object.entries(cases)) {
+    const [head, body] = (await raw(site.port, request)).split("\r\n\r\n");
+    const [line, ...lines] = head.toLowerCase().split("\r\n");
+    const headers = new Headers(lines.map((each) => each.split(": ", 2)));
+    await assertProblem(new Response(body, { status: Number(line.split(" ")[1]), headers }), status, false);
+  }
+  assert.equal(api.requests.length, before);
+});
+
 test("connections to the service are kept", async () => {
   const sockets = new Set();
   await withUpstream(
