@@ -73,6 +73,9 @@ impl GroupContext {
 
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        if fac == "FAIL" {
+            self.own.failed(&self.settings, message);
+        }
         log(level, fac, message);
     }
 

@@ -42,6 +42,11 @@ impl ConsumerSlot {
         self.refusal.note(settings, reason);
     }
 
+    /// What it says of a connection that failed.
+    pub(super) fn failed(&self, settings: &KafkaSettings, said: &str) {
+        self.refusal.hear(settings, said);
+    }
+
     /// What it says of its connections.
     pub(super) fn told(&self, statistics: &Statistics) {
         self.contact(|contact| contact.told(statistics));
@@ -61,12 +66,10 @@ impl ConsumerSlot {
         let seen = partitions_of(&consumer, (topic, "KAFKA_TOPIC"), wait);
         let answered = !matches!(seen, Err(Unseen::Away(_)));
         self.contact(|contact| contact.asked(answered));
-        match seen {
-            Ok(_) => {
-                self.refusal.lift();
-                Ok(())
-            }
-            Err(cause) => Err(self.refusal.reason().map_or(cause, Unseen::Away)),
+        if answered {
+            self.refusal.lift();
         }
+        seen.map(|_| ())
+            .map_err(|cause| self.refusal.reason().map_or(cause, Unseen::Away))
     }
 }

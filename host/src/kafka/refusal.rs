@@ -1,7 +1,7 @@
 //! A broker that is there but does not let us in.
 //!
-//! In: the client library's words about a failed login or handshake. Out: one sentence that stays
-//! the same as long as the reason does, and names the variables to look at; it is kept until the
+//! In: the client library's words about a failed login or handshake, or a connection. Out: one sentence that
+//! stays the same as long as the reason does, and names the variables to look at; it is kept until the
 //! broker answers, because the library says it once and then only that there is no connection.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +10,32 @@ use super::KafkaSettings;
 
 /// Why the broker does not let us in, as of now. Clones are one thing.
 #[derive(Debug, Clone, Default)]
-pub struct Refusal(Arc<Mutex<Option<String>>>);
+pub struct Refusal(Arc<Mutex<Option<Why>>>);
+
+#[derive(Debug)]
+enum Why {
+    /// The library says so.
+    Refused(String),
+    /// What it says of the last connection looks so. A broker that is just starting may, too.
+    Suspected(String),
+}
 
 impl Refusal {
     /// Notes what the library said and gives it in our words.
     pub fn note(&self, settings: &KafkaSettings, said: &str) -> String {
         let words = settings.refusal(said);
-        *self.lock() = Some(words.clone());
+        *self.lock() = Some(Why::Refused(words.clone()));
         words
+    }
+
+    /// Hears what the library logs of a connection that failed. Where it ended as between two that speak different
+    /// protocols, that is the reason until a connection fails otherwise.
+    pub fn hear(&self, settings: &KafkaSettings, said: &str) {
+        let mut why = self.lock();
+        if let Some(Why::Refused(_)) = *why {
+            return;
+        }
+        *why = is_misfit(said).then(|| Why::Suspected(settings.misfit()));
     }
 
     /// The broker let us in.
@@ -27,15 +45,37 @@ impl Refusal {
 
     /// The last reason, if it was not lifted since.
     pub fn reason(&self) -> Option<String> {
-        self.lock().clone()
+        match &*self.lock() {
+            None => None,
+            Some(Why::Refused(words) | Why::Suspected(words)) => Some(words.clone()),
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Why>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Whether the other side ended a connection before a word of its own: so it does where TLS is spoken there and
+/// not here, or here and not there.
+fn is_misfit(said: &str) -> bool {
+    let early = ["APIVERSION_QUERY", "SSL_HANDSHAKE"];
+    said.contains("Disconnected")
+        && early
+            .iter()
+            .any(|state| said.contains(&format!("in state {state}")))
+}
+
 impl KafkaSettings {
+    fn misfit(&self) -> String {
+        let servers = self.bootstrap_servers();
+        let protocol = self.property("security.protocol").unwrap_or("PLAINTEXT");
+        format!(
+            "{servers} (KAFKA_BOOTSTRAP_SERVERS) ends connections as soon as they are open: most likely \
+             KAFKA_SECURITY_PROTOCOL ({protocol}) is not what is spoken at that port"
+        )
+    }
+
     /// Without what differs between two attempts (which broker, how long it took), and with what
     /// to look at. A handshake that simply ends is what a listener of another protocol looks like.
     fn refusal(&self, said: &str) -> String {
@@ -104,6 +144,31 @@ mod tests {
         assert_eq!(refusal.reason(), Some(first));
         refusal.lift();
         assert_eq!(refusal.reason(), None);
+    }
+
+    #[test]
+    fn a_connection_that_ends_at_once_is_laid_to_the_protocol_until_one_fails_otherwise() {
+        let refusal = Refusal::default();
+        let settings = settings(&[("security.protocol", "PLAINTEXT")]);
+        let ended = "[thrd:kafka:9093/bootstrap]: kafka:9093/bootstrap: Disconnected: connection closed by peer: receive 0 \
+                     after POLLIN (after 0ms in state APIVERSION_QUERY)";
+        refusal.hear(&settings, ended);
+        assert_eq!(
+            refusal.reason().as_deref(),
+            Some(
+                "kafka:9093 (KAFKA_BOOTSTRAP_SERVERS) ends connections as soon as they are open: most likely \
+                 KAFKA_SECURITY_PROTOCOL (PLAINTEXT) is not what is spoken at that port"
+            )
+        );
+        refusal.hear(
+            &settings,
+            "kafka:9093/bootstrap: Connect to ipv4#10.0.0.1:9093 failed: Connection refused (after 0ms in state CONNECT)",
+        );
+        assert_eq!(refusal.reason(), None);
+        // What is known counts for more than what is guessed.
+        let known = refusal.note(&settings, "SASL authentication error");
+        refusal.hear(&settings, ended);
+        assert_eq!(refusal.reason(), Some(known));
     }
 
     #[test]

@@ -279,7 +279,10 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "FATAL" {
             (self.reports)(self.over(message.to_owned()));
-        } else if facility != "FAIL" && (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+        } else if facility == "FAIL" {
+            self.refusal.hear(&self.settings, message);
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+        } else if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
             tracing::warn!(target: "librdkafka", facility, "{message}");
         } else {
             tracing::debug!(target: "librdkafka", facility, "{message}");
