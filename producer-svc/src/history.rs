@@ -22,6 +22,11 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// The same while the service is away.
 const PROBE_EVERY_WHILE_DOWN: Duration = Duration::from_secs(1);
 
+/// After so many probes in a row without an answer the service is away, and not only slow.
+const AWAY_AFTER: u32 = 2;
+/// How long a question waits meanwhile for the head of its answer: it may be the first that is answered again.
+const WAIT_WHILE_AWAY: Duration = Duration::from_secs(1);
+
 /// Asks the management service.
 pub struct HistoryProxy {
     client: Arc<HistoryClient>,
@@ -31,6 +36,8 @@ pub struct HistoryProxy {
     draining: bool,
     /// Whether a probe is under way.
     probing: bool,
+    /// Probes without an answer, since the last answer to anything.
+    unanswered: u32,
     /// Whether it was said that the service was never reached; the probe repeats every second.
     missed: bool,
 }
@@ -45,6 +52,7 @@ impl HistoryProxy {
             next_probe: None,
             draining: false,
             probing: false,
+            unanswered: 0,
             missed: false,
         }
     }
@@ -59,11 +67,17 @@ impl HistoryProxy {
 
     fn learned(&mut self, result: Result<(), Unreachable>) {
         match result {
-            Ok(()) => match self.link.up() {
-                Change::First | Change::Back => tracing::info!("the management service is reached"),
-                Change::None | Change::Lost => {}
-            },
+            Ok(()) => {
+                self.unanswered = 0;
+                match self.link.up() {
+                    Change::First | Change::Back => {
+                        tracing::info!("the management service is reached");
+                    }
+                    Change::None | Change::Lost => {}
+                }
+            }
             Err(why) => {
+                self.unanswered = self.unanswered.saturating_add(1);
                 let lost = self.link.down() == Change::Lost;
                 if lost || !(self.missed || self.link.was_reached()) {
                     self.missed = true;
@@ -91,11 +105,13 @@ impl Stage for HistoryProxy {
                 mut reply,
             } => {
                 let client = Arc::clone(&self.client);
+                let away = self.unanswered >= AWAY_AFTER;
+                let within = away.then_some(WAIT_WHILE_AWAY);
                 cx.spawn(async move {
                     // Nobody is asked for whom nobody waits: the service's work ends with its
                     // connection, and the credit comes back.
                     let fetched = tokio::select! {
-                        fetched = client.fetch(ask, permit) => fetched,
+                        fetched = client.fetch(ask, permit, within) => fetched,
                         () = reply.closed() => return HistoryMsg::Left,
                     };
                     let ended = fetched.as_ref().map(|_| ()).map_err(Clone::clone);

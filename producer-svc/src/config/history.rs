@@ -15,7 +15,8 @@ pub(super) const VARS: &[Var] = &[
     Var::with_default(
         "HISTORY_TIMEOUT",
         "10s",
-        "how long consumer-svc may be silent before its answer is given up",
+        "how long consumer-svc may be silent before its answer is given up; at most 1s for the head of an answer while it does not \
+         answer whether it is there, either",
     ),
     Var::with_default(
         "HISTORY_ANSWER_TIMEOUT",

@@ -85,17 +85,24 @@ impl HistoryClient {
         }
     }
 
-    /// Asks, and keeps the permit until the answer's last byte.
+    /// Asks, and keeps the permit until the answer's last byte. The head of the answer has the configured time, or
+    /// this where it is less.
     ///
     /// # Errors
     ///
     /// [`Unreachable`] if no head of an answer came in time.
-    pub async fn fetch(&self, ask: Ask, permit: Permit) -> Result<Fetched, Unreachable> {
+    pub async fn fetch(
+        &self,
+        ask: Ask,
+        permit: Permit,
+        within: Option<Duration>,
+    ) -> Result<Fetched, Unreachable> {
         let mut request = Request::new(Empty::new());
         *request.method_mut() = ask.method;
         *request.uri_mut() = self.uri(&ask.path)?;
         *request.headers_mut() = ask.headers;
-        let (head, body) = self.request(request, self.timeout).await?.into_parts();
+        let within = within.map_or(self.timeout, |within| within.min(self.timeout));
+        let (head, body) = self.request(request, within).await?.into_parts();
         let mut headers = HeaderMap::with_capacity(PASSED_ON.len());
         for name in &PASSED_ON {
             for value in head.headers.get_all(name) {

@@ -9,6 +9,7 @@
 )]
 
 mod askers;
+mod away;
 mod buying;
 mod catalog;
 mod drain;
