@@ -19,7 +19,6 @@ use host::serve::{Door, Limits, Server};
 use host::signal::Hangup;
 use host::trace::Ids;
 use host::web::docs::Docs;
-use host::web::front::FrontRules;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
@@ -85,7 +84,7 @@ impl App {
     pub async fn build(config: Config, process: Process) -> Result<Self, Failure> {
         metrics::describe();
         let http = Door::open("query", config.http_addr, "HTTP_ADDR", Limits::BEHIND)?;
-        let http = http.tls(config.tls.clone());
+        let http = http.tls(config.tls.clone()).cors(config.cors.clone());
         let admin = Server::bind("admin", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
         let (http_addr, admin_addr) = (http.addr(), admin.local_addr());
         let latch = |name| process.readiness.latch(name);
@@ -142,10 +141,6 @@ impl App {
             docs: Docs::new(&openapi::document(process.version)),
             version: process.version,
         });
-        let front = FrontRules {
-            cors: config.cors.map(Arc::new),
-            ..FrontRules::default()
-        };
         let standings = Arc::new(KafkaStandings::new(Arc::clone(&observer)));
         let asking = stats::one_question();
         let shown = asking.clone();
@@ -155,7 +150,7 @@ impl App {
         })
         .credits(&shown);
         let streams = api.stats.streams.clone();
-        let query = query(http, api, front, config.drain_timeout);
+        let query = query(http, api, config.drain_timeout);
         let query = fair
             .credits()
             .iter()
@@ -272,7 +267,7 @@ fn gave_up(exit: &Exit) -> Failure {
     )
 }
 
-fn query(door: Door, api: Arc<Api<MongoHistory>>, front: FrontRules, drain: Duration) -> ChildSpec {
-    let make = move |_| Query::new(door.clone(), Arc::clone(&api), front.clone(), drain);
+fn query(door: Door, api: Arc<Api<MongoHistory>>, drain: Duration) -> ChildSpec {
+    let make = move |_| Query::new(door.clone(), Arc::clone(&api), drain);
     ChildSpec::stage("query", &Addr::new("query"), make).shutdown(Shutdown::Infinity)
 }

@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use actors::{Cx, Failure, Stage};
 use host::serve::{Door, ServeReport};
-use host::web::front::FrontRules;
 use purchases::views::{ItemTotal, OtherItems, PurchaseView};
 use purchases::{Cents, Timestamp, UserId};
 use tokio::time::Instant;
@@ -115,18 +114,16 @@ pub enum QueryMsg {
 pub struct Query<S> {
     door: Door,
     api: Arc<Api<S>>,
-    front: FrontRules,
     drain: Duration,
     stop: CancellationToken,
 }
 
 impl<S: HistoryStore> Query<S> {
     /// `drain` bounds how long requests that were begun may take once it is to end.
-    pub fn new(door: Door, api: Arc<Api<S>>, front: FrontRules, drain: Duration) -> Self {
+    pub fn new(door: Door, api: Arc<Api<S>>, drain: Duration) -> Self {
         Self {
             door,
             api,
-            front,
             drain,
             stop: CancellationToken::new(),
         }
@@ -148,9 +145,8 @@ impl<S: HistoryStore> Stage for Query<S> {
         info!(addr = %server.local_addr(), "query API listens");
         let routes = http::routes(Arc::clone(&self.api), self.stop.clone());
         let service = warp::service(routes);
-        let (front, stop, drain) = (self.front.clone(), self.stop.clone(), self.drain);
-        let service = move |peer| front.before(service.clone(), peer);
-        cx.spawn(async move { QueryMsg::Served(server.run_for(service, stop, drain).await) });
+        let (stop, drain) = (self.stop.clone(), self.drain);
+        cx.spawn(async move { QueryMsg::Served(server.run(service, stop, drain).await) });
         Ok(())
     }
 

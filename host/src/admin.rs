@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::readiness::Readiness;
 use crate::serve::{Limits, Received, Server};
+use crate::trace::{Ids, REQUEST_ID};
 
 /// Prometheus refuses a text whose version it is not told.
 const PROMETHEUS: HeaderValue =
@@ -90,33 +91,37 @@ impl Admin {
     /// the drain can be watched.
     pub fn spawn(self, server: Server) -> AbortOnDropHandle<()> {
         AbortOnDropHandle::new(tokio::spawn(async move {
+            let ids = server.ids();
+            let pages = Pages { admin: self, ids };
             server
-                .run(self, CancellationToken::new(), Duration::ZERO)
+                .run(pages, CancellationToken::new(), Duration::ZERO)
                 .await;
         }))
     }
 
-    async fn answer(self, request: Request<Received>) -> Response<Full<Bytes>> {
+    async fn answer(self, request: Request<Received>) -> Result<Response<Full<Bytes>>, Problem> {
         if request.uri().path() == "/log-level" {
             return log_level::answer(&self.levels, request).await;
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         if !matches!(path.as_str(), "/metrics" | "/livez" | "/readyz" | "/actors") {
-            return Problem::not_found().into_response();
+            return Err(Problem::not_found());
         }
         if method != Method::GET && method != Method::HEAD {
-            return Problem::method_not_allowed("GET, HEAD").into_response();
+            return Err(Problem::method_not_allowed("GET, HEAD"));
         }
-        match path.as_str() {
+        Ok(match path.as_str() {
             "/metrics" => {
                 let render = move || {
                     (self.refresh)();
                     self.metrics.render()
                 };
-                match tokio::task::spawn_blocking(render).await {
-                    Ok(text) => page(StatusCode::OK, PROMETHEUS, text),
-                    Err(_) => Problem::internal().into_response(),
-                }
+                let text = tokio::task::spawn_blocking(render).await;
+                page(
+                    StatusCode::OK,
+                    PROMETHEUS,
+                    text.map_err(|_| Problem::internal())?,
+                )
             }
             "/livez" => page(StatusCode::OK, TEXT, "alive\n".to_owned()),
             "/readyz" => match self.readiness.not_ready_because()[..] {
@@ -128,7 +133,7 @@ impl Admin {
                 ),
             },
             _ => page(StatusCode::OK, JSON, (self.tree)().to_string()),
-        }
+        })
     }
 }
 
@@ -142,7 +147,14 @@ fn page(status: StatusCode, media_type: HeaderValue, body: String) -> Response<F
     response
 }
 
-impl tower_service::Service<Request<Received>> for Admin {
+/// The pages of one server.
+#[derive(Clone)]
+struct Pages {
+    admin: Admin,
+    ids: Arc<Ids>,
+}
+
+impl tower_service::Service<Request<Received>> for Pages {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -152,8 +164,16 @@ impl tower_service::Service<Request<Received>> for Admin {
     }
 
     fn call(&mut self, request: Request<Received>) -> Self::Future {
-        let answer = self.clone().answer(request);
-        Box::pin(async move { Ok(answer.await) })
+        let theirs = request.headers().get(REQUEST_ID);
+        let id = self.ids.request(theirs.and_then(|id| id.to_str().ok()));
+        let answer = self.admin.clone().answer(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            let mut response =
+                answer.unwrap_or_else(|problem| problem.request_id(&id).into_response());
+            response.headers_mut().insert(REQUEST_ID, id.to_header());
+            Ok(response)
+        })
     }
 }
 

@@ -174,7 +174,7 @@ impl<'e> Reader<'e> {
     }
 
     /// The variable's value, `Some(None)` if it is not set. `None` says that an
-    /// error was noted. An empty value counts as not set, because that is how
+    /// error was noted. A value that is empty or blank counts as not set, because that is how
     /// manifests and compose files write "nothing".
     ///
     /// # Panics
@@ -186,7 +186,7 @@ impl<'e> Reader<'e> {
     ) -> Option<Option<T>> {
         let var = self.var(name);
         self.read.insert(var.name);
-        let set = self.env.get(name).filter(|value| !value.is_empty());
+        let set = self.env.get(name).filter(|value| is_something(value));
         let Some(value) = set.or_else(|| var.default.map(str::to_owned)) else {
             if var.required {
                 self.fail(name, "is required and not set");
@@ -213,11 +213,12 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// The variables with this prefix that are set, whether in a table or not.
+    /// The variables with this prefix that are set, whether in a table or not; empty ones are not, here either.
     pub fn prefixed(&self, prefix: &str) -> Vec<(String, String)> {
         let names = self.env.names(prefix).into_iter();
         names
             .filter_map(|name| self.env.get(&name).map(|value| (name, value)))
+            .filter(|(_, value)| is_something(value))
             .collect()
     }
 
@@ -257,6 +258,10 @@ impl<'e> Reader<'e> {
         let found = self.vars.iter().find(|var| var.name == name);
         *found.unwrap_or_else(|| panic!("{name} is in no table of variables"))
     }
+}
+
+fn is_something(value: &str) -> bool {
+    !value.trim().is_empty()
 }
 
 impl fmt::Debug for Reader<'_> {

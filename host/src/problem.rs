@@ -170,7 +170,8 @@ impl Problem {
 
     /// 415: the body is of another type than what is read here.
     pub fn unsupported_media_type(expected: &str) -> Self {
-        let detail = format!("The body must be {expected}, and Content-Type must say so.");
+        let detail =
+            format!("The body must be {expected}, and one Content-Type header must say so.");
         let kind = "/problems/unsupported-media-type";
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -257,6 +258,15 @@ impl Problem {
             detail,
         )
         .retry_after(after)
+    }
+
+    /// The same, told in other words.
+    #[must_use]
+    pub fn because(self, detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            ..self
+        }
     }
 
     /// The client may send the same request again, after this long at the earliest.

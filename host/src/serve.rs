@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::{Code, Failure};
 use crate::metrics;
 use crate::trace::Ids;
+use crate::web::cors::Cors;
 use open::Open;
 use own::Itself;
 
@@ -159,7 +160,7 @@ impl fmt::Display for ServeReport {
 /// A bound port that is not served yet.
 #[derive(Debug)]
 pub struct Server {
-    itself: Arc<Itself>,
+    itself: Itself,
     listener: TcpListener,
     addr: SocketAddr,
     limits: Limits,
@@ -186,9 +187,13 @@ impl Server {
             socket.bind(addr)?;
             let listener = socket.listen(BACKLOG)?;
             let addr = listener.local_addr()?;
-            let ids = Ids::new().map_err(std::io::Error::other)?;
+            let ids = Arc::new(Ids::new().map_err(std::io::Error::other)?);
             Ok(Self {
-                itself: Arc::new(Itself { name, ids }),
+                itself: Itself {
+                    name,
+                    ids,
+                    cors: None,
+                },
                 listener,
                 addr,
                 limits,
@@ -208,9 +213,21 @@ impl Server {
         Self { tls, ..self }
     }
 
+    /// Pages of these origins may read every answer, those of the server itself, too.
+    #[must_use]
+    pub fn cors(mut self, cors: Option<Cors>) -> Self {
+        self.itself.cors = cors;
+        self
+    }
+
     /// The address that was taken; tells the port where port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What gives a request its id, where that has none.
+    pub(crate) fn ids(&self) -> Arc<Ids> {
+        Arc::clone(&self.itself.ids)
     }
 
     /// Serves until `shutdown`, then finishes what was begun, but for no longer than
@@ -258,7 +275,7 @@ impl Server {
     {
         let name = self.itself.name;
         metrics::server_opened(name);
-        let mut open = Open::new(self.itself, self.limits, self.tls);
+        let mut open = Open::new(Arc::new(self.itself), self.limits, self.tls);
         let mut complaints = Complaints::default();
         // One more than may be open: who comes to a full house is the reason to look who may go.
         let mut waiting: Option<(TcpStream, SocketAddr)> = None;

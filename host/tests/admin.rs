@@ -59,6 +59,17 @@ async fn tell(
     )
 }
 
+/// The problem has the id that the header has.
+#[track_caller]
+fn assert_names_itself(head: &str, body: &str) {
+    let id = head
+        .lines()
+        .find_map(|line| line.strip_prefix("x-request-id: "));
+    let problem: serde_json::Value = serde_json::from_str(body).expect("a problem");
+    assert!(id.is_some_and(|id| id.len() == 32), "{head}");
+    assert_eq!(problem["request_id"].as_str(), id);
+}
+
 #[tokio::test]
 async fn probes_follow_the_latches_and_the_shutdown() {
     let shutdown = CancellationToken::new();
@@ -131,11 +142,13 @@ async fn only_get_and_head_of_known_paths_are_answered() {
             head.contains("application/problem+json") && body.contains("/problems/not-found"),
             "{head} {body}"
         );
+        assert_names_itself(&head, &body);
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
-        let (status, head, _) = ask(addr, method, "/metrics").await;
+        let (status, head, body) = ask(addr, method, "/metrics").await;
         assert_eq!(status, 405, "{method}");
         assert!(head.contains("allow: get, head"), "{head}");
+        assert_names_itself(&head, &body);
     }
     let (status, head, body) = ask(addr, "HEAD", "/readyz").await;
     assert_eq!((status, body.as_str()), (200, ""));
@@ -183,6 +196,7 @@ async fn the_log_filter_is_shown_changed_and_kept_when_the_new_one_is_wrong() {
         assert_eq!(answer.0, status, "{path} {text}: {answer:?}");
         assert!(answer.1.contains("application/problem+json"), "{answer:?}");
         assert!(answer.2.contains(wants), "{path} {text}: {answer:?}");
+        assert_names_itself(&answer.1, &answer.2);
         assert!(levels.current().contains("actors=debug"), "{levels:?}");
     }
     let (status, head, _) = tell(addr, "POST", "/log-level", "debug").await;

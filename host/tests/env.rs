@@ -44,7 +44,11 @@ fn read(set: &[(&str, &str)]) -> Result<Read, ConfigErrors> {
 fn defaults_hold_where_nothing_is_set() {
     let (addr, drain, url, limit, uri) = read(&[
         ("API_URL", "http://consumer-svc:8001"),
+        // Set to nothing is not set.
+        ("HTTP_ADDR", ""),
+        ("DRAIN_TIMEOUT", " \t"),
         ("LIMIT", ""),
+        ("DATABASE_URI", "  "),
         ("OTHER", "x"),
     ])
     .expect("a valid configuration");
@@ -62,6 +66,7 @@ fn all_errors_come_at_once_and_by_name() {
     let set = [
         ("HTTP_ADDR", "here"),
         ("DRAIN_TIMEOUT", "30"),
+        ("API_URL", " "),
         ("LIMIT", "-1"),
         ("DATABASE_URI", "hunter2"),
     ];
@@ -111,6 +116,7 @@ fn a_secret_is_not_shown_even_when_it_is_wrong() {
 #[test]
 fn help_names_every_variable_with_meaning_and_default() {
     let help = env::help_text("svc", "does things", "Usage: svc", &[VARS]);
+    assert!(help.contains("set to nothing counts as not set"), "{help}");
     for var in [
         "HTTP_ADDR",
         "DRAIN_TIMEOUT",

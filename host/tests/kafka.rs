@@ -67,6 +67,8 @@ fn sasl_over_tls_becomes_client_properties() {
         ("KAFKA_SASL_PASSWORD", "hunter2"),
         ("KAFKA_SSL_CA_LOCATION", path),
         ("KAFKA_CLIENT_SOCKET_TIMEOUT_MS", "5000"),
+        // Set to nothing is not set.
+        ("KAFKA_CLIENT_CLIENT_RACK", " "),
         ("KAFKA_SSL_CERTIFICATE_LOCATION", certificate),
         ("KAFKA_SSL_KEY_LOCATION", key),
         ("KAFKA_SSL_KEY_PASSWORD", "hunter3"),
@@ -90,6 +92,7 @@ fn sasl_over_tls_becomes_client_properties() {
     assert_eq!(get("ssl.key.location"), Some(key.as_str()));
     assert_eq!(get("ssl.keystore.password"), Some("hunter4"));
     assert_eq!(get("socket.timeout.ms"), Some("5000"));
+    assert_eq!(get("client.rack"), None);
     assert_eq!(get("ssl.key.password"), Some("hunter3"));
     let debug = format!("{settings:?}");
     assert!(

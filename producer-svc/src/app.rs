@@ -146,7 +146,7 @@ impl App {
             ..Limits::default()
         };
         let door = Door::open("customers", config.http_addr, "HTTP_ADDR", limits)?;
-        let door = door.tls(config.tls);
+        let door = door.tls(config.tls).cors(config.cors);
         let admin = Server::bind("operators", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
         let (http_addr, admin_addr) = (door.addr(), admin.local_addr());
 
@@ -217,7 +217,7 @@ impl App {
             shelf.clone(),
             entropy()?,
         );
-        let desk = desk.behind(config.cors, config.rate_limit, config.client_header);
+        let desk = desk.behind(config.rate_limit, config.client_header);
         let desk = Arc::new(desk.traced(tracer.clone()));
         let root = SupervisorSpec::new(Strategy::OneForOne)
             .child(child(

@@ -32,7 +32,7 @@ mod routes;
 use front::Front;
 
 pub use desk::{Bounds, Desk, Outlets};
-pub use headers::{BuyHeaders, ClientIds};
+pub use headers::{BadKey, BuyHeaders, ClientIds};
 pub use request::{BuyRequest, Flaw, Invalid};
 
 /// Mailbox of the intake stage.

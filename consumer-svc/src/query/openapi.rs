@@ -3,8 +3,6 @@
 //! In: the table of paths and the types that answers are written from. Out: the document. The match
 //! over all places makes a path without a description a compile error.
 
-use std::time::Duration;
-
 use ::http::StatusCode;
 use host::problem::{Invalid, Problem};
 use host::web::docs;
@@ -15,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::http::{HealthView, PATHS, Place, RETRY_AFTER, Root, root};
+use super::stats;
 
 const ABOUT: &str = "\
 Purchase histories and statistics, read from the database into which this service writes every purchase. It is \
@@ -171,7 +170,7 @@ fn stream() -> Operation {
             Parameter::header("Last-Event-ID", json!({ "type": "string" }), "The id of the last event that was seen. What is no id is ignored.")
                 .example("1769882400323"),
         )
-        .refuses([Refusal::new(Problem::overloaded(Duration::from_secs(3)), "Too many streams at once.")])
+        .refuses([Refusal::new(stats::too_many_streams(), "Too many streams at once.")])
 }
 
 fn no_statistics() -> Refusal {

@@ -102,7 +102,7 @@ impl StatsApi {
         let place = self
             .streams
             .try_take(cost)
-            .map_err(|_| Problem::overloaded(RETRY))?;
+            .map_err(|_| too_many_streams())?;
         let last = headers.get("last-event-id");
         let last = last.and_then(|id| id.to_str().ok()?.trim().parse().ok());
         let mut watch = self.board.watch();
@@ -215,6 +215,12 @@ impl Drop for Place {
         drop(self.permit.take());
         metrics::streams(self.streams.in_use().count);
     }
+}
+
+/// 503: nobody is sent more streams than there are places.
+pub(super) fn too_many_streams() -> Problem {
+    let detail = "As many live streams are open as the service may have. This one was not begun.";
+    Problem::overloaded(RETRY).because(detail)
 }
 
 fn unavailable() -> Problem {

@@ -63,12 +63,19 @@ async fn whole(args: &Args) -> Result<(), Failure> {
     // Installing and building may be cut short: there is nothing yet that would have to drain.
     let given = Given::from_environment();
     let wanted = given.clone();
+    say("looking for what is needed on this machine");
     let prepared = async move {
         let joined = tokio::task::spawn_blocking(move || install::for_up(&wanted)).await;
         joined.unwrap_or_else(|error| Err(Failure::software(error.to_string())))
     };
     let building = async {
         prepared.await?;
+        let profile = if args.debug {
+            "unoptimized"
+        } else {
+            "optimized"
+        };
+        say(&format!("building both services, {profile}"));
         build(&root, args.debug).await
     };
     let Some(built) = stop.or(building).await else {
@@ -79,8 +86,10 @@ async fn whole(args: &Args) -> Result<(), Failure> {
     built?;
     let built_at = Instant::now();
     let binaries = place::binaries(&root, if args.debug { "debug" } else { "release" });
+    say("asking both services about their variables");
     check_configuration(&binaries)?;
 
+    say("starting what the services need");
     let starting = start_stack(
         &root,
         args.fresh,

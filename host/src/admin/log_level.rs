@@ -24,16 +24,16 @@ const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// Longest while. Who wants it for longer wants it for good.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(super) async fn answer(levels: &Levels, request: Request<Received>) -> Response<Full<Bytes>> {
-    let changed = match *request.method() {
-        Method::GET | Method::HEAD => Ok(()),
-        Method::PUT => change(levels, request).await,
-        _ => Err(Problem::method_not_allowed(ALLOWED)),
-    };
-    match changed {
-        Ok(()) => page(StatusCode::OK, JSON, shown(levels)),
-        Err(problem) => problem.into_response(),
+pub(super) async fn answer(
+    levels: &Levels,
+    request: Request<Received>,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    match *request.method() {
+        Method::GET | Method::HEAD => {}
+        Method::PUT => change(levels, request).await?,
+        _ => return Err(Problem::method_not_allowed(ALLOWED)),
     }
+    Ok(page(StatusCode::OK, JSON, shown(levels)))
 }
 
 fn shown(levels: &Levels) -> String {

@@ -9,7 +9,9 @@ use super::Var;
 
 /// What `--help` prints.
 pub fn help_text(service: &str, about: &str, usage: &str, tables: &[&[Var]]) -> String {
-    let mut out = format!("{service}: {about}\n\n{usage}\n\nEnvironment:\n");
+    let mut out = format!(
+        "{service}: {about}\n\n{usage}\n\nEnvironment (a variable that is set to nothing counts as not set):\n"
+    );
     for var in tables.iter().flat_map(|table| table.iter()) {
         let state = match (var.default, var.required) {
             (Some(default), _) => format!("[default: {default}]"),

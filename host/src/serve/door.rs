@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{BindError, Limits, Server, Tls};
+use crate::web::cors::Cors;
 
 /// How long a successor waits for its predecessor to let go of the port.
 const REOPEN_WITHIN: Duration = Duration::from_secs(2);
@@ -25,6 +26,7 @@ pub struct Door {
     variable: &'static str,
     limits: Limits,
     tls: Option<Tls>,
+    cors: Option<Cors>,
 }
 
 impl Door {
@@ -45,6 +47,7 @@ impl Door {
             variable,
             limits,
             tls: None,
+            cors: None,
         })
     }
 
@@ -52,6 +55,12 @@ impl Door {
     #[must_use]
     pub fn tls(self, tls: Option<Tls>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// The same for pages of these origins.
+    #[must_use]
+    pub fn cors(self, cors: Option<Cors>) -> Self {
+        Self { cors, ..self }
     }
 
     /// The address that was taken.
@@ -68,16 +77,20 @@ impl Door {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(server) = first {
-            return Ok(server.tls(self.tls.clone()));
+            return Ok(self.furnished(server));
         }
         let until = Instant::now() + REOPEN_WITHIN;
         loop {
             match Server::bind(self.name, self.addr, self.variable, self.limits) {
-                Ok(server) => return Ok(server.tls(self.tls.clone())),
+                Ok(server) => return Ok(self.furnished(server)),
                 Err(error) if Instant::now() >= until => return Err(error),
                 Err(_) => sleep(REOPEN_EVERY).await,
             }
         }
+    }
+
+    fn furnished(&self, server: Server) -> Server {
+        server.tls(self.tls.clone()).cors(self.cors.clone())
     }
 }
 

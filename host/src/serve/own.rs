@@ -4,6 +4,8 @@
 //! answer, with an id, and counted. Routes may rely on it: a request that they see has a path, and names one
 //! host at most. It runs for every request, so it is one walk over the headers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -13,12 +15,15 @@ use crate::metrics;
 use crate::panics::Told;
 use crate::problem::Problem;
 use crate::trace::{Ids, REQUEST_ID};
+use crate::web::cors::Cors;
 
 /// A server as its connections know it.
 #[derive(Debug)]
 pub(super) struct Itself {
     pub(super) name: &'static str,
-    pub(super) ids: Ids,
+    pub(super) ids: Arc<Ids>,
+    /// Whose pages may read its answers.
+    pub(super) cors: Option<Cors>,
 }
 
 /// Why the routes are not asked, or have no answer.

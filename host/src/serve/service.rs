@@ -2,7 +2,7 @@
 //!
 //! In: requests. Out: the inner service's answers, with `Connection: close` while
 //! the server drains; or the server's own, where there is nothing to ask the service for, or where it
-//! panicked. Nothing is allocated.
+//! panicked. All of them carry what other origins are granted. Nothing is allocated.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,6 +21,7 @@ use super::activity::{Activity, Busy};
 use super::own::{self, Itself, Own, Theirs};
 use super::received::Received;
 use crate::panics::{Told, caught};
+use crate::web::cors::Grant;
 
 pub(super) struct Watched<S> {
     /// Lent out for the moment of a call. A clone for each request would count up and down whatever a
@@ -50,6 +51,8 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let busy = self.activity.begin();
         let (own, theirs) = own::look(&request);
+        let cors = busy.server().cors.as_ref();
+        let grant = cors.map(|cors| cors.grant(request.method(), request.headers()));
         let request = request.map(|body| Received::new(body, &self.activity));
         let (inner, instead) = match own {
             Some(own) => (None, Some(Instead::Own(own))),
@@ -62,6 +65,7 @@ where
             inner,
             instead,
             theirs,
+            grant,
             busy: Some(busy),
         }
     }
@@ -89,6 +93,7 @@ pin_project! {
         inner: Option<F>,
         instead: Option<Instead>,
         theirs: Theirs,
+        grant: Option<Grant>,
         busy: Option<Busy>,
     }
 }
@@ -126,6 +131,9 @@ where
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(grant) = this.grant.take() {
+            grant.apply(response.headers_mut());
         }
         Poll::Ready(Ok(response.map(|body| Answer { body, busy })))
     }

@@ -60,7 +60,7 @@ impl Cors {
     }
 
     /// What a request is to be granted; read before it is answered.
-    pub(super) fn grant(&self, method: &Method, headers: &HeaderMap) -> Grant {
+    pub(crate) fn grant(&self, method: &Method, headers: &HeaderMap) -> Grant {
         let origin = headers.get(ORIGIN);
         let allow = match (self, origin) {
             (_, None) => None,
@@ -81,7 +81,7 @@ impl Cors {
 
 /// What one answer will carry.
 #[derive(Debug)]
-pub(super) struct Grant {
+pub(crate) struct Grant {
     allow: Option<HeaderValue>,
     preflight: bool,
     varies: bool,
@@ -89,7 +89,7 @@ pub(super) struct Grant {
 
 impl Grant {
     /// Writes it into an answer.
-    pub(super) fn apply(self, headers: &mut HeaderMap) {
+    pub(crate) fn apply(self, headers: &mut HeaderMap) {
         if self.varies {
             // A cache must not give one origin's answer to another.
             headers.append(VARY, HeaderValue::from_static("origin"));

@@ -1,21 +1,16 @@
 //! What stands before a service's routes, for one connection.
 //!
-//! In: a request. Out: the routes' answer, with what other origins are granted. It tells the routes
-//! who the client is, where they ask. With neither other origins nor a limit it looks at nothing and
-//! allocates nothing.
+//! In: a request. Out: the routes' answer. It tells the routes who the client is, where they ask; where
+//! they do not, it looks at nothing and allocates nothing.
 
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use http::{Request, Response};
-use pin_project_lite::pin_project;
+use http::Request;
 use tower_service::Service;
 
 use super::client::TrustedHeader;
-use super::cors::{Cors, Grant};
 
 /// Who sent a request: an extension of it, where clients are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +28,6 @@ pub enum ClientRule {
 /// What is to be done before the routes.
 #[derive(Clone, Debug, Default)]
 pub struct FrontRules {
-    /// Other origins.
-    pub cors: Option<Arc<Cors>>,
     /// Who the client is, if the routes want to know.
     pub clients: Option<Arc<ClientRule>>,
     /// On which paths they do; on all without it.
@@ -60,13 +53,13 @@ pub struct Front<S> {
     peer: IpAddr,
 }
 
-impl<S, B, R> Service<Request<B>> for Front<S>
+impl<S, B> Service<Request<B>> for Front<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>>,
 {
-    type Response = Response<R>;
+    type Response = S::Response;
     type Error = S::Error;
-    type Future = Answering<S::Future>;
+    type Future = S::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -83,42 +76,6 @@ where
             };
             request.extensions_mut().insert(Client(client));
         }
-        let cors = self.rules.cors.as_ref();
-        let grant = cors.map(|cors| cors.grant(request.method(), request.headers()));
-        Answering {
-            inner: self.inner.call(request),
-            grant,
-        }
-    }
-}
-
-pin_project! {
-    /// The answer's head is being made.
-    pub struct Answering<F> {
-        #[pin]
-        inner: F,
-        grant: Option<Grant>,
-    }
-}
-
-impl<F, R, E> Future for Answering<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-{
-    type Output = Result<Response<R>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut response = ready!(this.inner.poll(cx))?;
-        if let Some(grant) = this.grant.take() {
-            grant.apply(response.headers_mut());
-        }
-        Poll::Ready(Ok(response))
-    }
-}
-
-impl<F> std::fmt::Debug for Answering<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answering").finish_non_exhaustive()
+        self.inner.call(request)
     }
 }

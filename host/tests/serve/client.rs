@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host::serve::{Limits, Received, ServeReport, Server};
+use host::web::cors::Cors;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,13 +59,17 @@ pub(crate) struct Running {
 }
 
 pub(crate) fn start(limits: Limits, deadline: Duration) -> Running {
+    start_for(None, limits, deadline)
+}
+
+pub(crate) fn start_for(cors: Option<Cors>, limits: Limits, deadline: Duration) -> Running {
     let server = Server::bind(
         "test",
         "127.0.0.1:0".parse().expect("an address"),
         "TEST_ADDR",
         limits,
     );
-    let server = server.expect("a free port");
+    let server = server.expect("a free port").cors(cors);
     let (addr, stop) = (server.local_addr(), CancellationToken::new());
     let routes = Routes::default();
     Running {

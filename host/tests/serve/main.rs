@@ -5,5 +5,6 @@ mod client;
 mod drain;
 mod hostile;
 mod limits;
+mod origins;
 mod shapes;
 mod tls;

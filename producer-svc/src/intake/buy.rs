@@ -81,7 +81,7 @@ pub(super) async fn buy(
     let key = headers
         .key
         .transpose()
-        .map_err(|reason| Problem::malformed(format!("Idempotency-Key {reason}.")))?;
+        .map_err(|flaw| Problem::malformed(format!("{flaw}.")))?;
     let body = read(body).await?;
     let (request, length) = (BuyRequest::parse(&body).map_err(invalid)?, body.len());
     // Its buffer is the connection's, which wants it back.

@@ -10,7 +10,6 @@ use actors::{Addr, Credits};
 use host::span::Tracer;
 use host::trace::Ids;
 use host::web::client::TrustedHeader;
-use host::web::cors::Cors;
 use host::web::docs::Docs;
 use host::web::front::{ClientRule, FrontRules};
 use host::web::limit::{Limiter, RateLimit};
@@ -103,16 +102,9 @@ impl Desk {
         Self { tracer, ..self }
     }
 
-    /// What is done before requests are routed, how many purchases a client may send, and where its
-    /// address stands.
+    /// How many purchases a client may send, and where its address stands.
     #[must_use]
-    pub fn behind(
-        mut self,
-        cors: Option<Cors>,
-        limit: Option<RateLimit>,
-        header: Option<TrustedHeader>,
-    ) -> Self {
-        self.front.cors = cors.map(Arc::new);
+    pub fn behind(mut self, limit: Option<RateLimit>, header: Option<TrustedHeader>) -> Self {
         self.limiter = limit.map(|limit| Limiter::new(&limit, Instant::now()));
         let rule = header.map_or(ClientRule::Peer, ClientRule::Header);
         self.front.clients = Some(Arc::new(rule));

@@ -40,15 +40,15 @@ impl<'a> ClientIds<'a> {
 /// What the headers of `POST /buy` say of its body and its retries.
 #[derive(Default)]
 pub struct BuyHeaders {
-    /// Whether the body is declared to be JSON. A missing type is none: it would let another site's
-    /// form reach us without a preflight.
+    /// Whether the body is declared to be JSON, and nothing else. A missing type is none: it would let another
+    /// site's form reach us without a preflight.
     pub json: bool,
     /// Declared length.
     pub length: Option<u64>,
     /// Whether the body is declared to be encoded, compressed for instance.
     pub encoded: bool,
     /// The retry key.
-    pub key: Option<Result<IdempotencyKey, KeyError>>,
+    pub key: Option<Result<IdempotencyKey, BadKey>>,
     /// Whether the client takes no answer of the type that is sent.
     pub unacceptable: bool,
     /// Who sent it, where clients are told apart.
@@ -60,19 +60,23 @@ impl BuyHeaders {
     /// costs more than passing it.
     pub fn read(headers: &HeaderMap) -> (Self, ClientIds<'_>) {
         let (mut buy, mut ids) = (Self::default(), ClientIds::default());
+        let mut typed = false;
         for (name, value) in headers {
             let text = || value.to_str();
             if name == header::CONTENT_TYPE {
-                buy.json = text().is_ok_and(is_json);
+                // Of several, another reader could take another one.
+                buy.json = !typed && text().is_ok_and(is_json);
+                typed = true;
             } else if name == header::CONTENT_LENGTH {
                 buy.length = text().ok().and_then(|length| length.parse().ok());
             } else if name == header::CONTENT_ENCODING {
                 buy.encoded |= !text().is_ok_and(is_identity);
             } else if name == IDEMPOTENCY_KEY {
                 buy.key = Some(match (&buy.key, text()) {
-                    (None, Ok(key)) => IdempotencyKey::parse(key),
+                    (None, Ok(key)) => IdempotencyKey::parse(key).map_err(BadKey::from),
+                    (None, Err(_)) => Err(KeyError::Character.into()),
                     // Several lines are a list, as the standard says, and a list is no key.
-                    (Some(_), _) | (None, Err(_)) => Err(KeyError::Character),
+                    (Some(_), _) => Err(BadKey::Several),
                 });
             } else if name == header::ACCEPT {
                 buy.unacceptable = !accept::takes(headers, "application/json");
@@ -86,6 +90,17 @@ impl BuyHeaders {
         }
         (buy, ids)
     }
+}
+
+/// Why a retry key is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    /// Its header is wrong.
+    #[error("Idempotency-Key {0}")]
+    Wrong(#[from] KeyError),
+    /// There are several.
+    #[error("There is more than one Idempotency-Key header; it must be there once")]
+    Several,
 }
 
 /// Name of the retry key's header.
@@ -141,7 +156,8 @@ mod tests {
         headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("one"));
         assert!(matches!(BuyHeaders::read(&headers).0.key, Some(Ok(_))));
         headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("one"));
-        assert!(matches!(BuyHeaders::read(&headers).0.key, Some(Err(_))));
+        let key = BuyHeaders::read(&headers).0.key;
+        assert!(matches!(key, Some(Err(BadKey::Several))), "{key:?}");
     }
 
     #[test]
@@ -154,6 +170,22 @@ mod tests {
             "application/problem+json",
         ] {
             assert!(!is_json(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn two_types_are_no_type_in_either_order() {
+        for [first, second] in [
+            ["application/json", "text/plain"],
+            ["text/plain", "application/json"],
+            ["application/json", "application/json"],
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(header::CONTENT_TYPE, HeaderValue::from_static(first));
+            let alone = BuyHeaders::read(&headers).0.json;
+            assert_eq!(alone, first == "application/json");
+            headers.append(header::CONTENT_TYPE, HeaderValue::from_static(second));
+            assert!(!BuyHeaders::read(&headers).0.json, "{first} {second}");
         }
     }
 

@@ -256,7 +256,7 @@ fn history(template: &str) -> Operation {
             ),
             Refusal::new(Problem::internal(), "What is stored cannot be shown."),
         ])
-        .refuses(not_passed_on())
+        .refuses(not_passed_on(false))
 }
 
 fn statistics() -> Operation {
@@ -273,7 +273,7 @@ fn statistics() -> Operation {
     )
     .revalidates()
     .describe("Never older than two seconds.")
-    .refuses(not_passed_on())
+    .refuses(not_passed_on(false))
     .refuses([Refusal::new(
         Problem::unavailable(
             "/problems/statistics-unavailable",
@@ -305,14 +305,14 @@ fn stream() -> Operation {
             )
             .example("1769882400323"),
         )
-        .refuses(not_passed_on())
+        .refuses(not_passed_on(true))
 }
 
 /// The management service gives no answer.
-fn not_passed_on() -> [Refusal; 4] {
+fn not_passed_on(endless: bool) -> [Refusal; 4] {
     [
         Refusal::new(
-            proxy::too_many(),
+            proxy::too_many(endless),
             "This client has as many requests or streams at once as it may.",
         ),
         Refusal::new(
@@ -324,8 +324,8 @@ fn not_passed_on() -> [Refusal; 4] {
             "What stands in the place of the management service does not take the question.",
         ),
         Refusal::new(
-            Problem::overloaded(RETRY_AFTER),
-            "Too many requests at once.",
+            proxy::overloaded(endless),
+            "Too many requests or streams at once.",
         ),
     ]
 }

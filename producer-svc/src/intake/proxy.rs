@@ -52,13 +52,16 @@ pub(super) async fn pass_on(
     };
     // Before the credit: who waits for one stands in the way of others, too.
     let share = match (each, question.client) {
-        (Some(each), Some(Client(client))) => Some(each.take(client).ok_or_else(too_many)?),
+        (Some(each), Some(Client(client))) => {
+            let share = each.take(client);
+            Some(share.ok_or_else(|| too_many(question.endless))?)
+        }
         _ => None,
     };
     let permit = credits
         .take(Cost { count: 1, bytes: 1 }, desk.bounds.max_wait)
         .await;
-    let permit = permit.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
+    let permit = permit.map_err(|_| overloaded(question.endless))?;
     let (endless, asked) = (question.endless, question.asked);
     let name = (question.method.as_str(), question.route);
     let mut asking = asked.span.child(SpanKind::Client, name);
@@ -107,8 +110,24 @@ pub(super) async fn pass_on(
 }
 
 /// 429: this client has all that it may have at once.
-pub(super) fn too_many() -> Problem {
-    Problem::too_many_requests(RETRY_AFTER)
+pub(super) fn too_many(endless: bool) -> Problem {
+    Problem::too_many_requests(RETRY_AFTER).because(if endless {
+        "This client has as many live streams open as it may. One that is closed makes room for another."
+    } else {
+        "This client has as many requests under way at once as it may."
+    })
+}
+
+/// 503: all clients together have.
+pub(super) fn overloaded(endless: bool) -> Problem {
+    let problem = Problem::overloaded(RETRY_AFTER);
+    if endless {
+        problem.because(
+            "As many live streams are open as the service passes on. This one was not begun.",
+        )
+    } else {
+        problem
+    }
 }
 
 /// 503: consumer-svc cannot be asked.

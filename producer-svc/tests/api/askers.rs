@@ -48,6 +48,12 @@ async fn one_client_cannot_take_all_streams_and_requests() {
         let body = refused.into_body().collect().await.unwrap().to_bytes();
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(problem["type"], "/problems/too-many-requests");
+        let about = problem["detail"].as_str().unwrap();
+        assert_eq!(
+            about.contains("live streams"),
+            path == "/stats/stream",
+            "{about}"
+        );
         // Who hangs up may come again.
         drop(held.remove(0));
         shop.until("its share is back", || async {

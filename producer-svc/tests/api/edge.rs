@@ -113,6 +113,10 @@ async fn pages_of_named_origins_may_read_every_answer_and_errors_too() {
             assert!(readable.contains(name), "{readable}");
         }
     }
+    // The server's own, before any route.
+    let own = ask(&shop, "GET", "/items", &[origin, ("host", "no host")]).await;
+    own.assert_problem(400, "malformed");
+    assert_eq!(own.header("access-control-allow-origin"), origin.1);
     let bought = shop.buy_with(JOHN, &[origin]).await;
     assert_eq!(
         (

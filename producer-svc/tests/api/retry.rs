@@ -231,7 +231,9 @@ async fn what_is_no_key_is_refused_and_says_why() {
     shop.send(unreadable).await.assert_problem(400, "malformed");
     let two = [("idempotency-key", "one"), ("idempotency-key", "two")];
     let two = shop.buy_with(body("john", "user_1"), &two).await;
-    two.assert_problem(400, "malformed");
+    let problem = two.assert_problem(400, "malformed");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("more than one"), "{detail}");
     let longest = shop
         .buy_with(body("john", "user_1"), &[("idempotency-key", &longest)])
         .await;

@@ -78,6 +78,23 @@ fn an_object_in_the_place_of_a_name_is_not_looked_into() {
 }
 
 #[test]
+fn what_is_in_unknown_fields_is_not_read_whatever_its_size() {
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    for other in [
+        "1e999",
+        "-1E+999",
+        "[{\"a\": 1e999}]",
+        "123456789012345678901234567890",
+        "1e-999",
+        &deep,
+    ] {
+        let body = format!(r#"{{"more": {other}, "username": "a", "user_id": "b"}}"#);
+        let read = BuyRequest::parse(body.as_bytes());
+        assert!(read.is_ok(), "{other:.20}: {read:?}");
+    }
+}
+
+#[test]
 fn what_is_not_json_is_malformed() {
     let deep = "[".repeat(10_000);
     for body in [
