@@ -1,8 +1,8 @@
 """A Python consumer tuned by hand: 500 records a poll, one unordered insert_many, then the commit.
 
 In: KAFKA_BOOTSTRAP_SERVERS, KAFKA_TOPIC, KAFKA_GROUP_ID, MONGODB_URI, MONGODB_DATABASE. Out: the
-same documents as ours, under the same ids, until it is stopped. While the database writes one
-batch in a thread, the next is fetched and decoded.
+same documents as ours, under the same ids, until it is stopped. With OVERLAP=1 the next batch is
+fetched and decoded while the database writes one in a thread.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from pymongo import MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError
 
 TOPIC = os.environ["KAFKA_TOPIC"]
+OVERLAP = os.environ.get("OVERLAP") == "1"
 
 
 def document(message, now):
@@ -54,21 +55,28 @@ async def main():
     )
     await consumer.start()
     writing, reached = None, {}
+
+    async def settle():
+        nonlocal writing
+        if writing:
+            await writing
+            await consumer.commit(reached)
+            writing = None
+
     try:
         while True:
             polled = await consumer.getmany(timeout_ms=100, max_records=500)
             now = datetime.now(timezone.utc)
             documents = [document(message, now) for messages in polled.values() for message in messages]
-            if writing:
-                await writing
-                await consumer.commit(reached)
-                writing = None
+            await settle()
             if documents:
                 reached = {
                     TopicPartition(at.topic, at.partition): messages[-1].offset + 1
                     for at, messages in polled.items()
                 }
                 writing = asyncio.create_task(asyncio.to_thread(store, purchases, documents))
+                if not OVERLAP:
+                    await settle()
     finally:
         await consumer.stop()
 

@@ -22,7 +22,7 @@ use crate::python::Python;
 use crate::site::{Setting, Site, say};
 use crate::verdict::Verdicts;
 use crate::{Failure, corpus};
-use contestant::{Bare, Contestant, Kind};
+use contestant::{Bare, Contestant, Kind, Pace};
 use figures::{Figures, Round};
 use watch::Watch;
 
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Leave out the Python consumers
     #[arg(long)]
     no_python: bool,
-    /// Records that the tuned Python consumer stores in a turn
+    /// Records that the tuned Python consumers store in a turn
     #[arg(long, default_value_t = 200_000)]
     tuned_records: u32,
     /// Records that the original one-insert-a-message consumer stores in a turn
@@ -105,10 +105,12 @@ pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
             Kind::Original(python.clone()),
             of_all(args.original_records),
         ));
-        contestants.push(Contestant::new(
-            Kind::Tuned(python),
-            of_all(args.tuned_records),
-        ));
+        for pace in [Pace::InTurn, Pace::Overlapping] {
+            contestants.push(Contestant::new(
+                Kind::Tuned(python.clone(), pace),
+                of_all(args.tuned_records),
+            ));
+        }
     }
     if !args.no_connect {
         let connect = Connect::ready(site).await?;

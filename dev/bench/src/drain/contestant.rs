@@ -62,11 +62,20 @@ pub(super) enum Kind {
     /// One insert and one commit a message, in Python.
     Original(Python),
     /// Batches, in Python.
-    Tuned(Python),
+    Tuned(Python, Pace),
     /// Kafka Connect with MongoDB's sink.
     Connect(Connect, Model),
     /// consumer-svc, with these variables beside its own defaults.
     Ours(Vec<Setting>),
+}
+
+/// When a batch is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Before the next is fetched.
+    InTurn,
+    /// While the next is fetched and decoded.
+    Overlapping,
 }
 
 impl Contestant {
@@ -75,7 +84,8 @@ impl Contestant {
         let name = match &kind {
             Kind::Bare(bare) => bare.to_string(),
             Kind::Original(_) => "Python, one insert a message".to_owned(),
-            Kind::Tuned(_) => "Python, tuned".to_owned(),
+            Kind::Tuned(_, Pace::InTurn) => "Python, tuned".to_owned(),
+            Kind::Tuned(_, Pace::Overlapping) => "Python, tuned, reads while it writes".to_owned(),
             Kind::Connect(_, Model::Replace) => "Kafka Connect, default write model".to_owned(),
             Kind::Connect(_, Model::Insert) => "Kafka Connect, insert-only".to_owned(),
             Kind::Ours(_) => "**ours**".to_owned(),
@@ -159,7 +169,10 @@ impl Contestant {
                     &writers.to_string(),
                 ]),
             Kind::Original(peer) => python(peer, "consumer_original.py"),
-            Kind::Tuned(peer) => python(peer, "consumer_tuned.py"),
+            Kind::Tuned(peer, pace) => python(peer, "consumer_tuned.py").env(
+                "OVERLAP",
+                if *pace == Pace::Overlapping { "1" } else { "0" },
+            ),
             Kind::Connect(connect, model) => connect.spawn(site, *model, &topic, database)?,
             Kind::Ours(settings) => site
                 .service("consumer-svc", settings)

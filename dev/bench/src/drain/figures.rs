@@ -1,6 +1,6 @@
 //! The figures of draining. In: rounds; out: a table, and what of the promises they keep.
 
-use super::contestant::{Contestant, Kind};
+use super::contestant::{Contestant, Kind, Pace};
 use super::watch::Seen;
 use crate::connect::Model;
 use crate::sample::Sample;
@@ -104,7 +104,7 @@ impl<'a> Figures<'a> {
             " ×",
             original,
         );
-        let tuned = rate(|kind| matches!(kind, Kind::Tuned(_)));
+        let tuned = rate(|kind| matches!(kind, Kind::Tuned(_, Pace::InTurn)));
         verdicts.judge(
             "drained docs/s ÷ Python, tuned",
             Must::AtLeast(2.5),
