@@ -2,15 +2,15 @@
 //!
 //! In: one property, or all of them. Out: whether it takes it, and if not, why. Nobody is connected to.
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 
 use super::KafkaConfig;
+use crate::kafka::no_properties;
 
 /// Whether the client takes this property with this value, whatever else it is told.
 pub(super) fn takes(property: &str, value: &str) -> Result<(), String> {
-    let mut alone = ClientConfig::new();
+    let mut alone = no_properties();
     alone.set(property, value);
     match alone.create_native_config() {
         Ok(_) => Ok(()),

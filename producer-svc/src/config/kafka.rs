@@ -2,12 +2,13 @@
 //!
 //! In: one property. Out: whether it takes it, and if not, why. No client is made.
 
-use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
+
+use crate::publish::kafka::no_properties;
 
 /// Whether the client takes this property with this value, whatever else it is told.
 pub(super) fn takes(property: &str, value: &str) -> Result<(), String> {
-    let mut alone = ClientConfig::new();
+    let mut alone = no_properties();
     alone.set(property, value);
     match alone.create_native_config() {
         Ok(_) => Ok(()),

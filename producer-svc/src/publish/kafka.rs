@@ -59,10 +59,19 @@ struct Context {
     troubles: Mutex<BrokerTroubles>,
 }
 
+/// No properties yet. Whatever is done with the library begins here: its first use initializes OpenSSL, which
+/// otherwise cleans up after itself when the process ends, under threads of clients that still use it (see
+/// `OPENSSL_INIT_NO_ATEXIT`, <https://docs.openssl.org/3.0/man3/OPENSSL_init_crypto/>); a process that drained
+/// would end with SIGSEGV.
+pub(crate) fn no_properties() -> ClientConfig {
+    openssl_sys::init();
+    ClientConfig::new()
+}
+
 /// The library's properties. What the promise of a 201 rests on comes last and cannot be changed
 /// from outside.
 fn properties(config: &KafkaConfig) -> ClientConfig {
-    let mut properties = ClientConfig::new();
+    let mut properties = no_properties();
     properties
         .set_log_level(RDKafkaLogLevel::Info)
         .set("client.id", "producer-svc")
