@@ -279,7 +279,6 @@ impl Lanes {
         lane.close();
         metrics::let_go(partition);
         if lane.stopped().is_some() {
-            metrics::stopped(partition, None);
             self.report();
         }
     }

@@ -375,7 +375,7 @@ pub(crate) fn lag(partition: i32, records: Option<u64>) {
 /// over members; a 0 adds nothing to them.
 pub(crate) fn let_go(partition: i32) {
     let place = [AHEAD, OLDEST, EPOCH, COMMITTED, LAG, LAG_KNOWN];
-    for name in place.into_iter().chain([REFUSALS_FORGOTTEN]) {
+    for name in place.into_iter().chain([REFUSALS_FORGOTTEN, STOPPED]) {
         gauge!(name, "partition" => partition.to_string()).set(0.0);
     }
 }
@@ -394,4 +394,4 @@ pub(crate) fn dependency(name: &'static str, up: bool) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -26,8 +26,12 @@ impl Lane {
             .get_or_insert_with(Instant::now);
     }
 
-    /// It cannot be read for now, for a reason that may pass; then reading [begins](Self::begin).
+    /// It cannot be read for now, for a reason that may pass; then reading [begins](Self::begin). Of one
+    /// that goes or was stopped this is not told.
     pub fn waits(&self, cause: Cause, reason: impl Into<String>) {
+        if self.is_shut() {
+            return;
+        }
         let (partition, reason) = (self.0.partition, reason.into());
         let late = Some(Halt { cause, reason });
         let before = {
@@ -37,9 +41,6 @@ impl Lane {
             }
             std::mem::replace(&mut opening.late, late)
         };
-        if self.halted().is_some() {
-            return;
-        }
         if before.is_none() {
             error!(
                 partition,

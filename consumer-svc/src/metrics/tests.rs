@@ -11,10 +11,10 @@ use crate::lane::tests::patient;
 
 /// Keeps gauges by name, all of one partition.
 #[derive(Default)]
-struct Gauges(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+pub(crate) struct Gauges(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
 impl Gauges {
-    fn of(&self, name: &str) -> f64 {
+    pub(crate) fn of(&self, name: &str) -> f64 {
         let kept = self.0.lock().unwrap();
         let bits = kept.get(name).expect(name).load(Ordering::Relaxed);
         f64::from_bits(bits)
@@ -57,6 +57,25 @@ fn a_partition_that_is_given_away_adds_nothing_to_a_sum_over_members() {
         lanes.publish();
         let gone = [AHEAD, LAG, LAG_KNOWN, COMMITTED].map(|name| gauges.of(name));
         assert_eq!(gone, [0.0; 4]);
+    });
+}
+
+#[test]
+fn one_that_waits_or_is_stopped_when_it_goes_is_not_shown_as_stopped_here() {
+    let gauges = Gauges::default();
+    metrics::with_local_recorder(&gauges, || {
+        let lanes = patient();
+        let lane = lanes.open(3);
+        lane.waits(Cause::Statistics, "no answer");
+        assert_eq!(gauges.of(STOPPED), 1.0);
+        lanes.close(3);
+        assert_eq!(gauges.of(STOPPED), 0.0);
+        // Whoever opens it has not heard that it goes.
+        lane.waits(Cause::Statistics, "still no answer");
+        assert_eq!(gauges.of(STOPPED), 0.0);
+        lane.halt(Cause::OtherLog, "made anew");
+        let_go(3);
+        assert_eq!(gauges.of(STOPPED), 0.0);
     });
 }
 
