@@ -12,6 +12,7 @@ pub mod kafka;
 mod ledger;
 mod opening;
 mod release;
+mod saving;
 mod warrant;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actors::{Addr, Backoff, Cx, Epoch, Failure, Settle, Settled, Stage, Timer};
-use futures_util::future::join_all;
 use tracing::{debug, warn};
 
 use self::again::Looks;
@@ -30,7 +30,7 @@ pub use self::warrant::Warrant;
 use crate::flow::{CommitError, CommitMsg, Note};
 use crate::mark::Print;
 use crate::metrics;
-use crate::tally::{Reach, TallyError, TallyStore};
+use crate::tally::TallyStore;
 
 /// The port to the broker.
 pub trait Committer: Send + Sync + 'static {
@@ -132,54 +132,6 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
     fn advance(&mut self, cx: &mut Cx<CommitMsg>) {
         self.save(cx);
         self.commit(cx);
-    }
-
-    /// Starts saving all statistics that grew. In a task of its own: the driver's futures must
-    /// not be dropped half way, and the mailbox must not wait.
-    fn save(&mut self, cx: &mut Cx<CommitMsg>) {
-        if self.saving {
-            return;
-        }
-        let unsaved = self.ledger.unsaved();
-        if unsaved.is_empty() {
-            return;
-        }
-        self.saving = true;
-        let tallies = Arc::clone(&self.tallies);
-        cx.spawn(async move {
-            let started = Instant::now();
-            let saves = unsaved.into_iter().map(async |(partition, tally)| {
-                let result = tallies.save(partition, &tally).await;
-                (partition, tally.reach(), result)
-            });
-            let saved = join_all(saves).await;
-            let all = saved.iter().all(|(_, _, result)| result.is_ok());
-            metrics::statistics_saved(started.elapsed(), all);
-            CommitMsg::Saved(saved)
-        });
-    }
-
-    fn saved(&mut self, saved: Vec<(i32, Reach, Result<(), TallyError>)>) {
-        self.saving = false;
-        let mut failed = None;
-        for (partition, reach, result) in saved {
-            match result {
-                Ok(()) => {
-                    self.ledger.saved(partition, reach);
-                    self.tell_forgotten(partition);
-                }
-                Err(cause) => failed = Some((partition, cause)),
-            }
-        }
-        let Some((partition, cause)) = failed else {
-            self.unsaved = 0;
-            return;
-        };
-        // The first failure and then every tenth: an outage is told, not chanted.
-        if self.unsaved.is_multiple_of(10) {
-            warn!(partition, %cause, attempt = self.unsaved + 1, "statistics not saved; commits wait for them");
-        }
-        self.unsaved = self.unsaved.saturating_add(1);
     }
 
     /// Starts one commit of everything that is due, unless one is under way.
@@ -344,7 +296,7 @@ impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
             }
             CommitMsg::Looked { look, found } => self.looked(look, found),
             CommitMsg::Saved(saved) => {
-                self.saved(saved);
+                self.saved(saved)?;
                 self.commit(cx);
             }
             CommitMsg::Committed { positions, result } => {

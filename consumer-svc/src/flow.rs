@@ -203,8 +203,8 @@ pub enum CommitMsg {
         /// What stands there, or why nobody knows.
         found: Result<Option<Print>, String>,
     },
-    /// The statistics that were being saved, each with how far they reach.
-    Saved(Vec<(i32, Reach, Result<(), TallyError>)>),
+    /// The statistics that were being saved.
+    Saved(Vec<Save>),
     /// These offsets were read, in this order, and are on their way.
     Admit {
         /// Partition they were read from.
@@ -239,6 +239,18 @@ pub enum CommitMsg {
         /// Whether the group coordinator accepted it.
         result: Result<(), CommitError>,
     },
+}
+
+/// What became of saving the statistics of one partition.
+pub struct Save {
+    /// The partition.
+    pub partition: i32,
+    /// The epoch whose statistics they were.
+    pub epoch: Epoch,
+    /// How far they reach.
+    pub reach: Reach,
+    /// Whether they are saved.
+    pub result: Result<(), TallyError>,
 }
 
 /// Why a commit was refused.

@@ -15,6 +15,7 @@ mod series;
 mod shop;
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use purchases::{Cents, ItemName, Purchase, Timestamp};
 
@@ -154,15 +155,30 @@ pub struct Tally {
     amended: u64,
 }
 
-/// How much a tally has taken in. Of two folds of one log the greater stands: one that counts what the
-/// other has passed as refused, even if it does not reach as far, because whoever counts that was set
-/// back, reads on, and commits nothing that he has not counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How much a tally has taken in. Of two folds of one log one stands for the other only if it is behind in
+/// neither: one that counts late what the other has passed as refused, and does not reach as far, would
+/// put the statistics behind what is committed. Two of which each is ahead in one are of two owners at the
+/// same time. Who loads a tally and reads on is never behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach {
     /// How often a record was counted later than it was passed.
     pub amended: u64,
     /// The next offset to be counted.
     pub upto: u64,
+}
+
+impl Reach {
+    /// Whether this one has all that the other has.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.amended >= other.amended && self.upto >= other.upto
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { amended, upto } = self;
+        write!(f, "up to offset {upto} with {amended} counted late")
+    }
 }
 
 /// What became of one sale.
@@ -302,6 +318,14 @@ pub enum TallyError {
     /// The document is not as this version writes it. Starting over would be a false answer.
     #[error("statistics not readable: {0}")]
     Malformed(String),
+    /// Another owner has saved what these do not continue. They have to be loaded anew.
+    #[error("another owner's statistics are saved, {theirs}, which these, {ours}, do not continue")]
+    Overtaken {
+        /// What is saved.
+        theirs: Reach,
+        /// What was to be saved.
+        ours: Reach,
+    },
 }
 
 /// The port to the tallies of this group and topic.
@@ -311,8 +335,9 @@ pub trait TallyStore: Send + Sync + 'static {
         &self,
         partition: i32,
     ) -> impl Future<Output = Result<Option<Tally>, TallyError>> + Send;
-    /// Saves durably, unless one of greater [reach](Reach) is there: then that one stands, which is as
-    /// good, since both are folds of the same log.
+    /// Saves durably, unless one is there whose [reach](Reach) covers this one's: then that one stands,
+    /// which is as good, since both are folds of the same log. One that is ahead in one thing and behind
+    /// in another is neither replaced nor taken for this one.
     fn save(
         &self,
         partition: i32,

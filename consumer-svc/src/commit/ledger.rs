@@ -228,15 +228,17 @@ impl Ledger {
     pub(crate) fn unsaved(&self) -> Vec<(i32, Tally)> {
         self.lanes
             .iter()
-            .filter(|(_, lane)| lane.saved < Some(lane.tally.reach()))
+            .filter(|(_, lane)| lane.saved != Some(lane.tally.reach()))
             .map(|(partition, lane)| (*partition, lane.tally.clone()))
             .collect()
     }
 
-    /// Notes saved statistics.
-    pub(crate) fn saved(&mut self, partition: i32, reach: Reach) {
-        if let Some(lane) = self.lanes.get_mut(&partition) {
-            lane.saved = lane.saved.max(Some(reach));
+    /// Notes saved statistics. Those of an epoch that is over say nothing of these: they may reach
+    /// further than what was loaded since.
+    pub(crate) fn saved(&mut self, partition: i32, epoch: Epoch, reach: Reach) {
+        let lane = self.lanes.get_mut(&partition);
+        if let Some(lane) = lane.filter(|lane| lane.tracker.epoch() == epoch) {
+            lane.saved = Some(reach);
             if reach.amended >= lane.tally.reach().amended {
                 lane.amended = None;
             }

@@ -45,6 +45,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(recall: Recall, lane: Lane) -> Self {
+        // Until it begins to read.
         let forgotten = 0;
         Self {
             recall,
@@ -173,10 +174,9 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         }
     }
 
-    fn begin(&mut self, partition: i32, mut pending: Pending, mut found: Option<Tally>) {
+    fn begin(&mut self, partition: i32, pending: Pending, mut found: Option<Tally>) {
         if let Some(found) = &mut found {
             found.cut(pending.standing.first);
-            pending.reader.forgotten = found.forgotten();
         }
         let counted = found.as_ref().map(Tally::upto);
         let opening = self
@@ -197,10 +197,13 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
     }
 
     /// What an earlier epoch had read and not settled is read again: nothing is under way now.
-    fn begin_reading(&mut self, partition: i32, reader: Reader) {
+    /// What its statistics have forgotten by now was told of, and is shown from here on.
+    fn begin_reading(&mut self, partition: i32, mut reader: Reader) {
         if let Some(epoch) = self.ledger.epoch(partition) {
             reader.lane.begin(epoch);
         }
+        reader.forgotten = self.ledger.forgotten(partition);
+        metrics::refusals_forgotten(partition, reader.forgotten);
         self.readers.insert(partition, reader);
     }
 
@@ -250,7 +253,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
                     warn!(partition, %cause, attempt, "partition waits for its statistics");
                 }
                 // Will not pass by itself.
-                TallyError::Malformed(_) => {
+                TallyError::Malformed(_) | TallyError::Overtaken { .. } => {
                     error!(partition, %cause, attempt, "partition waits for its statistics");
                 }
             }

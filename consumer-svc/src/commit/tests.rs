@@ -2,6 +2,7 @@
 
 mod again;
 mod late;
+mod overtaken;
 mod statistics;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

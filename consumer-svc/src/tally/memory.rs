@@ -55,6 +55,12 @@ impl MemoryTallies {
         saved.get(&partition).cloned()
     }
 
+    /// Another owner has saved this meanwhile.
+    pub(crate) fn put(&self, partition: i32, tally: Tally) {
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        saved.insert(partition, tally);
+    }
+
     pub(crate) fn log(&self) -> Vec<(i32, u64)> {
         self.log
             .lock()
@@ -83,14 +89,17 @@ impl TallyStore for MemoryTallies {
     async fn save(&self, partition: i32, tally: &Tally) -> Result<(), TallyError> {
         self.answers().await?;
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        let newer = saved
-            .get(&partition)
-            .is_none_or(|there| there.reach() < tally.reach());
-        if newer {
-            saved.insert(partition, tally.clone());
-            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-            log.push((partition, tally.upto()));
+        let (there, ours) = (saved.get(&partition).map(Tally::reach), tally.reach());
+        match there {
+            Some(theirs) if theirs.covers(&ours) => return Ok(()),
+            Some(theirs) if !ours.covers(&theirs) => {
+                return Err(TallyError::Overtaken { theirs, ours });
+            }
+            _ => {}
         }
+        saved.insert(partition, tally.clone());
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.push((partition, tally.upto()));
         Ok(())
     }
 

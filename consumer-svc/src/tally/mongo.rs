@@ -125,7 +125,7 @@ impl TallyStore for MongoTallies {
     }
 
     async fn save(&self, partition: i32, tally: &Tally) -> Result<(), TallyError> {
-        let upto = whole(tally.upto())?;
+        let ours = tally.reach();
         let mut document = doc! {
             "_id": self.id(partition),
             "group": &self.group,
@@ -134,24 +134,23 @@ impl TallyStore for MongoTallies {
         };
         document.extend(fields(tally)?);
         let mut filter = doc! { "_id": self.id(partition) };
-        filter.extend(lesser(tally.reach())?);
+        filter.extend(lesser(ours)?);
         let collection = self.collection.clone();
         let replace = async move { collection.replace_one(filter, document).upsert(true).await };
         match self.answers.in_turn(replace).await {
             Ok(_) => Ok(()),
-            // The filter did not match and the upsert met the `_id`: one that reaches as far is
-            // there. Usually it is this one, saved by an attempt whose answer got lost; else a
-            // former owner's. It is read before it is believed, which also waits until it is safe.
+            // The filter did not match and the upsert met the `_id`: one that has not less of
+            // everything is there. Usually it is this one, saved by an attempt whose answer got lost;
+            // else another owner's. It is read before it is believed, which also waits until it is safe.
             Err(Failed::Answered(error)) if is_duplicate(&error) => {
-                match self.load(partition).await? {
-                    Some(there) if there.reach() >= tally.reach() => {
-                        debug!(
-                            partition,
-                            ours = upto,
-                            theirs = there.upto(),
-                            "statistics that reach as far are there"
-                        );
+                let found = self.load(partition).await?;
+                match found.map(|there| there.reach()) {
+                    Some(theirs) if theirs.covers(&ours) => {
+                        debug!(partition, %ours, %theirs, "statistics that reach as far are there");
                         Ok(())
+                    }
+                    Some(theirs) if !ours.covers(&theirs) => {
+                        Err(TallyError::Overtaken { theirs, ours })
                     }
                     _ => Err(TallyError::Unavailable(
                         "a document that reaches as far was there and is gone".to_owned(),
@@ -186,15 +185,16 @@ impl TallyStore for MongoTallies {
     }
 }
 
-/// What a document says of its reach that this one may replace.
+/// What a document says of its reach that this one may replace: it is covered, and not the same.
 fn lesser(Reach { amended, upto }: Reach) -> Result<Document, TallyError> {
-    let shorter = doc! { "$lt": whole(upto)? };
+    let upto = whole(upto)?;
+    let (shorter, no_longer) = (doc! { "$lt": upto }, doc! { "$lte": upto });
     Ok(match amended {
         // `null` is a document without the field, too.
         0 => doc! { "upto": shorter, "amended": null },
         amended => {
             let amended = whole(amended)?;
-            doc! { "$or": [
+            doc! { "upto": no_longer, "$or": [
                 { "amended": null },
                 { "amended": { "$lt": amended } },
                 { "amended": amended, "upto": shorter },

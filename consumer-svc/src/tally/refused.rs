@@ -3,7 +3,7 @@
 //! One that is read again may be taken then: a newer version reads it, an index that refused it is gone.
 //! Only who knows that it was refused can tell its sale from one that was counted before. Kept are
 //! ranges of offsets, and no more of them than a small document holds: the oldest go first, which are
-//! the ones that retention removes.
+//! the ones that retention removes. What it has removed is let go of at the partition's assignment.
 
 use super::codec::{Malformed, Reader, Writer};
 

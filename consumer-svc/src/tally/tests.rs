@@ -212,14 +212,31 @@ fn a_refused_record_that_is_taken_later_is_counted_once_and_no_other_is() {
         assert_eq!(tally.fold(1, &pen(1)), expected);
     }
     assert_eq!((tally.upto(), tally.counts().total.purchases), (3, 2));
-    assert!(
-        tally.reach() > before
-            && tally.reach()
-                < Reach {
-                    amended: 1,
-                    upto: 4
-                }
-    );
+    assert!(tally.reach().covers(&before) && !before.covers(&tally.reach()));
+}
+
+/// A tally that reaches so far, and has counted so many late.
+pub(crate) fn reaching(amended: u64, upto: u64) -> Tally {
+    let mut tally = Tally::starting_at(0);
+    (0..amended).for_each(|offset| tally.refuse(offset));
+    tally.pass(upto);
+    for offset in 0..amended {
+        tally.fold(offset, &sale(0, "Pen", 10, NOON));
+    }
+    assert_eq!(tally.reach(), Reach { amended, upto });
+    tally
+}
+
+#[test]
+fn a_tally_stands_for_one_that_is_ahead_of_it_in_nothing() {
+    let reach = |amended, upto| Reach { amended, upto };
+    let ours = reach(1, 100);
+    for covered in [(1, 100), (0, 100), (1, 99), (0, 0)].map(|(a, u)| reach(a, u)) {
+        assert!(ours.covers(&covered), "{covered}");
+    }
+    for ahead in [(2, 100), (1, 101), (0, 101), (2, 99)].map(|(a, u)| reach(a, u)) {
+        assert!(!ours.covers(&ahead), "{ahead}");
+    }
 }
 
 #[test]

@@ -30,7 +30,8 @@ fn opened(partition: i32, start: u64) -> (Ledger, Epoch) {
 /// Saves everything there is, as a database that is well does.
 fn saved(ledger: &mut Ledger) {
     for (partition, tally) in ledger.unsaved() {
-        ledger.saved(partition, tally.reach());
+        let epoch = ledger.epoch(partition).unwrap();
+        ledger.saved(partition, epoch, tally.reach());
     }
 }
 
@@ -60,7 +61,7 @@ fn nothing_is_due_for_commit_before_its_statistics_are_saved() {
     ledger.settle(vec![sold(0, epoch, 6)]);
     assert_eq!(ledger.due(), vec![]);
     // What was saved is older than what is settled by now.
-    ledger.saved(0, unsaved[0].1.reach());
+    ledger.saved(0, epoch, unsaved[0].1.reach());
     assert_eq!(ledger.due(), vec![(0, 6)]);
     saved(&mut ledger);
     assert_eq!(ledger.due(), vec![(0, 7)]);
@@ -139,11 +140,29 @@ fn nothing_is_due_for_commit_before_what_was_refused_and_is_taken_now_is_saved()
     later.settle(vec![sold(0, epoch, 2)]);
     assert_eq!((counted(&later, 0), later.due()), (6, vec![(0, 1)]));
     // What is saved has one of them and not the other.
-    later.saved(0, first[0].1.reach());
+    later.saved(0, epoch, first[0].1.reach());
     assert_eq!(later.due(), vec![(0, 1)]);
     saved(&mut later);
     assert_eq!(later.due(), vec![(0, 5)]);
     assert_eq!(later.unsaved(), vec![]);
+}
+
+#[test]
+fn what_an_earlier_assignment_saved_says_nothing_of_this_one() {
+    let (mut ledger, former) = opened(0, 0);
+    saved(&mut ledger);
+    let (_, loaded) = (ledger.fence(0), Tally::starting_at(0));
+    let epoch = Epoch::next();
+    ledger.open(0, epoch, 0, Some(loaded));
+    assert!(ledger.admit(0, epoch, 0));
+    ledger.settle(vec![sold(0, epoch, 0)]);
+    // It was much further, and its answer comes now.
+    let (amended, upto) = (3, 200);
+    ledger.saved(0, former, Reach { amended, upto });
+    assert_eq!(ledger.due(), vec![(0, 0)]);
+    assert_eq!(ledger.unsaved().len(), 1, "it is still to be saved");
+    saved(&mut ledger);
+    assert_eq!(ledger.due(), vec![(0, 1)]);
 }
 
 #[test]

@@ -269,6 +269,29 @@ async fn a_committed_offset_goes_on_where_retention_has_removed_the_mark() {
     assert_eq!(bench.open(0, 10).await.1, 10);
 }
 
+#[tokio::test]
+async fn what_statistics_have_forgotten_is_shown_as_soon_as_they_are_loaded() {
+    let gauges = crate::metrics::tests::Gauges::default();
+    let _here = ::metrics::set_default_local_recorder(&gauges);
+    let bench = Bench {
+        end: 5_000,
+        ..Bench::start(vec![]).await
+    };
+    // There is room for a thousand that have others between them.
+    let mut tally = Tally::starting_at(0);
+    (0..1_002).for_each(|number| tally.refuse(number * 2));
+    bench.tallies.put(0, tally);
+    bench.open(0, 2_003).await;
+    let shown = || gauges.of("purchases_statistics_refusals_forgotten");
+    assert_eq!(shown(), 2.0);
+    // And again after the partition was away.
+    bench.release(0, SOON, false).await;
+    metrics::let_go(0);
+    assert_eq!(shown(), 0.0);
+    bench.open(0, 2_003).await;
+    assert_eq!(shown(), 2.0);
+}
+
 /// What readiness was told last.
 type Told = Arc<Mutex<Option<String>>>;
 

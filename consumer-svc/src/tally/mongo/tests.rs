@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use super::*;
 use crate::mark::{Mark, Print};
 use crate::mongo::fake::{Script, Server};
-use crate::tally::tests::{NOON, sale};
+use crate::tally::tests::{NOON, reaching, sale};
 
 pub(in crate::tally) fn there_and_back(tally: &Tally) -> Tally {
     super::tally(&fields(tally).unwrap()).unwrap()
@@ -217,6 +217,79 @@ async fn a_document_is_replaced_by_one_of_greater_reach_alone() {
     assert_eq!(filter(0), doc! { "upto": { "$lt": 8i64 }, "amended": null });
     let shorter = doc! { "amended": 1i64, "upto": { "$lt": 8i64 } };
     let fewer = doc! { "amended": { "$lt": 1i64 } };
-    let lesser = doc! { "$or": [{ "amended": null }, fewer, shorter] };
+    let no_longer = doc! { "$lte": 8i64 };
+    let lesser = doc! { "upto": no_longer, "$or": [{ "amended": null }, fewer, shorter] };
     assert_eq!(filter(1), lesser);
+}
+
+/// As the server reads as much of a filter as there is in ours.
+fn matches(filter: &Document, there: &Document) -> bool {
+    filter.iter().all(|(field, wanted)| match wanted {
+        Bson::Array(any) if field == "$or" => any
+            .iter()
+            .any(|one| matches(one.as_document().unwrap(), there)),
+        Bson::Null => !there.contains_key(field),
+        Bson::Document(bounds) => bounds.iter().all(|(bound, than)| {
+            let (it, than) = (there.get_i64(field), than.as_i64().unwrap());
+            it.is_ok_and(|it| match bound.as_str() {
+                "$lt" => it < than,
+                "$lte" => it <= than,
+                _ => panic!("{bound}"),
+            })
+        }),
+        exactly => there.get(field) == Some(exactly),
+    })
+}
+
+#[test]
+fn what_is_replaced_is_ahead_in_nothing_and_not_the_same() {
+    let reaches = || (0..4).flat_map(|amended| (4..8).map(move |upto| reaching(amended, upto)));
+    for ours in reaches() {
+        let filter = lesser(ours.reach()).unwrap();
+        for theirs in reaches() {
+            let (ours, theirs, there) = (ours.reach(), theirs.reach(), fields(&theirs).unwrap());
+            let expected = ours.covers(&theirs) && ours != theirs;
+            assert_eq!(matches(&filter, &there), expected, "{theirs} by {ours}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_met_is_taken_for_saved_if_it_covers_ours_and_else_never() {
+    let save_over = async |there: Option<Tally>| {
+        let refused = doc! { "index": 0, "code": DUPLICATE_KEY, "errmsg": "E11000 duplicate key" };
+        let document = there.map(|there| {
+            let mut document = doc! { "_id": "group/topic/0", "partition": 0 };
+            document.extend(fields(&there).unwrap());
+            document
+        });
+        let batch: Vec<Document> = document.into_iter().collect();
+        let cursor = doc! { "id": 0i64, "ns": "shop.purchases_statistics", "firstBatch": batch };
+        let server = Server::start(Script {
+            others: vec![doc! { "ok": 1, "n": 0, "writeErrors": [refused] }].into(),
+            find: vec![doc! { "ok": 1, "cursor": cursor }].into(),
+            ..Script::default()
+        })
+        .await;
+        tallies_on(&server).save(0, &reaching(1, 150)).await
+    };
+    for (amended, upto) in [(1, 150), (2, 150), (1, 151), (2, 200)] {
+        assert_eq!(save_over(Some(reaching(amended, upto))).await, Ok(()));
+    }
+    for (amended, upto) in [(3, 100), (0, 200)] {
+        let theirs = Reach { amended, upto };
+        let (amended, upto) = (1, 150);
+        let ours = Reach { amended, upto };
+        let overtaken = Err(TallyError::Overtaken { theirs, ours });
+        let met = reaching(theirs.amended, theirs.upto);
+        assert_eq!(save_over(Some(met)).await, overtaken);
+    }
+    // Somebody put an older one there meanwhile, or took it away: the next attempt finds out.
+    for there in [Some(reaching(1, 149)), None] {
+        let again = save_over(there).await;
+        assert!(
+            matches!(again, Err(TallyError::Unavailable(_))),
+            "{again:?}"
+        );
+    }
 }

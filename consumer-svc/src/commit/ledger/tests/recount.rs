@@ -139,10 +139,10 @@ impl World {
                     assert!(
                         self.saved
                             .as_ref()
-                            .is_none_or(|there| there.reach() < reach)
+                            .is_none_or(|there| reach.covers(&there.reach()))
                     );
                     self.saved = Some(mongo_and_back(&tally));
-                    self.ledger.saved(0, reach);
+                    self.ledger.saved(0, self.epoch, reach);
                 }
             }
             Step::Commit => {
