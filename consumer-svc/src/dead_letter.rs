@@ -184,11 +184,17 @@ fn bad_record(incoming: Incoming, reason: String, original: Option<Original>) ->
     } = incoming;
     let Some(original) = original else {
         let id = purchase.id().to_hex().to_vec();
+        let mut headers = vec![(wire::PURCHASE_ID.to_owned(), Some(id))];
+        if came_back {
+            // Where it stood first, nobody has kept; that it came back must be known wherever it is met.
+            let place = wire::place(&origin.topic, origin.partition, origin.offset);
+            headers.push((wire::REPLAY_OF.to_owned(), Some(place.into_bytes())));
+        }
         return BadRecord {
             original: Original {
                 key: Some(purchase.user_id().as_str().as_bytes().to_vec()),
                 value: Some(wire::encode_value(&purchase)),
-                headers: vec![(wire::PURCHASE_ID.to_owned(), Some(id))],
+                headers,
                 time: None,
             },
             reason: format!(

@@ -13,6 +13,7 @@ mod print;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io;
 use std::pin::pin;
 
 use futures_util::{StreamExt, stream};
@@ -83,15 +84,15 @@ fn list(desk: &Desk, all: bool, json: bool) -> Result<(), String> {
     let shown = letters
         .iter()
         .filter(|(_, summary)| all || summary.fate == Fate::Open);
-    print::list(shown, json);
-    Ok(())
+    print::whole(print::list(&mut io::stdout(), shown, json))
 }
 
 fn show(desk: &Desk, place: (i32, i64), json: bool) -> Result<(), String> {
     let letter = one(desk, place)?;
     let fate = ledger(desk)?.remove(&place).map(|summary| summary.fate);
-    print::letter(place, &letter, &fate.unwrap_or(Fate::Open), json);
-    Ok(())
+    let fate = fate.unwrap_or(Fate::Open);
+    let shown = (place, &letter, &fate);
+    print::whole(print::letter(&mut io::stdout(), shown, json))
 }
 
 fn one(desk: &Desk, place: (i32, i64)) -> Result<Letter, String> {

@@ -28,7 +28,7 @@ pub(crate) use self::lookup::Lookup;
 pub use self::observer::Observer;
 pub use self::prefetch::Prefetch;
 use self::prefetch::Share;
-pub(crate) use self::renewed::Renewed;
+pub(crate) use self::renewed::{Renewed, let_go};
 use self::side_by_side::side_by_side;
 pub use self::slot::ConsumerSlot;
 use crate::config::KafkaConfig;

@@ -15,7 +15,7 @@ use rdkafka::util::Timeout;
 use super::{LetterBox, Originals, header};
 use crate::config::KafkaConfig;
 use crate::flow::{BadRecord, Origin, Original};
-use crate::kafka::{Lookup, Renewed, log, writing_config};
+use crate::kafka::{Lookup, Renewed, let_go, log, writing_config};
 
 type Letters = FutureProducer<LetterContext>;
 
@@ -117,6 +117,7 @@ impl LetterBox for KafkaLetterBox {
             }
         }
         let Err(error) = delivered else {
+            let_go(producer);
             return Ok(());
         };
         let fatal = producer.client().fatal_error();
@@ -126,6 +127,8 @@ impl LetterBox for KafkaLetterBox {
             let producers = Arc::clone(&self.producers);
             let replaced = tokio::task::spawn_blocking(move || producers.in_vain(producer));
             replaced.await.map_err(|error| error.to_string())?;
+        } else {
+            let_go(producer);
         }
         Err(match fatal {
             Some((code, reason)) => format!("fatal producer error {code}: {reason}"),

@@ -183,7 +183,7 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
         failures: AtomicU32::new(3),
         records: vec![(8, original.clone())],
     };
-    let refused = [8, 9].map(|offset| {
+    let refused = [8, 9, 10].map(|offset| {
         let event = purchases::Event {
             username: purchases::Username::parse("john").unwrap(),
             user_id: purchases::UserId::parse("u1").unwrap(),
@@ -208,7 +208,7 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
                 incoming: Box::new(Incoming {
                     purchase: purchases::Purchase::new(id, event),
                     origin,
-                    came_back: false,
+                    came_back: offset == 10,
                     span: host::span::Span::none(),
                 }),
                 reason: "no".into(),
@@ -222,7 +222,7 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
         .await;
     assert_eq!(
         *books.settled.lock().unwrap(),
-        vec![Outcome::DeadLettered; 2]
+        vec![Outcome::DeadLettered; 3]
     );
     let sent = letters.letters.lock().unwrap();
     let at = |offset| sent.iter().find(|letter| letter.origin.offset == offset);
@@ -234,4 +234,13 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
         gone.reason
     );
     assert_eq!(gone.original.key.as_deref(), Some(&b"u1"[..]));
+    // Nor is it forgotten that a record came back, of which nothing else is left.
+    let replay_of = |letter: &BadRecord| {
+        let mut headers = letter.original.headers.iter();
+        let found = headers.find(|(name, _)| name == wire::REPLAY_OF);
+        found.and_then(|(_, place)| place.clone())
+    };
+    assert_eq!(replay_of(gone), None);
+    let place = b"purchases/0/10".to_vec();
+    assert_eq!(replay_of(at(10).unwrap()), Some(place));
 }

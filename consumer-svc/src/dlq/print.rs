@@ -1,7 +1,7 @@
 //! Letters on a terminal or for a program. What strangers wrote is escaped: a value must not
 //! command the terminal that shows it.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,16 +9,22 @@ use serde_json::{Value, json};
 
 use super::letter::{Fate, Letter, Place, Summary};
 
-/// Prints a line. Whoever reads them may have seen enough: that ends neither the program with a panic nor its
-/// work half way.
-macro_rules! say {
-    ($($words:tt)*) => {
-        drop(writeln!(std::io::stdout(), $($words)*))
-    };
+/// An answer that could not be written whole is none. But whoever reads it may have seen enough, and hung up.
+pub(super) fn whole(written: io::Result<()>) -> Result<(), String> {
+    match written {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("the answer cannot be written: {cause}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One line a letter.
-pub(super) fn list<'l>(letters: impl Iterator<Item = (&'l (i32, i64), &'l Summary)>, json: bool) {
+pub(super) fn list<'l>(
+    out: &mut impl Write,
+    letters: impl Iterator<Item = (&'l (i32, i64), &'l Summary)>,
+    json: bool,
+) -> io::Result<()> {
     for ((partition, offset), summary) in letters {
         let Summary {
             origin,
@@ -33,20 +39,26 @@ pub(super) fn list<'l>(letters: impl Iterator<Item = (&'l (i32, i64), &'l Summar
                 "partition": partition, "offset": offset, "time": written, "reason": reason,
                 "origin": place(origin), "state": fate.word(), "again": again, "dealt_with_at": at(fate),
             });
-            say!("{line}");
+            writeln!(out, "{line}")?;
         } else {
             let (from, reason) = (shown(origin), safe(reason));
             let letter = format!("{partition}/{offset}");
-            say!(
+            writeln!(
+                out,
                 "{letter:<10} {:<24} {from:<24} {state:<8} {reason}",
                 safe(written)
-            );
+            )?;
         }
     }
+    out.flush()
 }
 
 /// All of one letter.
-pub(super) fn letter(at_place: (i32, i64), letter: &Letter, fate: &Fate, json: bool) {
+pub(super) fn letter(
+    out: &mut impl Write,
+    (at_place, letter, fate): ((i32, i64), &Letter, &Fate),
+    json: bool,
+) -> io::Result<()> {
     let (partition, offset) = at_place;
     let original = &letter.original;
     if json {
@@ -63,27 +75,28 @@ pub(super) fn letter(at_place: (i32, i64), letter: &Letter, fate: &Fate, json: b
             "key": data(original.key.as_deref()), "value": data(original.value.as_deref()),
             "headers": headers,
         });
-        say!("{whole}");
-        return;
+        writeln!(out, "{whole}")?;
+        return out.flush();
     }
-    say!("letter   {partition}/{offset}");
+    writeln!(out, "letter   {partition}/{offset}")?;
     let state = state(fate, letter.is_of_a_return());
-    say!("state    {state} {}", at(fate).unwrap_or_default());
-    say!("written  {}", safe(&letter.written));
-    say!("reason   {}", safe(&letter.reason));
-    say!("origin   {}", shown(&letter.origin));
+    writeln!(out, "state    {state} {}", at(fate).unwrap_or_default())?;
+    writeln!(out, "written  {}", safe(&letter.written))?;
+    writeln!(out, "reason   {}", safe(&letter.reason))?;
+    writeln!(out, "origin   {}", shown(&letter.origin))?;
     let time = original.time.map(|time| time.to_string());
-    say!("stood    {}", time.as_deref().unwrap_or("-"));
-    say!("key      {}", bytes(original.key.as_deref()));
+    writeln!(out, "stood    {}", time.as_deref().unwrap_or("-"))?;
+    writeln!(out, "key      {}", bytes(original.key.as_deref()))?;
     for (name, value) in &original.headers {
-        say!("header   {}: {}", safe(name), bytes(value.as_deref()));
+        writeln!(out, "header   {}: {}", safe(name), bytes(value.as_deref()))?;
     }
     let cut = if letter.truncated_from.is_some() {
         " (its beginning)"
     } else {
         ""
     };
-    say!("value{cut}\n{}", bytes(original.value.as_deref()));
+    writeln!(out, "value{cut}\n{}", bytes(original.value.as_deref()))?;
+    out.flush()
 }
 
 /// What was done with a letter.
@@ -94,17 +107,19 @@ pub(super) enum Done<'d> {
     PutAside,
 }
 
-/// What was done with a letter, or would be, and where its record stood.
+/// What was done with a letter, or would be, and where its record stood. Whoever reads that may have seen
+/// enough: it ends neither the program with a panic nor its work half way.
 pub(super) fn done(
     (at_place, origin): ((i32, i64), &Place),
     what: &Done<'_>,
     dry_run: bool,
     json: bool,
 ) {
-    match json {
-        true => say!("{}", done_json(at_place, origin, what, dry_run)),
-        false => say!("{}", done_line(at_place, origin, what, dry_run)),
-    }
+    let line = match json {
+        true => done_json(at_place, origin, what, dry_run).to_string(),
+        false => done_line(at_place, origin, what, dry_run),
+    };
+    drop(writeln!(io::stdout(), "{line}"));
 }
 
 fn done_word(what: &Done<'_>, dry_run: bool) -> &'static str {
@@ -197,6 +212,7 @@ fn safe(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::Original;
 
     #[test]
     fn what_was_done_names_where_the_record_stood_and_nothing_that_has_no_meaning() {
@@ -228,6 +244,54 @@ mod tests {
         );
         let (back, _) = told(Done::SentBack(None), false);
         assert_eq!(back.get("refused_again"), Some(&Value::Null));
+    }
+
+    /// A disk with so much room, or a reader who reads so much.
+    struct Room(usize, ErrorKind);
+
+    impl Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(self.1)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_answer_for_which_there_is_no_room_is_no_success_and_a_reader_who_hung_up_is() {
+        let origin = Place {
+            topic: "purchases".to_owned(),
+            partition: 2,
+            offset: 40,
+        };
+        let letter = Letter {
+            original: Original::default(),
+            origin: origin.clone(),
+            reason: "no JSON".to_owned(),
+            written: String::new(),
+            truncated_from: None,
+        };
+        let summaries: Vec<_> = (0..9)
+            .map(|offset| ((0, offset), letter.summary()))
+            .collect();
+        for json in [false, true] {
+            let told = |room, kind| {
+                let all = summaries.iter().map(|(place, summary)| (place, summary));
+                let listed = list(&mut Room(room, kind), all, json);
+                let shown = ((0, 7), &letter, &Fate::Open);
+                let shown = super::letter(&mut Room(room, kind), shown, json);
+                [whole(listed), whole(shown)]
+            };
+            for short in told(60, ErrorKind::StorageFull) {
+                let why = short.unwrap_err();
+                assert!(why.contains("cannot be written"), "{why}");
+            }
+            assert_eq!(told(60, ErrorKind::BrokenPipe), [Ok(()), Ok(())]);
+            assert_eq!(told(9_999, ErrorKind::StorageFull), [Ok(()), Ok(())]);
+        }
     }
 
     #[test]

@@ -71,6 +71,14 @@ impl<T> Renewed<T> {
     }
 }
 
+/// Lets go of a client in a task, which must not block: who is the last to hold one closes it, so that is done
+/// on a thread that may.
+pub(crate) fn let_go<T: Send + Sync + 'static>(client: Arc<T>) {
+    if let Some(last) = Arc::into_inner(client) {
+        drop(tokio::task::spawn_blocking(move || drop(last)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -111,5 +119,29 @@ mod tests {
             seen.push(*clients.get());
         }
         assert_eq!(seen, [1, 3, 4, 5]);
+    }
+
+    /// Tells in which thread it is closed.
+    struct Client(std::sync::mpsc::Sender<std::thread::ThreadId>);
+
+    impl Drop for Client {
+        fn drop(&mut self) {
+            self.0.send(std::thread::current().id()).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_who_lets_go_of_a_client_in_a_task_does_not_close_it_there() {
+        let (closed, closes) = std::sync::mpsc::channel();
+        let client = Arc::new(Client(closed));
+        let other = Arc::clone(&client);
+        let_go(client);
+        assert!(closes.try_recv().is_err(), "the other still uses it");
+        let_go(other);
+        let wait = Duration::from_secs(10);
+        assert_ne!(
+            closes.recv_timeout(wait).unwrap(),
+            std::thread::current().id()
+        );
     }
 }
