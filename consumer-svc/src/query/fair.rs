@@ -157,6 +157,11 @@ impl Fair {
         Instant::now() + self.answer
     }
 
+    /// Whether a read that would begin now might come to its end by then.
+    pub(super) fn leaves_time(&self, by: Instant) -> bool {
+        Instant::now() < by - self.answer / 2
+    }
+
     /// A turn for a page, now or not at all.
     pub(super) fn page(&self, user: &UserId) -> Result<PageTurn, NoTurn> {
         let permit = self.pages.try_take(Cost::pieces(1)).map_err(|_| NoTurn)?;

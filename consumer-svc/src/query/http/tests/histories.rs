@@ -124,6 +124,33 @@ async fn the_same_questions_at_the_same_time_are_one_read() {
     assert_eq!(api.histories.store.asked.lock().unwrap().len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_joined_a_read_that_had_less_time_asks_again_in_his_own() {
+    let mut api = api(Ok(3));
+    let fair = Fair::new(3, 1, Duration::from_secs(5));
+    Arc::get_mut(&mut api).unwrap().histories.fair = fair.clone();
+    let ask = async || get(&api, "/purchases/u1").await.0;
+    // A user has one turn at a time, and another range has it.
+    let user = UserId::parse("u1").unwrap();
+    let turn = fair.totals(&user, fair.deadline()).await.unwrap();
+    let joins = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        ask().await
+    };
+    let goes = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        drop(turn);
+    };
+    let (first, joined, ()) = tokio::join!(ask(), joins, goes);
+    assert_eq!((first, joined), (503, 200));
+
+    // Where nothing gets better by it, that is what all are told.
+    let outage = Err(StoreError::Unavailable("away".into()));
+    *api.histories.store.answer.lock().unwrap() = outage;
+    let all = tokio::join!(ask(), ask(), ask());
+    assert_eq!(all, (503, 503, 503));
+}
+
 #[tokio::test]
 async fn a_range_without_purchases_is_empty_and_not_an_unknown_user() {
     let before = "/purchases/u1?until=1969-01-01T00:00:00Z";
