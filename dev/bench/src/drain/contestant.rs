@@ -78,14 +78,23 @@ pub(super) enum Pace {
     Overlapping,
 }
 
+impl Pace {
+    /// Of the tuned Python consumer that keeps it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::InTurn => "Python, tuned",
+            Self::Overlapping => "Python, tuned, reads while it writes",
+        }
+    }
+}
+
 impl Contestant {
     /// One that stores that many records in a turn.
     pub(super) fn new(kind: Kind, records: u32) -> Self {
         let name = match &kind {
             Kind::Bare(bare) => bare.to_string(),
             Kind::Original(_) => "Python, one insert a message".to_owned(),
-            Kind::Tuned(_, Pace::InTurn) => "Python, tuned".to_owned(),
-            Kind::Tuned(_, Pace::Overlapping) => "Python, tuned, reads while it writes".to_owned(),
+            Kind::Tuned(_, pace) => pace.name().to_owned(),
             Kind::Connect(_, Model::Replace) => "Kafka Connect, default write model".to_owned(),
             Kind::Connect(_, Model::Insert) => "Kafka Connect, insert-only".to_owned(),
             Kind::Ours(_) => "**ours**".to_owned(),

@@ -81,7 +81,6 @@ impl<'a> Figures<'a> {
     pub(super) fn verdicts(&self) -> Verdicts {
         let mut verdicts = Verdicts::default();
         let best = self.best_bare();
-        let rate = |peer: fn(&Kind) -> bool| self.ratio(peer);
         let name = best.map_or("bare insert_many at its best", |at| {
             self.contestants[at].name()
         });
@@ -97,20 +96,22 @@ impl<'a> Figures<'a> {
             " ×",
             ceiling,
         );
-        let original = rate(|kind| matches!(kind, Kind::Original(_)));
+        let original = self.ratio(|kind| matches!(kind, Kind::Original(_)));
         verdicts.judge(
             "drained docs/s ÷ Python, one insert a message",
             Must::AtLeast(40.0),
             " ×",
             original,
         );
-        let tuned = rate(|kind| matches!(kind, Kind::Tuned(_, Pace::InTurn)));
-        verdicts.judge(
-            "drained docs/s ÷ Python, tuned",
-            Must::AtLeast(2.5),
-            " ×",
-            tuned,
-        );
+        for pace in [Pace::InTurn, Pace::Overlapping] {
+            let tuned = |kind: &Kind| matches!(kind, Kind::Tuned(_, its) if *its == pace);
+            verdicts.judge(
+                format!("drained docs/s ÷ {}", pace.name()),
+                Must::AtLeast(2.5),
+                " ×",
+                self.ratio(tuned),
+            );
+        }
         self.beside_connect(&mut verdicts);
         let ours = self.place(|kind| matches!(kind, Kind::Ours(_)));
         let peak =
