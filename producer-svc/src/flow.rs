@@ -13,6 +13,7 @@ use host::trace::TraceParent;
 use http::HeaderValue;
 use purchases::{Purchase, PurchaseId, Timestamp, UserId, Username};
 
+use crate::publish::Unwritable;
 use crate::replay::Claim;
 
 mod returned;
@@ -53,7 +54,7 @@ pub enum PublishMsg {
     /// Ask the broker whether it is there.
     Probe,
     /// What the broker said to the producer of this epoch, or why it said nothing.
-    Probed(Epoch, Result<(), String>),
+    Probed(Epoch, Result<(), Unwritable>),
     /// Open another producer: the last one was not let in.
     Reopen,
     /// What the producer of this epoch reports by itself. A predecessor's report is void.

@@ -34,7 +34,7 @@ use pace::{Lanes, Pacer};
 use waiting::Waiting;
 
 pub use pace::Passage;
-pub use record_log::{Addressed, InFlight, OpenLog, RecordLog, Reports};
+pub use record_log::{Addressed, InFlight, OpenLog, RecordLog, Reports, Unwritable};
 
 /// How often records are looked at whether they were held for too long, or not confirmed.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
@@ -100,8 +100,8 @@ struct Open<L> {
     epoch: Epoch,
     log: Arc<L>,
     lanes: Arc<Lanes>,
-    /// When it was opened, or the last answer to a probe.
-    heard: Instant,
+    /// Since when no probe was answered.
+    unanswered: Option<Instant>,
 }
 
 impl<L: RecordLog> Publisher<L> {
@@ -173,7 +173,7 @@ impl<L: RecordLog> Publisher<L> {
 
     /// Gives up what a stalled partition holds up, while it is still certain that it went nowhere; and
     /// the client, if its broker does not confirm what it was given.
-    fn sweep(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
+    fn sweep(&mut self, cx: &mut Cx<PublishMsg>) {
         let limit = self.args.hold_timeout;
         for waiting in self
             .pacer
@@ -184,12 +184,11 @@ impl<L: RecordLog> Publisher<L> {
         self.next_sweep = None;
         let waiting = self.open.as_ref().and_then(|open| open.lanes.waiting());
         if waiting.is_some_and(|waiting| waiting >= self.args.report_timeout) {
-            self.succeed("the broker did not confirm in time", cx)?;
+            self.succeed("the broker did not confirm in time", cx);
         }
         if waiting.is_some() || self.pacer.held() > 0 {
             self.sweep_later(cx);
         }
-        Ok(())
     }
 
     /// Refuses what is certainly not in the log.
@@ -226,12 +225,11 @@ impl<L: RecordLog> Publisher<L> {
             }),
         );
         let log = Arc::new((self.args.open)(reports)?);
-        let heard = Instant::now();
         self.open = Some(Open {
             epoch,
             log,
             lanes,
-            heard,
+            unanswered: None,
         });
         self.probe(cx);
         Ok(())
@@ -261,12 +259,10 @@ impl<L: RecordLog> Stage for Publisher<L> {
             PublishMsg::Publish(chosen) => self.publish(chosen, cx),
             PublishMsg::Landed(epoch, lane) if self.is_present(epoch) => self.landed(lane),
             PublishMsg::Returned(record) => self.returned(record),
-            PublishMsg::Sweep => return self.sweep(cx),
+            PublishMsg::Sweep => self.sweep(cx),
             PublishMsg::Probe => self.probe(cx),
-            PublishMsg::Reopen => return self.open(cx),
-            PublishMsg::Probed(epoch, result) if self.is_present(epoch) => {
-                return self.probed(result, cx);
-            }
+            PublishMsg::Reopen => self.reopen(cx),
+            PublishMsg::Probed(epoch, result) if self.is_present(epoch) => self.probed(result, cx),
             PublishMsg::Reported(epoch, report) if self.is_present(epoch) => {
                 return self.reported(report, cx);
             }

@@ -1,4 +1,4 @@
-//! The log in Kafka: the only file that names the client library.
+//! The log in Kafka: the only place of this stage that names the client library.
 //!
 //! In: records. Out: their delivery reports, given straight from the library's polling thread to
 //! whoever waits, without another hop. Idempotent, acks from all in-sync replicas, and nothing
@@ -19,7 +19,7 @@ use rdkafka::producer::{
 
 use super::partition::partition_of;
 use super::statistics::BrokerStatistics;
-use super::{Addressed, InFlight, RecordLog, Reports, resend::Resends};
+use super::{Addressed, InFlight, RecordLog, Reports, Unwritable, resend::Resends};
 use crate::config::KafkaConfig;
 use crate::flow::BrokerReport;
 use crate::metrics::{BrokerTroubles, Metrics};
@@ -208,29 +208,30 @@ impl RecordLog for KafkaLog {
         partition_of(key.as_bytes(), self.partitions.load(Ordering::Relaxed)) as usize
     }
 
-    fn probe(&self) -> Result<(), String> {
-        let producer = self.producer().ok_or("the producer is closed")?;
-        self.is_usable(producer)?;
+    fn probe(&self) -> Result<(), Unwritable> {
+        let closed = || Unwritable::Unanswered("the producer is closed".to_owned());
+        let producer = self.producer().ok_or_else(closed)?;
+        self.is_usable(producer).map_err(Unwritable::Told)?;
         let metadata = producer
             .client()
             .fetch_metadata(Some(&self.topic), PROBE_TIMEOUT)
             .map_err(|error| {
                 let refused = producer.context().refusal.reason();
-                refused.unwrap_or_else(|| {
+                Unwritable::Unanswered(refused.unwrap_or_else(|| {
                     format!(
                         "no answer from {} (KAFKA_BOOTSTRAP_SERVERS): {error}",
                         self.servers
                     )
-                })
+                }))
             })?;
         producer.context().refusal.lift();
         let topic = metadata
             .topics()
             .first()
-            .ok_or("the broker does not know the topic")?;
+            .ok_or_else(|| Unwritable::Told("the broker does not know the topic".to_owned()))?;
         if let Some(error) = topic.error() {
             let code = RDKafkaErrorCode::from(error);
-            return Err(match code {
+            return Err(Unwritable::Told(match code {
                 RDKafkaErrorCode::UnknownTopicOrPartition => {
                     format!(
                         "topic `{}` (KAFKA_TOPIC) does not exist at {}: create it",
@@ -238,19 +239,19 @@ impl RecordLog for KafkaLog {
                     )
                 }
                 other => format!("topic `{}` (KAFKA_TOPIC): {other}", self.topic),
-            });
+            }));
         }
         let partitions = topic.partitions();
         self.partitions
             .store(partitions.len() as u32, Ordering::Relaxed);
         // While this was asked the broker may have refused to let it write.
-        self.is_usable(producer)?;
+        self.is_usable(producer).map_err(Unwritable::Told)?;
         // One partition without a leader is no reason to refuse purchases for the others.
         if partitions.iter().all(|partition| partition.leader() < 0) {
-            return Err(format!(
+            return Err(Unwritable::Told(format!(
                 "no partition of topic `{}` has a leader",
                 self.topic
-            ));
+            )));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use actors::{Cx, Failure};
 
-use super::{Open, Publisher, RecordLog};
+use super::{Open, Publisher, RecordLog, Unwritable};
 use crate::flow::{BrokerReport, PublishMsg};
 use crate::link::Change;
 
@@ -27,14 +27,19 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(3);
 const MOST_REASONS: usize = 8;
 
 impl<L: RecordLog> Publisher<L> {
-    pub(super) fn probed(
-        &mut self,
-        result: Result<(), String>,
-        cx: &mut Cx<PublishMsg>,
-    ) -> Result<(), Failure> {
+    pub(super) fn probed(&mut self, result: Result<(), Unwritable>, cx: &mut Cx<PublishMsg>) {
+        if let Some(open) = &mut self.open {
+            match &result {
+                Ok(()) | Err(Unwritable::Told(_)) => open.unanswered = None,
+                Err(Unwritable::Unanswered(_)) => {
+                    open.unanswered.get_or_insert_with(Instant::now);
+                }
+            }
+        }
         match result {
             Ok(()) => self.answered(),
-            Err(why) => {
+            Err(Unwritable::Told(why)) => self.away(&why),
+            Err(Unwritable::Unanswered(why)) => {
                 self.away(&why);
                 if self.is_cut_off() {
                     self.args.metrics.kafka_connected(false);
@@ -56,25 +61,22 @@ impl<L: RecordLog> Publisher<L> {
             };
             self.next_probe = Some(cx.send_after(after, PublishMsg::Probe));
         }
-        Ok(())
     }
 
-    /// Whether the client has heard of no broker for as long as a report may take, and nobody waits for it.
+    /// Whether no broker has answered the client for as long as a report may take, and nobody waits for it.
     /// Then a new one is of more use: librdkafka forgets every broker, those of the configuration included,
     /// when one of them answers that there is none, as a broker does in the moment after it was fenced; and
     /// it never looks for one again.
     fn is_cut_off(&self) -> bool {
         let patience = self.args.report_timeout.max(SHORTEST_LIFE);
-        !self.draining
-            && self.open.as_ref().is_some_and(|open| {
-                open.heard.elapsed() >= patience && open.lanes.waiting().is_none()
-            })
+        let cut_off = |open: &Open<L>| {
+            let silent = open.unanswered.map(|since| since.elapsed());
+            silent.is_some_and(|silent| silent >= patience) && open.lanes.waiting().is_none()
+        };
+        !self.draining && self.open.as_ref().is_some_and(cut_off)
     }
 
     fn answered(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.heard = Instant::now();
-        }
         let Some(let_in) = self.admission.good() else {
             return;
         };
@@ -95,6 +97,11 @@ impl<L: RecordLog> Publisher<L> {
         if self.is_news(why) {
             tracing::error!(why, "the broker does not let this service write");
         }
+        self.shut(why, cx);
+    }
+
+    /// Goes on without a client, and looks for another one by and by. What waited is not stored.
+    fn shut(&mut self, why: &str, cx: &mut Cx<PublishMsg>) {
         self.args.link.down();
         self.args.metrics.kafka_connected(false);
         (self.args.barred)(why);
@@ -112,19 +119,30 @@ impl<L: RecordLog> Publisher<L> {
 
     /// Another client takes over from one whose broker does not confirm in time, or that has none. The old
     /// one gets nothing more and sends nothing again, so that what it has is in the log once or not at all.
-    pub(super) fn succeed(&mut self, why: &str, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
+    pub(super) fn succeed(&mut self, why: &str, cx: &mut Cx<PublishMsg>) {
         let Some(Open { epoch, log, .. }) = self.open.take() else {
-            return Ok(());
+            return;
         };
         if self.is_news(why) {
             tracing::info!(why, "another Kafka client takes over");
         }
         cx.spawn_blocking(move || PublishMsg::Flushed(epoch, log.retire(LAST_REPORTS)));
         self.next_probe = None;
-        self.open(cx)?;
+        self.reopen(cx);
         // They waited for lanes of the old one.
         self.hand_over_all();
-        Ok(())
+    }
+
+    /// Opens another client. Its files are read anew, and one that cannot be used now may be mended: no failure
+    /// of this stage, either.
+    pub(super) fn reopen(&mut self, cx: &mut Cx<PublishMsg>) {
+        if let Err(error) = self.open(cx) {
+            let why = format!("no Kafka client can be made: {error}");
+            if self.is_news(&why) {
+                tracing::error!(why, "nothing can be written");
+            }
+            self.shut(&why, cx);
+        }
     }
 
     fn away(&mut self, why: &str) {

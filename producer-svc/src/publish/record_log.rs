@@ -141,8 +141,8 @@ pub trait RecordLog: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Why nothing can be written at present.
-    fn probe(&self) -> Result<(), String>;
+    /// Why nothing can be written at present, and whether a broker said so.
+    fn probe(&self) -> Result<(), Unwritable>;
 
     /// Blocks until every record taken is reported on. What is not when the time is over is given up: its
     /// outcome is unknown, and the log gets no more records. Returns how many are not reported on all the
@@ -152,6 +152,17 @@ pub trait RecordLog: Send + Sync + 'static {
     /// The same, for a log that gets no more records: nothing that is not at the broker already is sent
     /// any more, and nothing again.
     fn retire(&self, within: Duration) -> usize;
+}
+
+/// Why nothing can be written at present.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    /// A broker answered, and this is wrong.
+    #[error("{0}")]
+    Told(String),
+    /// None answered.
+    #[error("{0}")]
+    Unanswered(String),
 }
 
 /// Opens a log that reports about itself through the closure.

@@ -1,6 +1,7 @@
 //! When the log is away, full, slow, or broken: nothing but the truth is answered.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use producer_svc::flow::BrokerReport;
 
@@ -170,16 +171,66 @@ async fn a_producer_that_fails_for_good_is_replaced_and_its_purchases_are_answer
 async fn a_client_that_reaches_no_broker_is_replaced_though_nobody_buys() {
     let shop = Shop::open(&[("KAFKA_DELIVERY_TIMEOUT", "900ms")]).await;
     shop.broker.away(true);
-    shop.until("another client tries, and another", || async {
-        shop.broker.opened() >= 3
-    })
-    .await;
+    shop.broker.report(BrokerReport::Down("gone".to_owned()));
+    for clients in 2..=3 {
+        shop.until("another client tries, and another", || async {
+            shop.broker.opened() >= clients
+        })
+        .await;
+    }
     shop.broker.away(false);
     shop.until("purchases are taken again", || async {
         shop.buy("user_1").await.status == 201
     })
     .await;
     assert_eq!(shop.get_admin("/readyz").await.status, 200);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_whose_broker_answers_is_kept_whatever_is_wrong_with_the_topic() {
+    let shop = Shop::open(&[("KAFKA_DELIVERY_TIMEOUT", "900ms")]).await;
+    shop.broker.finds_wrong("the topic does not exist");
+    // It is asked from now on.
+    shop.broker.report(BrokerReport::Down("lost".to_owned()));
+    // Longer than a client has that no broker answers.
+    let began = Instant::now();
+    shop.until("it was asked often enough", || async {
+        began.elapsed() > Duration::from_secs(5)
+    })
+    .await;
+    assert_eq!(shop.broker.opened(), 1);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_be_made_anew_is_waited_for_and_costs_no_restart() {
+    let shop = Shop::open(&[("KAFKA_DELIVERY_TIMEOUT", "900ms")]).await;
+    shop.broker.away(true);
+    shop.broker.report(BrokerReport::Down("gone".to_owned()));
+    // A file that somebody has just overwritten.
+    shop.broker.spoilt(Some("ca.pem holds no certificate"));
+    shop.until("it says why it is not ready", || async {
+        let ready = shop.get_admin("/readyz").await;
+        let why = String::from_utf8_lossy(&ready.body).into_owned();
+        ready.status == 503
+            && why.contains("no Kafka client can be made: ca.pem holds no certificate")
+    })
+    .await;
+    shop.buy("user_1")
+        .await
+        .assert_problem(503, "kafka-unavailable");
+    shop.broker.away(false);
+    shop.broker.spoilt(None);
+    shop.until("it is ready by itself", || async {
+        shop.get_admin("/readyz").await.status == 200
+    })
+    .await;
+    assert_eq!(shop.buy("user_1").await.status, 201);
+    let tree = shop.get_admin("/actors").await.json();
+    let publish = tree["children"].as_array().unwrap();
+    let publish = publish.iter().find(|child| child["id"] == "publish");
+    assert_eq!(publish.unwrap()["restarts"], 0, "{tree}");
     shop.close().await.unwrap();
 }
 
@@ -270,7 +321,7 @@ async fn a_tree_that_keeps_failing_ends_the_service_with_a_failure() {
     let failing = tokio::spawn(async move {
         loop {
             broker.report(BrokerReport::Fatal("again".to_owned()));
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     let failure = shop.ended().await.unwrap_err();

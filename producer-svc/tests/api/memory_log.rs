@@ -5,9 +5,10 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use actors::Failure;
 use bytes::Bytes;
 use producer_svc::flow::BrokerReport;
-use producer_svc::publish::{Addressed, InFlight, RecordLog, Reports};
+use producer_svc::publish::{Addressed, InFlight, RecordLog, Reports, Unwritable};
 
 const PARTITIONS: u64 = 3;
 
@@ -43,6 +44,10 @@ pub(crate) struct Record {
 struct State {
     mode: Mode,
     away: bool,
+    /// What it says is wrong with the topic.
+    wrong: Option<String>,
+    /// Why no producer can be made.
+    spoilt: Option<String>,
     opened: usize,
     records: Vec<Record>,
     held: Vec<(Record, Box<InFlight>)>,
@@ -62,11 +67,14 @@ impl MemoryBroker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn open(&self, reports: Reports) -> MemoryLog {
+    pub(crate) fn open(&self, reports: Reports) -> Result<MemoryLog, Failure> {
         let mut state = self.state();
+        if let Some(why) = &state.spoilt {
+            return Err(why.clone().into());
+        }
         state.opened += 1;
         state.reports = Some(reports);
-        MemoryLog(self.clone())
+        Ok(MemoryLog(self.clone()))
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -75,6 +83,15 @@ impl MemoryBroker {
 
     pub(crate) fn away(&self, away: bool) {
         self.state().away = away;
+    }
+
+    pub(crate) fn finds_wrong(&self, why: &str) {
+        self.state().wrong = Some(why.to_owned());
+    }
+
+    /// Whether producers can be made.
+    pub(crate) fn spoilt(&self, why: Option<&str>) {
+        self.state().spoilt = why.map(str::to_owned);
     }
 
     /// How many producers there were.
@@ -199,12 +216,13 @@ impl RecordLog for MemoryLog {
             .unwrap_or(0)
     }
 
-    fn probe(&self) -> Result<(), String> {
-        if self.0.state().away {
-            Err("connection refused".to_owned())
-        } else {
-            Ok(())
+    fn probe(&self) -> Result<(), Unwritable> {
+        let state = self.0.state();
+        if state.away {
+            return Err(Unwritable::Unanswered("connection refused".to_owned()));
         }
+        let wrong = state.wrong.clone().map(Unwritable::Told);
+        wrong.map_or(Ok(()), Err)
     }
 
     fn flush(&self, within: Duration) -> usize {

@@ -125,7 +125,7 @@ impl Shop {
         };
         let opened = broker.clone();
         let app = App::build_on(
-            Arc::new(move |reports| Ok(opened.open(reports))),
+            Arc::new(move |reports| opened.open(reports)),
             Arc::new(Metrics::new()),
             config,
             surroundings,

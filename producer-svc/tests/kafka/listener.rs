@@ -34,7 +34,8 @@ async fn a_listener_that_speaks_another_protocol_is_said_to_by_the_variables_nam
         let log = Arc::clone(&desk.log);
         async move {
             let probe = tokio::task::spawn_blocking(move || log.probe());
-            probe.await.unwrap().unwrap_err().contains(named)
+            let why = probe.await.unwrap().unwrap_err().to_string();
+            why.contains(named)
         }
     })
     .await;

@@ -19,7 +19,7 @@ use producer_svc::config::{KafkaConfig, SERVICE};
 use producer_svc::flow::{BrokerReport, Ticket, Unsold, Verdict};
 use producer_svc::metrics::Metrics;
 use producer_svc::publish::kafka::KafkaLog;
-use producer_svc::publish::{Addressed, InFlight, RecordLog};
+use producer_svc::publish::{Addressed, InFlight, RecordLog, Unwritable};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -182,10 +182,10 @@ async fn a_broker_that_is_away_is_noticed_and_its_return_too() {
     cluster.broker_down(-1).unwrap();
     let desk = Desk::open(&config(&cluster, &[]));
     let log = Arc::clone(&desk.log);
-    let why = tokio::task::spawn_blocking(move || log.probe())
-        .await
-        .unwrap()
-        .unwrap_err();
+    let probed = tokio::task::spawn_blocking(move || log.probe()).await;
+    let Err(Unwritable::Unanswered(why)) = probed.unwrap() else {
+        panic!("nobody is there to answer");
+    };
     assert!(
         why.contains(&cluster.bootstrap_servers()) && why.contains("KAFKA_BOOTSTRAP_SERVERS"),
         "{why}"
@@ -213,10 +213,10 @@ async fn a_missing_topic_is_named_with_its_remedy() {
         .unwrap();
     let desk = Desk::open(&config(&cluster, &[("KAFKA_TOPIC", "missing")]));
     let log = Arc::clone(&desk.log);
-    let why = tokio::task::spawn_blocking(move || log.probe())
-        .await
-        .unwrap()
-        .unwrap_err();
+    let probed = tokio::task::spawn_blocking(move || log.probe()).await;
+    let Err(Unwritable::Told(why)) = probed.unwrap() else {
+        panic!("the broker answers, and that it is missing");
+    };
     assert!(
         why.contains("`missing`") && why.contains("KAFKA_TOPIC") && why.contains("create it"),
         "{why}"
