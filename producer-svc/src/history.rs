@@ -1,17 +1,18 @@
 //! The history stage: passes questions on to the management service.
 //!
 //! In: questions, each with a credit. Out: the service's own answers, streamed; and whether it can
-//! be reached. It understands nothing of what it passes on and makes up no answer: a service that is
-//! away is an error, never an empty history.
+//! be reached. It understands nothing of what it passes on, but whose it is, and makes up no answer: a service
+//! that is away is an error, never an empty history.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Cx, Failure, Stage, Timer};
 
-use crate::flow::{HistoryMsg, Unreachable};
+use crate::flow::{Fetched, HistoryMsg, Unreachable};
 use crate::link::{Change, Link};
 use crate::metrics::Metrics;
+use crate::whose;
 
 pub mod client;
 
@@ -89,6 +90,18 @@ impl HistoryProxy {
     }
 }
 
+/// Whether the service answered the question. Something in its place does not count.
+fn answered(fetched: &Result<Fetched, Unreachable>) -> Result<(), Unreachable> {
+    let Fetched {
+        status, headers, ..
+    } = fetched.as_ref().map_err(Clone::clone)?;
+    if whose::is_theirs(*status, headers) {
+        return Ok(());
+    }
+    let instead = whose::shown(*status, headers);
+    Err(Unreachable(format!("is not what answered: {instead}")))
+}
+
 impl Stage for HistoryProxy {
     type Msg = HistoryMsg;
 
@@ -114,7 +127,7 @@ impl Stage for HistoryProxy {
                         fetched = client.fetch(ask, permit, within) => fetched,
                         () = reply.closed() => return HistoryMsg::Left,
                     };
-                    let ended = fetched.as_ref().map(|_| ()).map_err(Clone::clone);
+                    let ended = answered(&fetched);
                     // Whoever asked may have hung up; that ends the body, too.
                     drop(reply.send(fetched));
                     HistoryMsg::Ended(ended)
@@ -134,7 +147,8 @@ impl Stage for HistoryProxy {
                 }
             }
             HistoryMsg::Ended(Ok(())) => self.learned(Ok(())),
-            // One slow question is no outage: whether the service is there is asked at once.
+            // One slow question is no outage, nor is one strange answer: whether the service is there is asked at
+            // once.
             HistoryMsg::Ended(Err(_)) => self.probe(cx),
             HistoryMsg::Left => {}
         }

@@ -19,3 +19,4 @@ pub mod restock;
 pub mod select;
 pub mod selection;
 pub mod shelf;
+mod whose;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::config::HistoryConfig;
 use crate::flow::{Ask, Fetched, FetchedBody, Unreachable};
+use crate::whose;
 
 /// How long a connection may take to be made; inside a cluster that is milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -121,7 +122,8 @@ impl HistoryClient {
         })
     }
 
-    /// Whether the service answers at all. What it answers is its own business.
+    /// Whether the service answers at all. How well it says it is, is its own business; that it is the one that
+    /// says so is not.
     ///
     /// # Errors
     ///
@@ -130,9 +132,14 @@ impl HistoryClient {
         let mut request = Request::new(Empty::new());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = self.uri("/health")?;
-        let answer = self.request(request, PROBE_TIMEOUT).await?;
+        let (head, body) = self.request(request, PROBE_TIMEOUT).await?.into_parts();
+        if !whose::is_their_health(head.status, &head.headers) {
+            let (prefix, instead) = (&self.prefix, whose::shown(head.status, &head.headers));
+            let why = format!("is not what answers {prefix}/health: {instead}");
+            return Err(Unreachable(why));
+        }
         // Read to its end, or the connection could not be used again.
-        let rest = tokio::time::timeout(PROBE_TIMEOUT, answer.into_body().collect()).await;
+        let rest = tokio::time::timeout(PROBE_TIMEOUT, body.collect()).await;
         rest.map_err(|_| silent(PROBE_TIMEOUT))?
             .map_err(|error| broken(&error))?;
         Ok(())

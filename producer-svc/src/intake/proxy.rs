@@ -9,7 +9,6 @@ use host::problem::Problem;
 use host::span::SpanKind;
 use host::trace::{TRACEPARENT, TRACESTATE, TraceParent, X_REQUEST_ID};
 use host::web::front::Client;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +19,7 @@ use super::buy::Asked;
 use super::desk::Desk;
 use super::headers;
 use crate::flow::{Ask, Fetched, HistoryMsg};
+use crate::whose;
 
 /// Kind of the problem that consumer-svc does not answer.
 const HISTORY_UNAVAILABLE: &str = "/problems/history-unavailable";
@@ -89,7 +89,8 @@ pub(super) async fn pass_on(
         Err(_) => return Err(failed("the question was lost")),
     };
     if let Some(problem) = none_of_its_own(&fetched) {
-        failed(&format!("something else answered: {}", fetched.status));
+        let instead = whose::shown(fetched.status, &fetched.headers);
+        failed(&format!("something else answered: {instead}"));
         return Err(problem);
     }
     asking.answered(fetched.status.as_u16());
@@ -148,15 +149,11 @@ pub(super) fn misunderstood() -> Problem {
     )
 }
 
-/// The answer in the place of one that is not consumer-svc's: it refuses by problems only. What a parser or a
-/// proxy says is for whoever speaks to it, and that is this service.
+/// The answer in the place of one that is not consumer-svc's. What a parser or a proxy says is for whoever speaks
+/// to it, and that is this service.
 fn none_of_its_own(fetched: &Fetched) -> Option<Problem> {
     let status = fetched.status;
-    let problem = fetched.headers.get(CONTENT_TYPE);
-    let problem =
-        problem.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
-    let answered = status.is_success() || status == StatusCode::NOT_MODIFIED;
-    if answered || (problem && status.as_u16() >= 400) {
+    if whose::is_theirs(status, &fetched.headers) {
         None
     } else if status.is_server_error() {
         Some(unavailable())

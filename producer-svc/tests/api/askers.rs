@@ -10,14 +10,14 @@ use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::history::{shop_on, upstream};
+use super::history::{as_json, shop_on, upstream};
 use super::shop::{PATIENCE, Shop};
 
 #[tokio::test]
 async fn one_client_cannot_take_all_streams_and_requests() {
     let upstream = upstream(|_, _, _| {
         let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b": hello\n\n"))]);
-        warp::Reply::into_response(warp::reply::stream(first.chain(stream::pending())))
+        as_json(warp::reply::stream(first.chain(stream::pending())))
     })
     .await;
     let vars = [

@@ -20,7 +20,8 @@ fn serve(listener: TcpListener, answers: &Arc<AtomicBool>) -> AbortOnDropHandle<
                 let mut head = [0; 4096];
                 while matches!(connection.read(&mut head).await, Ok(1..)) {
                     if answers.load(Ordering::Relaxed) {
-                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+                                       content-length: 2\r\n\r\n{}";
                         connection.write_all(answer).await.unwrap();
                     }
                 }

@@ -77,6 +77,15 @@ pub(crate) fn response(
     response.body(body.into()).unwrap()
 }
 
+/// What has no end of its own, as an answer of consumer-svc.
+pub(crate) fn as_json(body: impl warp::Reply) -> Response {
+    warp::Reply::into_response(warp::reply::with_header(
+        body,
+        "content-type",
+        "application/json",
+    ))
+}
+
 #[tokio::test]
 async fn path_query_and_ids_reach_consumer_svc_and_its_answer_comes_back() {
     let upstream = upstream(|method, asked, headers| {
@@ -139,7 +148,11 @@ async fn who_has_the_answer_is_told_so_by_consumer_svc_through_us() {
         let known = headers
             .get("if-none-match")
             .is_some_and(|tag| tag == "W/\"7\"");
-        let tag = [("etag", "W/\"7\""), ("cache-control", "private, no-cache")];
+        let tag = [
+            ("content-type", "application/json"),
+            ("etag", "W/\"7\""),
+            ("cache-control", "private, no-cache"),
+        ];
         let (status, body) = if known { (304, "") } else { (200, "all of it") };
         response(status, &tag, body.to_owned())
     })
@@ -249,7 +262,7 @@ async fn a_torn_answer_is_not_made_to_look_whole() {
             torn.await;
             Err(std::io::Error::other("torn"))
         });
-        warp::Reply::into_response(warp::reply::stream(first.chain(end)))
+        as_json(warp::reply::stream(first.chain(end)))
     })
     .await;
     let shop = shop_on(&upstream, &[]).await;
@@ -335,7 +348,9 @@ async fn a_live_stream_is_passed_on_as_it_comes_and_ends_with_the_drain() {
 
 #[tokio::test]
 async fn health_says_whether_consumer_svc_answers() {
-    let upstream = upstream(|_, _, _| response(503, &[], "unhealthy".to_owned())).await;
+    // How well it is is another question.
+    let json = [("content-type", "application/json")];
+    let upstream = upstream(move |_, _, _| response(503, &json, "{}".to_owned())).await;
     let shop = shop_on(&upstream, &[]).await;
     shop.until("it is healthy", || async {
         shop.get("/health").await.status == 200

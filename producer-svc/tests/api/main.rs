@@ -18,6 +18,8 @@ mod faults;
 mod history;
 mod hostile;
 mod http;
+mod in_its_place;
+mod log_lines;
 mod memory_log;
 mod overload;
 mod pages;

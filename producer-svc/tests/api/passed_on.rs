@@ -9,9 +9,11 @@ use host::serve::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::history::{response, shop_on, upstream, upstream_with};
+use super::history::{as_json, response, shop_on, upstream, upstream_with};
 use super::http::raw;
 use super::shop::PATIENCE;
+
+const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 #[tokio::test]
 async fn what_is_no_answer_of_consumer_svc_becomes_a_problem_of_our_own() {
@@ -20,11 +22,12 @@ async fn what_is_no_answer_of_consumer_svc_becomes_a_problem_of_our_own() {
             .trim_matches(|c: char| !c.is_ascii_digit())
             .parse()
             .unwrap_or(200);
-        response(
-            status,
-            &[("content-type", "text/html")],
-            "<h1>nginx</h1>".to_owned(),
-        )
+        let kind = if status == 200 {
+            JSON
+        } else {
+            [("content-type", "text/html")]
+        };
+        response(status, &kind, "<h1>nginx</h1>".to_owned())
     })
     .await;
     let shop = shop_on(&upstream, &[("HISTORY_MAX_REQUESTS", "1")]).await;
@@ -58,11 +61,7 @@ async fn what_is_no_answer_of_consumer_svc_becomes_a_problem_of_our_own() {
 async fn the_longest_head_that_is_taken_is_also_taken_behind_us() {
     let upstream = upstream_with(Limits::BEHIND, |_, _, headers| {
         let tags = headers.get_all("if-none-match").iter().count();
-        response(
-            200,
-            &[("content-type", "application/json")],
-            format!("{tags} {}", headers.len()),
-        )
+        response(200, &JSON, format!("{tags} {}", headers.len()))
     })
     .await;
     let shop = shop_on(&upstream, &[]).await;
@@ -93,11 +92,11 @@ async fn the_longest_head_that_is_taken_is_also_taken_behind_us() {
 async fn who_takes_an_answer_slowly_holds_its_credit_for_so_long_only() {
     let upstream = upstream(|_, asked, _| {
         if asked.contains("/short") {
-            return response(200, &[], "all of it".to_owned());
+            return response(200, &JSON, "all of it".to_owned());
         }
         let piece = Bytes::from(vec![b'x'; 64 * 1024]);
         let endless = stream::repeat(piece).map(Ok::<_, Infallible>);
-        warp::reply::Reply::into_response(warp::reply::stream(endless))
+        as_json(warp::reply::stream(endless))
     })
     .await;
     let vars = [
