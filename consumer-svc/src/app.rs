@@ -15,7 +15,7 @@ use host::Process;
 use host::admin::{self, Admin};
 use host::exit::{Code, Failure};
 use host::readiness::Latch;
-use host::serve::{Door, Limits, Server};
+use host::serve::{Door, Server};
 use host::signal::Hangup;
 use host::trace::Ids;
 use host::web::docs::Docs;
@@ -30,13 +30,13 @@ use crate::kafka::{Observer, refused};
 use crate::lane::Report;
 use crate::metrics;
 use crate::mongo::connect;
-use crate::query::Query;
 use crate::query::fair::Fair;
 use crate::query::history::Histories;
 use crate::query::http::Api;
 use crate::query::mongo::MongoHistory;
 use crate::query::openapi;
 use crate::query::stats::StatsApi;
+use crate::query::{LIMITS, Query};
 use crate::schema::{self, mongo::MongoSchema};
 use crate::stats::kafka::KafkaStandings;
 use crate::stats::{self, Stats};
@@ -83,7 +83,7 @@ impl App {
     /// A port that is taken, or a client that refuses its configuration.
     pub async fn build(config: Config, process: Process) -> Result<Self, Failure> {
         metrics::describe();
-        let http = Door::open("query", config.http_addr, "HTTP_ADDR", Limits::BEHIND)?;
+        let http = Door::open("query", config.http_addr, "HTTP_ADDR", LIMITS)?;
         let http = http.tls(config.tls.clone()).cors(config.cors.clone());
         let admin = Server::bind("admin", config.admin_addr, "ADMIN_ADDR", admin::LIMITS)?;
         let (http_addr, admin_addr) = (http.addr(), admin.local_addr());

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Cx, Failure, Stage};
-use host::serve::{Door, ServeReport};
+use host::serve::{Door, Limits, ServeReport};
 use purchases::views::{ItemTotal, OtherItems, PurchaseView};
 use purchases::{Cents, Timestamp, UserId};
 use tokio::time::Instant;
@@ -29,6 +29,9 @@ use tracing::info;
 use self::cursor::Cursor;
 use self::http::Api;
 use self::range::Range;
+
+/// What a client may take of the server, and what the API says of it.
+pub const LIMITS: Limits = Limits::BEHIND;
 
 /// Which part of a history is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::http::{HealthView, PATHS, Place, RETRY_AFTER, Root, root};
-use super::stats;
+use super::{LIMITS, stats};
 
 const ABOUT: &str = "\
 Purchase histories and statistics, read from the database into which this service writes every purchase. It is \
@@ -23,7 +23,7 @@ What cannot be read is never shown as empty: `404` means that the database said 
 
 /// The whole document.
 pub fn document(version: &'static str) -> Document {
-    let document = Document::new("Customer management API", version, ABOUT)
+    let document = Document::new("Customer management API", version, ABOUT, &LIMITS)
         .server("/", "This service")
         .tag("histories", "What a user bought.")
         .tag(

@@ -20,6 +20,7 @@ pub use parts::{Parameter, Refusal};
 
 use super::{READ, WRITE};
 use crate::problem::Problem;
+use crate::serve::Limits;
 
 /// Where the document stands.
 pub const PATH: &str = "/openapi.json";
@@ -40,14 +41,20 @@ pub struct Document {
 pub(super) type Schemas = BTreeMap<String, Value>;
 
 impl Document {
-    /// A document without paths.
-    pub fn new(title: &'static str, version: &'static str, description: &str) -> Self {
+    /// A document without paths, of an API that is served within these limits.
+    pub fn new(
+        title: &'static str,
+        version: &'static str,
+        description: &str,
+        limits: &Limits,
+    ) -> Self {
         let mut schemas = Schemas::new();
         schema::<Problem>(&mut schemas);
+        let common = common(limits);
         Self {
             title,
             version,
-            description: format!("{description}\n\n{COMMON}"),
+            description: format!("{description}\n\n{common}"),
             servers: Vec::new(),
             tags: Vec::new(),
             paths: Vec::new(),
@@ -153,15 +160,22 @@ fn reference(kind: &str, name: &str) -> Value {
 }
 
 /// What holds for every operation.
-const COMMON: &str = "\
+fn common(limits: &Limits) -> String {
+    let head = limits.buffer / 1024;
+    format!(
+        "\
 **Errors** are problem documents (RFC 9457, `application/problem+json`): `type` names the kind, `detail` \
 tells what went wrong this time, `request_id` finds the request in the service's log, and `retryable` says \
 whether the same request may succeed later. Invalid fields are all named at once in `errors`, each with a \
 JSON pointer. `429` and `503` carry `Retry-After` in seconds. What is no HTTP request at all is answered \
-by a bare `400` (a `Host` that is missing or wrong, and a target without a path, by a problem), a head of more than 16 KiB or 100 headers by a bare `431`, and the connection is closed.
+by a bare `400` (a `Host` that is missing or wrong, a target without a path, and a `Transfer-Encoding` that is more \
+than `chunked`, by a problem), a head of more than {head} KiB or 100 headers by a bare `431`, and the connection \
+is closed.
 
 **Money** is a decimal number with at most two decimals, exact to the cent. **Ids** of purchases are 24 lower-case \
 hexadecimal digits. **Times** are RFC 3339 in UTC with three decimals.
 
 **Methods**: every path answers to `OPTIONS`, those that are read also to `HEAD`. **Unknown** fields and parameters \
-are ignored: more of them may come, and clients should ignore those they do not know, too.";
+are ignored: more of them may come, and clients should ignore those they do not know, too."
+    )
+}

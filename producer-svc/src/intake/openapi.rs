@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host::problem::{Invalid, Problem};
+use host::serve::Limits;
 use host::web::docs;
 use host::web::openapi::{Answer, Document, Operation, Parameter, Refusal, inline};
 use http::StatusCode;
@@ -43,6 +44,7 @@ pub(super) fn document() -> Document {
         "Purchase Management System",
         env!("CARGO_PKG_VERSION"),
         ABOUT,
+        &Limits::DEFAULT,
     )
     .server("/", "This service")
     .server("/api", "The same, as an ingress may pass it on")
@@ -321,7 +323,7 @@ fn not_passed_on(endless: bool) -> [Refusal; 4] {
         ),
         Refusal::new(
             proxy::misunderstood(),
-            "What stands in the place of the management service does not take the question.",
+            "What stands in the place of the management service does not take the question, or is something else.",
         ),
         Refusal::new(
             proxy::overloaded(endless),

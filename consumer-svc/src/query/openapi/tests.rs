@@ -9,6 +9,13 @@ use crate::query::cursor::Cursor;
 use crate::query::range::Range;
 
 #[test]
+fn the_limit_of_a_head_is_told_as_it_is() {
+    let document = document("1.2.3").to_json();
+    let about = document["info"]["description"].as_str().unwrap();
+    assert!(about.contains("a head of more than 40 KiB"), "{about}");
+}
+
+#[test]
 fn every_example_conforms_to_its_schema() {
     let document = document("1.2.3").to_json();
     let examples = examples(&document);

@@ -330,6 +330,7 @@ mod tests {
 
     use super::*;
     use crate::problem::Invalid;
+    use crate::serve::Limits;
 
     fn document() -> Document {
         let answer = Answer::json::<Invalid>(
@@ -337,12 +338,17 @@ mod tests {
             "It is `so`.",
             json!({"pointer": "/a<b>", "detail": "x"}),
         );
-        Document::new("A & B", "1.0", "First.\n\nSecond **bold**.")
-            .tag("things", "All of them.")
-            .path(
-                "/things/{id}",
-                Operation::get("getThing", "things", "One thing", answer),
-            )
+        Document::new(
+            "A & B",
+            "1.0",
+            "First.\n\nSecond **bold**.",
+            &Limits::DEFAULT,
+        )
+        .tag("things", "All of them.")
+        .path(
+            "/things/{id}",
+            Operation::get("getThing", "things", "One thing", answer),
+        )
     }
 
     #[test]

@@ -13,6 +13,13 @@ fn validator(schema: &Value) -> Validator {
 }
 
 #[test]
+fn the_limit_of_a_head_is_told_as_it_is() {
+    let document = document().to_json();
+    let about = document["info"]["description"].as_str().unwrap();
+    assert!(about.contains("a head of more than 16 KiB"), "{about}");
+}
+
+#[test]
 fn every_example_conforms_to_its_schema() {
     let examples = examples(&document().to_json());
     assert!(examples.len() > 80, "{}", examples.len());
