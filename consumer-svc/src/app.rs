@@ -20,7 +20,7 @@ use host::signal::Hangup;
 use host::trace::Ids;
 use host::web::docs::Docs;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::assign::Held;
 use crate::board::Board;
@@ -243,10 +243,12 @@ impl App {
                 ?took,
                 partitions, "drained: everything read is settled and committed"
             ),
-            // Nothing is lost: what was not committed is read again by the next owner.
-            Err(cause) => {
-                error!(?took, partitions, held, unsettled, uncommitted, code = cause.code() as u8, %cause, "the drain was not whole")
-            }
+            // Nothing is lost: what was not committed is read again by the next owner. Why the process
+            // ends with a failure is said once, where it ends.
+            Err(_) => warn!(
+                ?took,
+                partitions, held, unsettled, uncommitted, "the drain was not whole"
+            ),
         }
         end
     }

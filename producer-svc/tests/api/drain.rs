@@ -2,6 +2,7 @@
 
 use tokio::net::TcpStream;
 
+use super::log_lines::LogLines;
 use super::memory_log::Mode;
 use super::shop::Shop;
 
@@ -82,9 +83,17 @@ async fn what_overruns_the_deadline_is_given_up_and_said_so() {
     shop.broker.set(Mode::Stuck);
     let waiting = shop.start_buying("user_1");
     shop.until_held(1).await;
+    let (lines, _listening) = LogLines::listen();
     let failure = shop.close().await.unwrap_err();
     assert_eq!(failure.code(), host::exit::Code::Overran);
     assert!(failure.to_string().contains("DRAIN_TIMEOUT"), "{failure}");
+    // Whoever ends the process says why; here is what else there is to say.
+    assert_eq!(lines.with("DRAIN_TIMEOUT").len(), 0);
+    let facts = lines.with("the drain was not whole");
+    assert!(
+        facts.len() == 1 && facts[0].contains("intake=") && facts[0].contains("took="),
+        "{facts:?}"
+    );
     assert!(
         waiting.await.is_err(),
         "its connection was cut, it got no false answer"
