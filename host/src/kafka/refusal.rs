@@ -2,15 +2,30 @@
 //!
 //! In: the client library's words about a failed login or handshake, or a connection. Out: one sentence that
 //! stays the same as long as the reason does, and names the variables to look at; it is kept until the
-//! broker answers, because the library says it once and then only that there is no connection.
+//! broker answers, because the library says it once and then only that there is no connection. Once a broker
+//! has answered, the protocol is not what is wrong: a proxy that has lost its broker looks the same.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::KafkaSettings;
 
+/// Whether a broker ever answered a client of this process: all of them are given the same protocol, and
+/// one client follows another.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
 /// Why the broker does not let us in, as of now. Clones are one thing.
-#[derive(Debug, Clone, Default)]
-pub struct Refusal(Arc<Mutex<Option<Why>>>);
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    why: Arc<Mutex<Option<Why>>>,
+    answered: &'static AtomicBool,
+}
+
+impl Default for Refusal {
+    fn default() -> Self {
+        Self::knowing(&ANSWERED)
+    }
+}
 
 #[derive(Debug)]
 enum Why {
@@ -21,25 +36,36 @@ enum Why {
 }
 
 impl Refusal {
+    fn knowing(answered: &'static AtomicBool) -> Self {
+        let why = Arc::default();
+        Self { why, answered }
+    }
+
+    fn was_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
     /// Notes what the library said and gives it in our words.
     pub fn note(&self, settings: &KafkaSettings, said: &str) -> String {
-        let words = settings.refusal(said);
+        let words = settings.refusal(said, self.was_answered());
         *self.lock() = Some(Why::Refused(words.clone()));
         words
     }
 
     /// Hears what the library logs of a connection that failed. Where it ended as between two that speak different
-    /// protocols, that is the reason until a connection fails otherwise.
+    /// protocols, that is the reason until a connection fails otherwise, unless a broker has answered before.
     pub fn hear(&self, settings: &KafkaSettings, said: &str) {
         let mut why = self.lock();
         if let Some(Why::Refused(_)) = *why {
             return;
         }
-        *why = is_misfit(said).then(|| Why::Suspected(settings.misfit()));
+        let misfit = is_misfit(said) && !self.was_answered();
+        *why = misfit.then(|| Why::Suspected(settings.misfit()));
     }
 
     /// The broker let us in.
     pub fn lift(&self) {
+        self.answered.store(true, Ordering::Relaxed);
         *self.lock() = None;
     }
 
@@ -52,7 +78,7 @@ impl Refusal {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Why>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.why.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,13 +103,19 @@ impl KafkaSettings {
     }
 
     /// Without what differs between two attempts (which broker, how long it took), and with what
-    /// to look at. A handshake that simply ends is what a listener of another protocol looks like.
-    fn refusal(&self, said: &str) -> String {
+    /// to look at. A handshake that simply ends is what a listener of another protocol looks like, if none was
+    /// `answered` before.
+    fn refusal(&self, said: &str, answered: bool) -> String {
         let core = match said.split_once("://") {
             Some((_, rest)) => rest.split_once(": ").map_or(said, |(_, core)| core),
             None => said,
         };
         let core = core.split(" (after ").next().unwrap_or(core).trim();
+        // The library guesses at the protocol, too.
+        let core = match core.split_once(": connecting to a ") {
+            Some((core, _)) if answered => core,
+            _ => core,
+        };
         // Said in two ways in turn.
         let untrusted = core.contains("certificate verify failed");
         let core = if untrusted {
@@ -102,6 +134,8 @@ impl KafkaSettings {
             "KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM".to_owned()
         } else if core.contains("certificate") || own {
             "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION".to_owned()
+        } else if answered {
+            "what stands at that port now: a broker has answered there before".to_owned()
         } else {
             "KAFKA_SECURITY_PROTOCOL".to_owned()
         };
@@ -123,9 +157,17 @@ mod tests {
         settings
     }
 
+    /// In a process of its own.
+    fn refusal() -> Refusal {
+        Refusal::knowing(Box::leak(Box::default()))
+    }
+
+    const ENDED: &str = "[thrd:kafka:9093/bootstrap]: kafka:9093/bootstrap: Disconnected: connection closed by peer: receive 0 \
+                         after POLLIN (after 0ms in state APIVERSION_QUERY)";
+
     #[test]
     fn two_attempts_with_one_reason_are_one_sentence_that_names_the_variables() {
-        let refusal = Refusal::default();
+        let refusal = refusal();
         let settings = settings(&[("sasl.password", "hunter2")]);
         let first = refusal.note(
             &settings,
@@ -148,11 +190,9 @@ mod tests {
 
     #[test]
     fn a_connection_that_ends_at_once_is_laid_to_the_protocol_until_one_fails_otherwise() {
-        let refusal = Refusal::default();
+        let refusal = refusal();
         let settings = settings(&[("security.protocol", "PLAINTEXT")]);
-        let ended = "[thrd:kafka:9093/bootstrap]: kafka:9093/bootstrap: Disconnected: connection closed by peer: receive 0 \
-                     after POLLIN (after 0ms in state APIVERSION_QUERY)";
-        refusal.hear(&settings, ended);
+        refusal.hear(&settings, ENDED);
         assert_eq!(
             refusal.reason().as_deref(),
             Some(
@@ -167,19 +207,48 @@ mod tests {
         assert_eq!(refusal.reason(), None);
         // What is known counts for more than what is guessed.
         let known = refusal.note(&settings, "SASL authentication error");
-        refusal.hear(&settings, ended);
+        refusal.hear(&settings, ENDED);
         assert_eq!(refusal.reason(), Some(known));
+    }
+
+    #[test]
+    fn a_protocol_that_was_answered_once_is_not_suspected_by_any_client_again() {
+        let (first, settings) = (refusal(), settings(&[("security.protocol", "SSL")]));
+        first.hear(&settings, ENDED);
+        assert!(first.reason().is_some());
+        first.lift();
+        let later = Refusal::knowing(first.answered);
+        for refusal in [&first, &later] {
+            refusal.hear(&settings, ENDED);
+            assert_eq!(refusal.reason(), None);
+        }
+        let words = later.note(
+            &settings,
+            "ssl://kafka:9093/bootstrap: SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener? \
+             (after 3ms in state SSL_HANDSHAKE)",
+        );
+        assert_eq!(
+            words,
+            "kafka:9093 (KAFKA_BOOTSTRAP_SERVERS) refuses this service: SSL handshake failed: Disconnected; check what \
+             stands at that port now: a broker has answered there before"
+        );
+        // A wrong password is one at any time.
+        let words = later.note(
+            &settings,
+            "sasl_ssl://kafka:9093/bootstrap: SASL authentication error: Authentication failed",
+        );
+        assert!(words.contains("KAFKA_SASL_PASSWORD"), "{words}");
     }
 
     #[test]
     fn an_unknown_authority_names_the_file_that_was_trusted() {
         let said = "ssl://kafka:9093/bootstrap: SSL handshake failed: certificate verify failed (after 9ms in state SSL_HANDSHAKE)";
-        let words = settings(&[("ssl.ca.location", "/etc/kafka/ca.pem")]).refusal(said);
+        let words = settings(&[("ssl.ca.location", "/etc/kafka/ca.pem")]).refusal(said, false);
         assert!(
             words.ends_with("check KAFKA_SSL_CA_LOCATION (/etc/kafka/ca.pem)"),
             "{words}"
         );
-        let words = settings(&[]).refusal(said);
+        let words = settings(&[]).refusal(said, false);
         assert!(words.contains("KAFKA_SSL_CA_LOCATION (not set"), "{words}");
     }
 }

@@ -6,8 +6,6 @@
     reason = "a test that cannot go on should say where"
 )]
 
-mod listener;
-
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};

@@ -1,12 +1,21 @@
-//! A port at which something else is spoken than we speak.
+//! A port at which something else is spoken than we speak, in a process that no broker has ever answered: in one
+//! that was answered before, the protocol is not suspected.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use producer_svc::config::SERVICE;
+use producer_svc::metrics::Metrics;
 use producer_svc::publish::RecordLog;
+use producer_svc::publish::kafka::KafkaLog;
 
-use super::{Desk, until};
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Takes connections and ends each at its first bytes, as a broker's listener of another protocol does.
 fn listener_of_another_protocol() -> String {
@@ -24,19 +33,19 @@ fn listener_of_another_protocol() -> String {
     addr
 }
 
-#[tokio::test]
-async fn a_listener_that_speaks_another_protocol_is_said_to_by_the_variables_name() {
+#[test]
+fn a_listener_that_speaks_another_protocol_is_said_to_by_the_variables_name() {
     let addr = listener_of_another_protocol();
     let env = HashMap::from([("KAFKA_BOOTSTRAP_SERVERS".to_owned(), addr)]);
-    let desk = Desk::open(&SERVICE.configured(&env).unwrap().0.kafka);
+    let config = SERVICE.configured(&env).unwrap().0.kafka;
+    let log = KafkaLog::open(&config, Box::new(drop), Arc::new(Metrics::new())).unwrap();
     let named = "KAFKA_SECURITY_PROTOCOL (PLAINTEXT) is not what is spoken";
-    until(named, || {
-        let log = Arc::clone(&desk.log);
-        async move {
-            let probe = tokio::task::spawn_blocking(move || log.probe());
-            let why = probe.await.unwrap().unwrap_err().to_string();
-            why.contains(named)
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let why = log.probe().unwrap_err().to_string();
+        if why.contains(named) {
+            return;
         }
-    })
-    .await;
+        assert!(Instant::now() < deadline, "{why}");
+    }
 }
