@@ -77,6 +77,11 @@ pub fn init(settings: &LogSettings) -> Result<Levels, TryInitError> {
         .with(filter)
         .with(lines)
         .try_init()?;
-    crate::panics::set_hook();
+    log_panics();
     Ok(Levels::new(handle))
+}
+
+/// Logs panics, for whoever sets a subscriber of his own; [`init`] does it.
+pub fn log_panics() {
+    crate::panics::set_hook();
 }
