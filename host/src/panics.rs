@@ -61,7 +61,7 @@ impl Told {
             .name()
             .unwrap_or("unnamed")
             .to_owned();
-        tracing::error!(target: "panic", message, place, thread, "panicked");
+        tracing::error!(target: "panic", panic = message, place, thread, "panicked");
     }
 
     fn of(payload: &(dyn Any + Send)) -> Self {

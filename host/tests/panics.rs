@@ -137,7 +137,7 @@ fn a_handlers_panic_is_told_once_with_its_request_and_its_place() {
         };
         assert_eq!(event["request_id"], "panic-1", "{event}");
         assert_eq!(event["server"], "test", "{event}");
-        assert_eq!(event["message"], words, "{event}");
+        assert_eq!(event["panic"], words, "{event}");
         assert!(is_here(event), "{event}");
     }
 }
@@ -150,7 +150,7 @@ fn a_panic_that_the_handler_itself_catches_is_told_once_too() {
     let [event] = &events[..] else {
         panic!("{events:?}");
     };
-    assert_eq!(event["message"], "planned and caught", "{event}");
+    assert_eq!(event["panic"], "planned and caught", "{event}");
     assert!(is_here(event) && event["request_id"].is_null(), "{event}");
 
     let (answer, events) = told(|| asked("/both", "panic-3"));
@@ -159,7 +159,7 @@ fn a_panic_that_the_handler_itself_catches_is_told_once_too() {
     let [caught, event] = &events[..] else {
         panic!("{events:?}");
     };
-    assert_eq!(caught["message"], "planned and caught", "{caught}");
+    assert_eq!(caught["panic"], "planned and caught", "{caught}");
     assert!(caught["request_id"].is_null(), "{caught}");
     assert_eq!(event["request_id"], "panic-3", "{event}");
     assert!(is_here(caught) && is_here(event), "{events:?}");
@@ -172,6 +172,6 @@ fn a_panic_of_nobodys_request_is_told_by_the_hook() {
     let [event] = &events[..] else {
         panic!("{events:?}");
     };
-    assert_eq!(event["message"], "planned elsewhere", "{event}");
+    assert_eq!(event["panic"], "planned elsewhere", "{event}");
     assert!(is_here(event), "{event}");
 }

@@ -174,7 +174,7 @@ impl Own {
         let id = response.headers().get(REQUEST_ID);
         let request_id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
         let (server, Told { message, place }) = (itself.name, told);
-        tracing::error!(target: "panic", server, request_id, message, place, "a handler panicked");
+        tracing::error!(target: "panic", server, request_id, panic = message, place, "a handler panicked");
         response
     }
 }
