@@ -342,7 +342,7 @@ pub(crate) fn writing_config(config: &KafkaConfig) -> ClientConfig {
 /// No properties yet. Whatever is done with the library begins here: its first use initializes OpenSSL, which
 /// otherwise cleans up after itself when the process ends, under threads of clients that still use it (see
 /// `OPENSSL_INIT_NO_ATEXIT`, <https://docs.openssl.org/3.0/man3/OPENSSL_init_crypto/>); a process that drained
-/// would end with SIGSEGV.
+/// could end with SIGSEGV.
 pub(crate) fn no_properties() -> ClientConfig {
     openssl_sys::init();
     ClientConfig::new()
