@@ -12,7 +12,7 @@ use crate::python::Python;
 use crate::site::{Setting, Site, say};
 use crate::verdict::Verdicts;
 use crate::{Failure, load, proc_stat};
-use contestant::{Contestant, Kind, Running};
+use contestant::{Allocator, Contestant, Kind, Running};
 use figures::{Figures, Round};
 
 /// Few, many, and more than anybody should have.
@@ -68,11 +68,14 @@ pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
     connections.sort_unstable();
     connections.dedup();
     let mut contestants = vec![Contestant::new(Kind::Noop)];
-    contestants.extend(
-        args.linger
-            .iter()
-            .map(|&linger_ms| Contestant::new(Kind::Plain { linger_ms })),
-    );
+    for &linger_ms in &args.linger {
+        for allocator in [Allocator::System, Allocator::Ours] {
+            contestants.push(Contestant::new(Kind::Plain {
+                linger_ms,
+                allocator,
+            }));
+        }
+    }
     if !args.no_python {
         contestants.push(Contestant::new(Kind::FastApi(Python::ready(site).await?)));
     }

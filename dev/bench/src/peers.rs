@@ -24,16 +24,7 @@ enum Role {
         port: u16,
     },
     /// warp and rdkafka's `FutureProducer`, with none of our guarantees
-    Plain {
-        #[arg(long)]
-        port: u16,
-        #[arg(long)]
-        bootstrap_servers: String,
-        #[arg(long)]
-        topic: String,
-        #[arg(long)]
-        linger_ms: u32,
-    },
+    Plain(plain::Args),
     /// Unordered `insert_many`, with nothing before it
     Insert(insert::Args),
 }
@@ -46,12 +37,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     runtime.block_on(async {
         match args.role {
             Role::Noop { port } => noop::serve(loopback(port)).await,
-            Role::Plain {
-                port,
-                bootstrap_servers,
-                topic,
-                linger_ms,
-            } => plain::serve(loopback(port), &bootstrap_servers, topic, linger_ms).await,
+            Role::Plain(args) => plain::serve(args).await,
             Role::Insert(args) => insert::run(args).await,
         }
     })
@@ -60,11 +46,4 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
 /// No contestant listens anywhere else.
 pub(crate) fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
-}
-
-/// The body of a purchase, as both HTTP roles read it.
-#[derive(serde::Deserialize)]
-struct BuyRequest {
-    username: String,
-    user_id: String,
 }

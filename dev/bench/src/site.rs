@@ -97,6 +97,11 @@ impl Site {
         self.child(name, self.myself.clone())
     }
 
+    /// How to start another of this package's programs, which cargo puts beside this one.
+    pub(crate) fn beside(&self, name: &str) -> Spawn {
+        self.child(name, self.myself.with_file_name(name))
+    }
+
     /// How to start any program: nothing of our environment, its output in a log.
     pub(crate) fn child(&self, name: &str, program: PathBuf) -> Spawn {
         Spawn::new(name, program)

@@ -33,11 +33,22 @@ pub(super) enum Kind {
     Plain {
         /// What a record waits for company.
         linger_ms: u32,
+        /// Whose allocator it has.
+        allocator: Allocator,
     },
     /// The original Python service.
     FastApi(Python),
     /// producer-svc, with these variables beside its own defaults.
     Ours(Vec<Setting>),
+}
+
+/// What a program's memory comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allocator {
+    /// The system's, as who writes such a program has it.
+    System,
+    /// The services'.
+    Ours,
 }
 
 /// A contestant that answers.
@@ -55,8 +66,15 @@ impl Contestant {
     pub(super) fn new(kind: Kind) -> Self {
         let name = match &kind {
             Kind::Noop => "no-op POST, same server".to_owned(),
-            Kind::Plain { linger_ms } => {
-                format!("plain warp + FutureProducer, linger {linger_ms} ms")
+            Kind::Plain {
+                linger_ms,
+                allocator,
+            } => {
+                let with = match allocator {
+                    Allocator::System => "",
+                    Allocator::Ours => ", our allocator",
+                };
+                format!("plain warp + FutureProducer, linger {linger_ms} ms{with}")
             }
             Kind::FastApi(_) => "FastAPI + aiokafka".to_owned(),
             Kind::Ours(_) => "**ours**".to_owned(),
@@ -109,19 +127,22 @@ impl Contestant {
         let at = port.to_string();
         match &self.kind {
             Kind::Noop => site.myself("noop").args(["peer", "noop", "--port", &at]),
-            Kind::Plain { linger_ms } => site
-                .myself("plain")
-                .args([
-                    "peer",
-                    "plain",
-                    "--port",
-                    &at,
-                    "--topic",
-                    topic,
-                    "--linger-ms",
-                    &linger_ms.to_string(),
-                ])
-                .args(["--bootstrap-servers", &site.stack().bootstrap_servers()]),
+            Kind::Plain {
+                linger_ms,
+                allocator,
+            } => match allocator {
+                Allocator::System => site.beside("plain-warp"),
+                Allocator::Ours => site.myself("plain").args(["peer", "plain"]),
+            }
+            .args([
+                "--port",
+                &at,
+                "--topic",
+                topic,
+                "--linger-ms",
+                &linger_ms.to_string(),
+            ])
+            .args(["--bootstrap-servers", &site.stack().bootstrap_servers()]),
             Kind::FastApi(python) => python
                 .spawn(
                     site,

@@ -10,8 +10,14 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
 
-use super::BuyRequest;
 use crate::Failure;
+
+/// The body of a purchase.
+#[derive(serde::Deserialize)]
+struct BuyRequest {
+    username: String,
+    user_id: String,
+}
 
 #[derive(Serialize)]
 struct Echo<'a> {

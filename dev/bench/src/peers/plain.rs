@@ -2,7 +2,7 @@
 //! the handler. As durable as ours towards the broker (idempotent, acks from all in-sync replicas),
 //! but no identity, no bounds, no supervision, no drain, no honest errors.
 
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -14,8 +14,31 @@ use serde::Serialize;
 use warp::Filter;
 use warp::reply::{Json, WithStatus, json, with_status};
 
-use super::BuyRequest;
 use crate::Failure;
+
+/// Where it is and where it writes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Port of loopback
+    #[arg(long)]
+    port: u16,
+    /// The broker
+    #[arg(long)]
+    bootstrap_servers: String,
+    /// What is written
+    #[arg(long)]
+    topic: String,
+    /// What a record waits for company, in milliseconds
+    #[arg(long)]
+    linger_ms: u32,
+}
+
+/// The body of a purchase.
+#[derive(serde::Deserialize)]
+struct BuyRequest {
+    username: String,
+    user_id: String,
+}
 
 /// Enough that choosing costs what choosing costs.
 const ITEMS: [(&str, f64); 4] = [
@@ -44,19 +67,14 @@ struct Answer<'a> {
 }
 
 /// Serves until killed.
-pub(super) async fn serve(
-    addr: SocketAddr,
-    bootstrap_servers: &str,
-    topic: String,
-    linger_ms: u32,
-) -> Result<(), Failure> {
+pub(crate) async fn serve(args: Args) -> Result<(), Failure> {
     let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap_servers)
+        .set("bootstrap.servers", &args.bootstrap_servers)
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set("linger.ms", linger_ms.to_string())
+        .set("linger.ms", args.linger_ms.to_string())
         .create()?;
-    let topic: &'static str = topic.leak();
+    let topic: &'static str = args.topic.leak();
     let buy = warp::path("buy")
         .and(warp::path::end())
         .and(warp::post())
@@ -66,7 +84,7 @@ pub(super) async fn serve(
             let producer = producer.clone();
             async move { answer(&producer, topic, &request).await }
         });
-    warp::serve(buy).run(addr).await;
+    warp::serve(buy).run((Ipv4Addr::LOCALHOST, args.port)).await;
     Ok(())
 }
 
