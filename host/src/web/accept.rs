@@ -3,10 +3,8 @@
 //! In: the header, in place. Out: whether an answer of one type may be sent. Pure; nothing is
 //! allocated, because it is read on the way of every purchase.
 
-use std::borrow::Cow;
-
+use http::HeaderMap;
 use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue};
 
 use crate::problem::Problem;
 
@@ -14,10 +12,15 @@ use crate::problem::Problem;
 /// `application/json`. The most exact range counts, `q=0` refuses; parameters other than `q` are
 /// not looked at. A header without any range that can be read counts as absent: it refuses nothing.
 pub fn accepts(header: &str, offered: &str) -> bool {
+    accepts_one_of([header], offered)
+}
+
+/// The same with several lines, which are one list.
+fn accepts_one_of<'a>(lines: impl IntoIterator<Item = &'a str>, offered: &str) -> bool {
     let (main, sub) = offered.split_once('/').unwrap_or((offered, ""));
     let mut readable = false;
     let mut best: Option<(u8, bool)> = None;
-    for range in header.split(',') {
+    for range in lines.into_iter().flat_map(|line| line.split(',')) {
         let mut parts = range.split(';');
         let name = parts.next().unwrap_or_default().trim();
         let Some((theirs, below)) = name.split_once('/') else {
@@ -46,17 +49,10 @@ pub fn accepts(header: &str, offered: &str) -> bool {
 
 /// Whether a client with these headers takes an answer of this type.
 pub fn takes(headers: &HeaderMap, offered: &str) -> bool {
-    let mut lines = headers.get_all(ACCEPT).iter();
-    // Several lines are one list. What is not readable as text names no type.
-    let mut accept = Cow::Borrowed(text(lines.next()));
-    for line in lines {
-        accept = format!("{accept}, {}", text(Some(line))).into();
-    }
-    accepts(&accept, offered)
-}
-
-fn text(line: Option<&HeaderValue>) -> &str {
-    line.and_then(|line| line.to_str().ok()).unwrap_or_default()
+    let lines = headers.get_all(ACCEPT).iter();
+    // What is not readable as text names no type.
+    let texts = lines.filter_map(|line| line.to_str().ok());
+    accepts_one_of(texts, offered)
 }
 
 /// The 406 of a path that answers with this type.
@@ -79,6 +75,8 @@ fn weight(parameter: &str) -> Option<f32> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
