@@ -11,7 +11,7 @@ use futures_util::stream;
 use http::header::{self, HeaderMap, HeaderName};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -26,6 +26,9 @@ use crate::whose;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the service may take to say that it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest answer to that question. consumer-svc's has some 200 bytes; what stands in its place may send
+/// as fast as it can for as long as it may.
+const PROBE_MAX_BODY: usize = 16 * 1024;
 /// How long an endless answer may be silent: its keep-alive comments come every 15 s.
 const STREAM_SILENCE: Duration = Duration::from_secs(60);
 /// How long an unused connection is kept: shorter than servers keep theirs, so that a request
@@ -139,10 +142,17 @@ impl HistoryClient {
             return Err(Unreachable(why));
         }
         // Read to its end, or the connection could not be used again.
-        let rest = tokio::time::timeout(PROBE_TIMEOUT, body.collect()).await;
-        rest.map_err(|_| silent(PROBE_TIMEOUT))?
-            .map_err(|error| broken(&error))?;
-        Ok(())
+        let whole = Limited::new(body, PROBE_MAX_BODY).collect();
+        let rest = tokio::time::timeout(PROBE_TIMEOUT, whole).await;
+        match rest.map_err(|_| silent(PROBE_TIMEOUT))? {
+            Ok(_) => Ok(()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let why =
+                    format!("answers with more than {PROBE_MAX_BODY} bytes whether it is there");
+                Err(Unreachable(why))
+            }
+            Err(error) => Err(broken(&*error)),
+        }
     }
 
     async fn request(

@@ -1,6 +1,8 @@
 //! What stands between a client and consumer-svc: its answers alone get through, and nobody holds them for long.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,6 +56,36 @@ async fn what_is_no_answer_of_consumer_svc_becomes_a_problem_of_our_own() {
     assert_eq!(shop.send(request.unwrap()).await.status, 502);
     // The one credit came back each time.
     assert_eq!(shop.get("/purchases/200").await.status, 200);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_says_without_end_that_it_is_there_is_not_listened_to() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let upstream = upstream(move |_, _, _| {
+        let sent = Arc::clone(&counted);
+        let endless = stream::repeat(Bytes::from(vec![b' '; 64 * 1024])).map(move |chunk| {
+            sent.fetch_add(chunk.len(), Ordering::Relaxed);
+            Ok::<_, Infallible>(chunk)
+        });
+        as_json(warp::reply::stream(endless))
+    })
+    .await;
+    let shop = shop_on(&upstream, &[]).await;
+    shop.until("it was asked", || async {
+        sent.load(Ordering::Relaxed) > 0
+    })
+    .await;
+    // As long as it might have been read.
+    let before = sent.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let more = sent.load(Ordering::Relaxed) - before;
+    // What the system's buffers took, of each of a few questions.
+    assert!(more < 64 << 20, "{more} bytes");
+    let health = shop.get("/health").await;
+    assert_eq!(health.status, 503);
+    assert_eq!(health.json()["customer_management_api_reachable"], false);
     shop.close().await.unwrap();
 }
 
