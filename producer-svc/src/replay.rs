@@ -61,7 +61,7 @@ pub struct Choice {
     pub accepted: Timestamp,
 }
 
-/// Why a key cannot be claimed.
+/// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
     /// The purchase is in the log: this is the answer.
@@ -70,6 +70,9 @@ pub enum Known {
     InFlight,
     /// The key was used for another request.
     Changed,
+    /// An earlier try may be in the log. It keeps nobody from claiming the key, but nobody may be told
+    /// that the purchase is not stored.
+    Unknown,
 }
 
 /// The memory; clones share it.
@@ -90,7 +93,8 @@ impl Replays {
         }))
     }
 
-    /// What is known of a key, without claiming it. `None` says that it could be claimed.
+    /// What is known of a key, without claiming it. It could be claimed if that is nothing, or that an
+    /// earlier try may be in the log.
     pub fn look(&self, id: PurchaseId, request: Fingerprint, now: Instant) -> Option<Known> {
         let (known, expired) = self.store().look(id, request, now);
         self.0.metrics.keys(KeyEvent::Expired, expired);
@@ -101,7 +105,7 @@ impl Replays {
     ///
     /// # Errors
     ///
-    /// What is known of the key; then nothing is begun.
+    /// What is known of the key and is its answer; then nothing is begun.
     pub fn claim(
         &self,
         id: PurchaseId,
@@ -137,6 +141,8 @@ impl Replays {
             Known::Stored(_) => KeyEvent::Replayed,
             Known::InFlight => KeyEvent::InFlight,
             Known::Changed => KeyEvent::Changed,
+            // The try that goes on will be counted when it is over.
+            Known::Unknown => return,
         };
         self.0.metrics.keys(event, 1);
     }
@@ -158,6 +164,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Whether an earlier try may be in the log, whatever becomes of this one.
+    pub fn is_uncertain(&self) -> bool {
+        self.uncertain
+    }
+
     /// What an earlier try bought that may be in the log.
     pub fn choice(&self) -> Option<&Choice> {
         self.choice.as_ref()

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use crate::answer::Accepted;
+use crate::answer::{Accepted, Refused};
 use crate::documents::Stored;
 use crate::load::{Attempt, Order, Outcome};
 use crate::topic::Record;
@@ -31,11 +31,29 @@ pub struct Refusals<'a> {
 }
 
 impl Refusals<'_> {
+    /// These and others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.not_stored.extend(others.not_stored);
+        self.unknown.extend(others.unknown);
+        self
+    }
+
     /// All of them, to be sent again.
     pub fn orders(&self) -> Vec<Order> {
         let each = self.not_stored.iter().chain(&self.unknown);
         each.map(|order| Order::clone(order)).collect()
     }
+}
+
+/// Whether a customer is told that his attempt stored nothing.
+pub fn says_not_stored(refused: &Refused) -> bool {
+    NOTHING_STORED.contains(&refused.kind.as_str())
+}
+
+/// Whether he is told that nobody knows.
+pub fn says_unknown(refused: &Refused) -> bool {
+    refused.kind == UNKNOWN
 }
 
 /// The 201s among the attempts.
@@ -108,13 +126,13 @@ pub fn refusals_are_honest<'a>(attempts: &'a [Attempt], records: &[Record]) -> R
                 assert!(may_return, "{refused:?}");
                 let says_why = refused.has_request_id && !refused.detail.is_empty();
                 assert!(says_why, "{refused:?}");
-                if NOTHING_STORED.contains(&refused.kind.as_str()) {
+                if says_not_stored(refused) {
                     let there = in_topic.contains(order.promised_id().as_str());
                     let lie = "in the topic, and the answer says that nothing was stored";
                     assert!(!there, "{lie}: {order:?}");
                     refusals.not_stored.push(order);
                 } else {
-                    assert_eq!(refused.kind, UNKNOWN, "{refused:?}");
+                    assert!(says_unknown(refused), "{refused:?}");
                     refusals.unknown.push(order);
                 }
             }

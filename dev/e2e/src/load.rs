@@ -6,6 +6,7 @@
 
 mod customer;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 use self::customer::{Pace, Shared, buy_until_done};
 use crate::answer::{Accepted, Refused};
+use crate::check::{self, Refusals};
 use crate::http::Unanswered;
 
 /// How long one round of retries may take.
@@ -164,8 +166,22 @@ impl Load {
     /// the attempts that had one.
     ///
     /// # Panics
-    /// If ten times are not enough, or an answer is no invitation to try again.
-    pub async fn until_accepted(&self, mut orders: Vec<Order>) -> Vec<Attempt> {
+    /// If ten times are not enough, or an answer is no invitation to try again; or if it says that nothing was
+    /// stored where an earlier attempt's outcome was unknown.
+    pub async fn until_accepted(&self, orders: Vec<Order>) -> Vec<Attempt> {
+        self.retry(orders, HashSet::new()).await
+    }
+
+    /// The same for what this very producer refused, which remembers what outcomes it told to be unknown.
+    ///
+    /// # Panics
+    /// As above.
+    pub async fn until_accepted_there(&self, refusals: &Refusals<'_>) -> Vec<Attempt> {
+        let unknown = refusals.unknown.iter().copied().cloned();
+        self.retry(refusals.orders(), unknown.collect()).await
+    }
+
+    async fn retry(&self, mut orders: Vec<Order>, mut unknown: HashSet<Order>) -> Vec<Attempt> {
         let freely = Self {
             allowed: usize::MAX,
             ..self.clone()
@@ -179,7 +195,17 @@ impl Load {
                         assert_eq!(answer.purchase_id, attempt.order.promised_id());
                         accepted.push(attempt);
                     }
-                    Outcome::Refused(refused) if refused.retryable => orders.push(attempt.order),
+                    Outcome::Refused(refused) if refused.retryable => {
+                        let doubtful = unknown.contains(&attempt.order);
+                        assert!(
+                            !(doubtful && check::says_not_stored(refused)),
+                            "{attempt:?}"
+                        );
+                        if check::says_unknown(refused) {
+                            unknown.insert(attempt.order.clone());
+                        }
+                        orders.push(attempt.order);
+                    }
                     other => panic!("a retry of {:?}: {other:?}", attempt.order),
                 }
             }

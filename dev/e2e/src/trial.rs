@@ -119,7 +119,7 @@ impl<'a> Trial<'a> {
         check::no_purchase_is_repeated(&records);
         let refusals = check::refusals_are_honest(&attempts, &records);
 
-        let retried = self.load.until_accepted(refusals.orders()).await;
+        let retried = self.load.until_accepted_there(&refusals).await;
         let records = witness.records().await;
         let second = check::accepted(&retried);
         check::answers_are_in_the_topic(&first, &records);

@@ -24,7 +24,7 @@ use warp::reply::Response;
 use super::desk::{Desk, now};
 use super::headers::BuyHeaders;
 use super::request::{BuyRequest, Invalid};
-use super::retry::{Keyed, Told};
+use super::retry::{self, Keyed, Told};
 use super::{answer, pages};
 use crate::flow::{Order, Origin, Ticket, Unsold};
 
@@ -38,9 +38,9 @@ const OVERHEAD: usize = 1024;
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Kind of the problem that the broker cannot be reached.
-pub(super) const KAFKA_UNAVAILABLE: &str = "/problems/kafka-unavailable";
+const KAFKA_UNAVAILABLE: &str = "/problems/kafka-unavailable";
 /// Kind of the problem that nobody knows whether a purchase is stored.
-pub(super) const OUTCOME_UNKNOWN: &str = "/problems/outcome-unknown";
+const OUTCOME_UNKNOWN: &str = "/problems/outcome-unknown";
 
 /// Ids and time of the request.
 pub(super) struct Asked {
@@ -100,6 +100,11 @@ pub(super) async fn buy(
         },
         None => (desk.purchase_ids.fresh(accepted), None),
     };
+    let tries = match &claim {
+        None => Tries::Single,
+        Some(claim) if claim.is_uncertain() => Tries::AfterUnknown,
+        Some(_) => Tries::Keyed,
+    };
     let (ticket, verdict) = Ticket::new(permit, asked.since);
     let ticket = ticket.claiming(claim);
     let order = Box::new(Order {
@@ -127,23 +132,29 @@ pub(super) async fn buy(
             StatusCode::CREATED,
             answer::accepted(id, &stored).into(),
         )),
-        Err(unsold) => Err(refusal(asked, id, keyed.is_some(), &unsold)),
+        Err(unsold) => Err(refusal(asked, id, tries, &unsold)),
     }
 }
 
-/// A credit for a purchase; or why there is none, unless the key has its answer already.
+/// Whether another attempt at the same purchase may have been made before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tries {
+    /// Every request is another purchase.
+    Single,
+    /// Not that this replica knows; but at another one, or here before a restart, there may have been.
+    Keyed,
+    /// There was, and it may be stored.
+    AfterUnknown,
+}
+
+/// A credit for a purchase; or why there is none, unless something is known of the key.
 async fn admitted(desk: &Desk, length: usize, keyed: Option<&Keyed>) -> Result<Permit, Told> {
-    let told_or = |refusal: Problem| {
-        let told = keyed.and_then(|keyed| keyed.told(desk));
-        told.unwrap_or_else(|| Err(Box::new(refusal)))
+    let refused = |refusal: Problem| match keyed {
+        Some(keyed) => keyed.refused(desk, refusal),
+        None => Err(Box::new(refusal)),
     };
     if desk.kafka.is_hopeless(desk.bounds.patience) {
-        let detail = "The event log cannot be reached. Nothing was stored.";
-        return Err(told_or(Problem::unavailable(
-            KAFKA_UNAVAILABLE,
-            detail,
-            RETRY_AFTER,
-        )));
+        return Err(refused(out_of_reach()));
     }
     let cost = Cost {
         count: 1,
@@ -160,7 +171,7 @@ async fn admitted(desk: &Desk, length: usize, keyed: Option<&Keyed>) -> Result<P
         }
     }
     let permit = credits.take(cost, desk.bounds.max_wait).await;
-    permit.map_err(|_| told_or(Problem::overloaded(RETRY_AFTER)))
+    permit.map_err(|_| refused(Problem::overloaded(RETRY_AFTER)))
 }
 
 /// The whole body, but no more than is allowed, whatever its declared length.
@@ -230,28 +241,48 @@ fn invalid(invalid: Invalid) -> Problem {
     }
 }
 
-/// A retry is harmless where the first attempt stored nothing, or where both have the same key.
-fn refusal(asked: &Asked, id: PurchaseId, keyed: bool, unsold: &Unsold) -> Problem {
+/// A retry is harmless where no earlier attempt stored anything, or where all have the same key.
+fn refusal(asked: &Asked, id: PurchaseId, tries: Tries, unsold: &Unsold) -> Problem {
     let (request_id, traceparent) = (asked.request_id.to_str().unwrap_or_default(), asked.trace);
+    let keyed = tries != Tries::Single;
     match unsold {
         Unsold::NotStored(why) => {
-            tracing::debug!(%id, request_id, %traceparent, why, "a purchase was not stored");
-            let detail = "The event log did not take the purchase. Nothing was stored.";
-            Problem::unavailable(KAFKA_UNAVAILABLE, detail, RETRY_AFTER)
+            tracing::debug!(%id, request_id, %traceparent, why, "an attempt at a purchase stored nothing");
+            match tries {
+                Tries::Single => not_taken(),
+                Tries::Keyed => retry::of_this_attempt(not_taken()),
+                Tries::AfterUnknown => outcome_unknown(id, keyed),
+            }
         }
         Unsold::Unknown(why) => {
             tracing::warn!(%id, request_id, %traceparent, why, keyed, "the outcome of a purchase is unknown");
-            let detail = if keyed {
-                "It is not known whether the purchase was stored. Send it again with the same \
-                 Idempotency-Key: it will be stored once."
-            } else {
-                "It is not known whether the purchase was stored. Look at the history before you send it \
-                 again, and send an Idempotency-Key to be able to retry safely."
-            };
-            Problem::unavailable(OUTCOME_UNKNOWN, detail, RETRY_AFTER)
-                .with("purchase_id", id.to_string())
+            outcome_unknown(id, keyed)
         }
     }
+}
+
+/// 503: the log is away, and the purchase was not begun.
+pub(super) fn out_of_reach() -> Problem {
+    let detail = "The event log cannot be reached. This attempt stored nothing.";
+    Problem::unavailable(KAFKA_UNAVAILABLE, detail, RETRY_AFTER)
+}
+
+/// 503: the log has certainly not stored what this attempt gave it.
+fn not_taken() -> Problem {
+    let detail = "The event log did not take the purchase. This attempt stored nothing.";
+    Problem::unavailable(KAFKA_UNAVAILABLE, detail, RETRY_AFTER)
+}
+
+/// 503: this attempt at the purchase, or one before it, may be stored.
+pub(super) fn outcome_unknown(id: PurchaseId, keyed: bool) -> Problem {
+    let detail = if keyed {
+        "It is not known whether the purchase was stored. Send it again with the same \
+         Idempotency-Key: it will be stored once."
+    } else {
+        "It is not known whether the purchase was stored. Look at the history before you send it \
+         again, and send an Idempotency-Key to be able to retry safely."
+    };
+    Problem::unavailable(OUTCOME_UNKNOWN, detail, RETRY_AFTER).with("purchase_id", id.to_string())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Accepted};
-use super::buy::{self, KAFKA_UNAVAILABLE, MAX_BODY, OUTCOME_UNKNOWN, RETRY_AFTER};
+use super::buy::{self, MAX_BODY, RETRY_AFTER};
 use super::pages::{self, Health, Index};
 use super::proxy;
 use super::request::BuyRequest;
@@ -131,7 +131,8 @@ fn refused() -> [Refusal; 9] {
         ),
         Refusal::new(
             retry::in_flight(),
-            "The first request with this key has no answer yet. Send it again: it will get the same answer.",
+            "An earlier request with this key has no answer yet. Send it again: if that one is stored it gets its \
+             answer, and otherwise the purchase is tried anew.",
         ),
         Refusal::new(
             Problem::too_large(MAX_BODY),
@@ -165,22 +166,21 @@ fn refused() -> [Refusal; 9] {
 
 /// What is wrong on our side.
 fn unavailable() -> [Refusal; 3] {
-    let unknown = "It is not known whether the purchase was stored. Send it again with the same Idempotency-Key: it will be \
-                   stored once.";
-    let away = "The event log cannot be reached. Nothing was stored.";
     [
         Refusal::new(
-            Problem::unavailable(KAFKA_UNAVAILABLE, away, RETRY_AFTER),
-            "The log did not take it: nothing was stored.",
+            retry::of_this_attempt(buy::out_of_reach()),
+            "The log did not take it: this attempt stored nothing. An earlier one with the same key may be stored \
+             where this replica does not know of it.",
         ),
         Refusal::new(
-            Problem::unavailable(OUTCOME_UNKNOWN, unknown, RETRY_AFTER)
-                .with("purchase_id", ID.to_string()),
-            "The log did not confirm it in time: it may be stored. `purchase_id` is its id.",
+            buy::outcome_unknown(ID, true),
+            "The log did not confirm it in time, or an earlier attempt with the same key, whatever became of this \
+             one: it may be stored. `purchase_id` is its id.",
         ),
         Refusal::new(
-            Problem::overloaded(RETRY_AFTER),
-            "Too many purchases at once: nothing was stored.",
+            retry::of_this_attempt(Problem::overloaded(RETRY_AFTER)),
+            "Too many purchases at once: this attempt stored nothing. An earlier one with the same key may be stored \
+             where this replica does not know of it.",
         ),
     ]
 }

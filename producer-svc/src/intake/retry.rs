@@ -1,7 +1,8 @@
 //! A purchase with a retry key: what is answered without buying again.
 //!
 //! In: user, key and what was asked. Out: the purchase's id and a claim on the key, or the answer that
-//! the key already has. It never waits; what is remembered and for how long is `replay`'s business.
+//! the key already has; and what a refusal says to who has a key. It never waits; what is remembered and
+//! for how long is `replay`'s business.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use warp::reply::Response;
 
 use super::desk::Desk;
 use super::request::BuyRequest;
-use super::{answer, pages};
+use super::{answer, buy, pages};
 use crate::replay::{Claim, Fingerprint, Known};
 
 /// Says that an answer is the one that the first try got.
@@ -43,8 +44,24 @@ impl Keyed {
 
     /// The answer that needs no purchase. Given also when purchases cannot be taken at present.
     pub(super) fn told(&self, desk: &Desk) -> Option<Told> {
-        let known = desk.replays.look(self.id, self.request, self.since)?;
-        Some(self.answer(&known))
+        match self.look(desk)? {
+            // One more attempt may get a better answer.
+            Known::Unknown => None,
+            known => Some(self.answer(&known)),
+        }
+    }
+
+    /// What is told instead of an attempt that was not begun: what is known of the key, and the refusal
+    /// where nothing is.
+    pub(super) fn refused(&self, desk: &Desk, refusal: Problem) -> Told {
+        match self.look(desk) {
+            Some(known) => self.answer(&known),
+            None => Err(Box::new(of_this_attempt(refusal))),
+        }
+    }
+
+    fn look(&self, desk: &Desk) -> Option<Known> {
+        desk.replays.look(self.id, self.request, self.since)
     }
 
     /// Takes the key; or tells what is known of it, to be answered.
@@ -66,14 +83,25 @@ impl Keyed {
             }
             Known::InFlight => Err(Box::new(in_flight())),
             Known::Changed => Err(Box::new(changed())),
+            Known::Unknown => Err(Box::new(buy::outcome_unknown(self.id, true))),
         }
     }
 }
 
+/// A refusal that says that its attempt stored nothing, as it is told to who has a key: nothing is known
+/// here of other attempts, which says nothing of those at another replica or before a restart.
+pub(super) fn of_this_attempt(refusal: Problem) -> Problem {
+    let detail = format!(
+        "{} An earlier one with the same Idempotency-Key may be stored: repeat it with that key.",
+        refusal.detail()
+    );
+    refusal.because(detail)
+}
+
 /// 409: wait for the first answer.
 pub(super) fn in_flight() -> Problem {
-    let detail = "The first request with this Idempotency-Key has no answer yet. Send it again: you \
-                  will get the same answer.";
+    let detail = "An earlier request with this Idempotency-Key has no answer yet. Send it again: if that \
+                  one is stored you will get its answer, and otherwise the purchase is tried anew.";
     Problem::conflict(detail).retry_after(RETRY_AFTER)
 }
 

@@ -85,7 +85,7 @@ impl Store {
     ) -> (Option<Known>, usize) {
         let expired = self.expire(now);
         (
-            self.entries.get(&id).and_then(|entry| entry.known(request)),
+            self.entries.get(&id).map(|entry| entry.known(request)),
             expired,
         )
     }
@@ -108,8 +108,9 @@ impl Store {
             }
             Slot::Occupied(slot) => slot,
         };
-        if let Some(known) = slot.get().known(request) {
-            return (Err(known), expired);
+        match slot.get().known(request) {
+            Known::Unknown => {}
+            known => return (Err(known), expired),
         }
         let choice = match std::mem::replace(&mut slot.get_mut().state, State::InFlight) {
             State::Settled { turn, kept, .. } => {
@@ -186,21 +187,20 @@ impl Store {
 }
 
 impl Entry {
-    /// `None` if this request may have the key.
-    fn known(&self, request: Fingerprint) -> Option<Known> {
+    fn known(&self, request: Fingerprint) -> Known {
         if self.request != request {
-            return Some(Known::Changed);
+            return Known::Changed;
         }
         match &self.state {
-            State::InFlight => Some(Known::InFlight),
+            State::InFlight => Known::InFlight,
             State::Settled {
                 kept: Kept::Stored(stored),
                 ..
-            } => Some(Known::Stored(stored.clone())),
+            } => Known::Stored(stored.clone()),
             State::Settled {
                 kept: Kept::Unknown(_),
                 ..
-            } => None,
+            } => Known::Unknown,
         }
     }
 }

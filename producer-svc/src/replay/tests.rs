@@ -80,7 +80,7 @@ impl Simple {
             _ if entry.request != request => Some(Known::Changed),
             None => Some(Known::InFlight),
             Some((_, Kept::Stored(stored))) => Some(Known::Stored(stored.clone())),
-            Some((_, Kept::Unknown(_))) => None,
+            Some((_, Kept::Unknown(_))) => Some(Known::Unknown),
         }
     }
 
@@ -90,8 +90,9 @@ impl Simple {
         request: Fingerprint,
         now: Instant,
     ) -> Result<Option<Choice>, Known> {
-        if let Some(known) = self.look(id, request, now) {
-            return Err(known);
+        match self.look(id, request, now) {
+            None | Some(Known::Unknown) => {}
+            Some(known) => return Err(known),
         }
         let at = self.entries.iter().position(|entry| entry.id == id);
         let before = at.map(|at| self.entries.remove(at));
@@ -261,9 +262,14 @@ fn after_an_unknown_outcome_every_retry_buys_the_same_until_one_is_stored() {
     first.settle(&unknown());
     // The second certainly stores nothing, but the first may have.
     let second = claim(&replays);
+    assert!(second.is_uncertain());
     assert_eq!(second.choice(), Some(&choice("Laptop")));
     second.settle(&not_stored());
     drop(claim(&replays));
+    let known = replays.look(id(1), asked("one"), Instant::now());
+    assert_eq!(known, Some(Known::Unknown));
+    let known = replays.look(id(1), asked("two"), Instant::now());
+    assert_eq!(known, Some(Known::Changed));
     let last = claim(&replays);
     assert_eq!(last.choice(), Some(&choice("Laptop")));
     last.settle(&Ok(stored(9, 10)));

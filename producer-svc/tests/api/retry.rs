@@ -80,6 +80,12 @@ async fn a_retry_while_the_first_is_on_its_way_is_told_to_come_again_and_then_ge
     let problem = again.assert_problem(409, "conflict");
     assert_eq!(problem["retryable"], true);
     assert_eq!(again.header("retry-after"), "1");
+    // It may yet end without a record.
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("otherwise the purchase is tried anew"),
+        "{detail}"
+    );
     shop.broker.release();
     let first = first.await.unwrap();
     let last = buy(&shop).await;
@@ -157,8 +163,10 @@ async fn an_unknown_outcome_releases_the_key_and_the_retry_writes_the_same_again
     shop.buy_with(body("johnny", "user_1"), &[KEY])
         .await
         .assert_problem(422, "idempotency-key-reused");
+    // This one is certainly not stored, and the first may be all the same.
     shop.broker.set(Mode::Refuse);
-    buy(&shop).await.assert_problem(503, "kafka-unavailable");
+    let again = buy(&shop).await.assert_problem(503, "outcome-unknown");
+    assert_eq!(again["purchase_id"], lost["purchase_id"]);
     shop.broker.set(Mode::Confirm);
     let answer = buy(&shop).await;
     assert_eq!(answer.status, 201);
@@ -176,10 +184,56 @@ async fn an_unknown_outcome_releases_the_key_and_the_retry_writes_the_same_again
 }
 
 #[tokio::test]
+async fn after_an_unknown_outcome_no_refusal_says_that_nothing_is_stored() {
+    let shop = Shop::open(&[
+        ("INTAKE_MAX_PURCHASES", "1"),
+        ("INTAKE_MAX_WAIT", "20ms"),
+        ("KAFKA_DELIVERY_TIMEOUT", "1s"),
+    ])
+    .await;
+    shop.broker.set(Mode::Lose);
+    let first = buy(&shop).await.assert_problem(503, "outcome-unknown");
+    let still_unknown = |answer: Answer| {
+        let problem = answer.assert_problem(503, "outcome-unknown");
+        assert_eq!(problem["purchase_id"], first["purchase_id"]);
+        assert_eq!(problem["retryable"], true);
+        assert_eq!(answer.header("retry-after"), "1");
+    };
+    // There is no credit.
+    shop.broker.set(Mode::Hold);
+    let other = shop.start_buying("user_9");
+    shop.until_held(1).await;
+    still_unknown(buy(&shop).await);
+    let refused = shop.buy_with(body("john", "user_8"), &[KEY]).await;
+    of_this_attempt(&refused.assert_problem(503, "overloaded"));
+    shop.broker.release();
+    assert_eq!(other.await.unwrap().status, 201);
+    // There is no broker.
+    shop.broker.away(true);
+    let down = BrokerReport::Down("all brokers".to_owned());
+    shop.broker.report(down);
+    shop.until("purchases are refused at once", || async {
+        shop.buy("user_8").await.status == 503
+    })
+    .await;
+    still_unknown(buy(&shop).await);
+    let refused = shop.buy_with(body("john", "user_8"), &[KEY]).await;
+    of_this_attempt(&refused.assert_problem(503, "kafka-unavailable"));
+    shop.close().await.unwrap();
+}
+
+/// Another replica may have tried before, so nothing is said about the purchase.
+fn of_this_attempt(problem: &Value) {
+    let detail = problem["detail"].as_str().unwrap();
+    let own = detail.contains("This attempt stored nothing.") || detail.contains("not begun");
+    assert!(own && detail.contains("An earlier one"), "{detail}");
+}
+
+#[tokio::test]
 async fn what_was_certainly_not_stored_leaves_the_key_free() {
     let shop = Shop::open(&[]).await;
     shop.broker.set(Mode::Refuse);
-    buy(&shop).await.assert_problem(503, "kafka-unavailable");
+    of_this_attempt(&buy(&shop).await.assert_problem(503, "kafka-unavailable"));
     shop.broker.set(Mode::Confirm);
     let changed = shop.buy_with(body("johnny", "user_1"), &[KEY]).await;
     assert_eq!(changed.status, 201, "nothing was bought under it");

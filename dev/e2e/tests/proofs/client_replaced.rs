@@ -173,7 +173,7 @@ async fn what_was_confirmed_too_late_is_in_the_log_once() {
     check::no_purchase_is_repeated(&records);
     let refusals = check::refusals_are_honest(&first, &records);
     assert!(!refusals.unknown.is_empty(), "no outcome was unknown");
-    let retried = load.until_accepted(refusals.orders()).await;
+    let retried = load.until_accepted_there(&refusals).await;
     let records = mock.witness().records().await;
     check::answers_are_in_the_topic(&check::accepted(&retried), &records);
 }

@@ -56,7 +56,7 @@ async fn a_producer_that_may_not_write_any_more_says_so_and_sells_again_when_it_
     check::answers_are_in_the_topic(&check::accepted(&attempts), &records);
     check::no_purchase_is_repeated(&records);
     let refusals = check::refusals_are_honest(&attempts, &records);
-    let retried = load.until_accepted(refusals.orders()).await;
+    let retried = load.until_accepted_there(&refusals).await;
     let records = shop.witness.records().await;
     check::answers_are_in_the_topic(&check::accepted(&retried), &records);
 }

@@ -64,8 +64,7 @@ async fn a_topic_deleted_under_load_is_named_and_sold_to_again_once_it_is_there(
     check::no_purchase_is_repeated(&records);
     let refusals = check::refusals_are_honest(&later, &records);
     let lost = check::refusals_are_honest(&earlier, &records);
-    let orders = [refusals.orders(), lost.orders()].concat();
-    let retried = load.until_accepted(orders).await;
+    let retried = load.until_accepted_there(&refusals.and(lost)).await;
     let records = shop.witness.records().await;
     check::answers_are_in_the_topic(&check::accepted(&retried), &records);
 }
