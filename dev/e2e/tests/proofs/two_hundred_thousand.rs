@@ -9,13 +9,14 @@ use e2e::invariants::Invariants;
 use e2e::load::{Attempt, Load, Order, Outcome, Running};
 use e2e::service::Service;
 use e2e::shop::Shop;
+use e2e::topic::Record;
 use e2e::{check, until};
 
 const PURCHASES: usize = 200_000;
 /// Purchases between two faults.
 const SHARE: usize = PURCHASES / 7;
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The default of `DRAIN_TIMEOUT`.
+/// Longer than the default of `DRAIN_TIMEOUT`, 25 s: who needs more has ended with 75 by then.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// What customers learnt in all rounds, and what they still want.
@@ -23,6 +24,8 @@ struct Customers {
     load: Load,
     open: Vec<Order>,
     told: Vec<Attempt>,
+    /// What an earlier attempt may have put into the topic.
+    unsure: HashSet<Order>,
 }
 
 impl Customers {
@@ -34,7 +37,12 @@ impl Customers {
         };
         let open = (0..PURCHASES).map(|number| load.order(number)).collect();
         let told = Vec::with_capacity(PURCHASES);
-        Self { load, open, told }
+        Self {
+            load,
+            open,
+            told,
+            unsure: HashSet::new(),
+        }
     }
 
     /// They send what is open, until a share of it is answered; the rest is under way, or follows.
@@ -44,10 +52,23 @@ impl Customers {
         running
     }
 
-    /// They stop, or were stopped, and keep in mind what they have no 201 for.
-    fn note(&mut self, attempts: Vec<Attempt>) {
-        let (accepted, _): (Vec<_>, Vec<_>) = attempts
+    /// They stop, or were stopped, and keep in mind what they have no 201 for. Every refusal is one that may be
+    /// repeated, and what is said not to be stored is not in the topic, unless an earlier attempt put it there.
+    fn note(&mut self, attempts: Vec<Attempt>, records: &[Record]) {
+        let (silent, answered): (Vec<_>, Vec<_>) = attempts
             .into_iter()
+            .partition(|attempt| matches!(attempt.outcome, Outcome::Unanswered { .. }));
+        let (again, first): (Vec<_>, Vec<_>) = answered
+            .into_iter()
+            .partition(|attempt| self.unsure.contains(&attempt.order));
+        let refusals = check::refusals_are_honest(&first, records)
+            .and(check::refusals_are_honest(&again, &[]));
+        let unknown = refusals.unknown.iter().copied().cloned();
+        let silent = silent.into_iter().map(|attempt| attempt.order);
+        self.unsure.extend(unknown.chain(silent));
+        let (accepted, _): (Vec<_>, Vec<_>) = first
+            .into_iter()
+            .chain(again)
             .partition(|attempt| matches!(attempt.outcome, Outcome::Accepted(_)));
         let served: HashSet<&Order> = accepted.iter().map(|attempt| &attempt.order).collect();
         self.open.retain(|order| !served.contains(order));
@@ -83,13 +104,14 @@ async fn two_hundred_thousand_purchases_outlive_every_end_of_every_part() {
     let refused = |attempt: &&Attempt| matches!(attempt.outcome, Outcome::Refused(_));
     let refused = attempts.iter().find(refused);
     assert!(refused.is_none(), "{refused:?}");
-    customers.note(attempts);
+    customers.note(attempts, &shop.witness.records().await);
 
     // It dies.
     let producer = plan.ready().await;
     let running = customers.buy().await;
     producer.kill().await;
-    customers.note(running.finish(PATIENCE).await);
+    let attempts = running.finish(PATIENCE).await;
+    customers.note(attempts, &shop.witness.records().await);
 
     // The broker dies; both services see to it that it does not matter in the end.
     let producer = plan.ready().await;
@@ -114,10 +136,11 @@ async fn two_hundred_thousand_purchases_outlive_every_end_of_every_part() {
     let drain = async |consumer: Service| drop(consumer.drains(DRAIN).await);
     let consumer = follows(&watch, &shop, consumer, drain).await;
     running.allow(PURCHASES);
-    customers.note(running.finish(PATIENCE).await);
+    let attempts = running.finish(PATIENCE).await;
+    customers.note(attempts, &shop.witness.records().await);
     let orders = std::mem::take(&mut customers.open);
     let rest = customers.load.until_accepted(orders).await;
-    customers.note(rest);
+    customers.note(rest, &[]);
 
     assert_eq!(customers.told.len(), PURCHASES, "every order has its 201");
     shop.settles(PATIENCE).await;
