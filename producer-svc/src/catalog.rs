@@ -55,11 +55,7 @@ impl Catalog {
     ///
     /// Everything that is wrong with it.
     pub fn parse(json: &[u8]) -> Result<Self, CatalogError> {
-        let (items, weights) = file::parse(json)?;
-        let odds = match weights {
-            None => Odds::even(items.len()),
-            Some(weights) => Odds::weighted(&weights).map_err(CatalogError::from)?,
-        };
+        let (items, odds) = file::parse(json)?;
         let listing = Listing::new(&items);
         Ok(Self {
             items,

@@ -5,7 +5,7 @@
 //! [`Tls::reload`]: connections that are open keep what they began with, new ones get the new.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
@@ -41,7 +41,7 @@ pub struct Tls {
     config: Arc<RwLock<Arc<ServerConfig>>>,
 }
 
-/// Why the files are of no use: the variable to look at, and the reason.
+/// Why a file is of no use: the variable to look at, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {reason}")]
 pub struct TlsError {
@@ -51,29 +51,54 @@ pub struct TlsError {
     pub reason: String,
 }
 
+/// All that is wrong with both files. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct TlsErrors(pub Vec<TlsError>);
+
+impl fmt::Display for TlsErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Tls {
     /// Reads the variables of this module: `Some(None)` if none is set, `None` if errors were noted.
     pub fn read(reader: &mut Reader<'_>) -> Option<Option<Self>> {
         let certificate = reader.optional(CERTIFICATE, text);
         let key = reader.optional(KEY, text);
-        match (certificate?, key?) {
-            (None, None) => Some(None),
+        let missing = |variable, other: &str| TlsError {
+            variable,
+            reason: format!("is required, because {other} is set"),
+        };
+        let errors = match (certificate?, key?) {
+            (None, None) => return Some(None),
             (Some(certificate), Some(key)) => match Self::open(certificate, key) {
-                Ok(tls) => Some(Some(tls)),
-                Err(error) => {
-                    reader.fail(error.variable, error.reason);
-                    None
-                }
+                Ok(tls) => return Some(Some(tls)),
+                Err(TlsErrors(errors)) => errors,
             },
-            (None, Some(_)) => {
-                reader.fail(CERTIFICATE, format!("is required, because {KEY} is set"));
-                None
+            (None, Some(key)) => {
+                let wrong = private_key(key.as_ref()).err();
+                [missing(CERTIFICATE, KEY)]
+                    .into_iter()
+                    .chain(wrong)
+                    .collect()
             }
-            (Some(_), None) => {
-                reader.fail(KEY, format!("is required, because {CERTIFICATE} is set"));
-                None
+            (Some(certificate), None) => {
+                let wrong = chain(certificate.as_ref()).err();
+                wrong
+                    .into_iter()
+                    .chain([missing(KEY, CERTIFICATE)])
+                    .collect()
             }
+        };
+        for error in errors {
+            reader.fail(error.variable, error.reason);
         }
+        None
     }
 
     /// Reads the files.
@@ -83,7 +108,7 @@ impl Tls {
     pub fn open(
         certificate: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, TlsErrors> {
         let (certificate, key) = (certificate.into(), key.into());
         let config = Arc::new(RwLock::new(load(&certificate, &key)?));
         Ok(Self {
@@ -97,7 +122,7 @@ impl Tls {
     ///
     /// # Errors
     /// What is wrong with which; then everything stays as it was.
-    pub fn reload(&self) -> Result<(), TlsError> {
+    pub fn reload(&self) -> Result<(), TlsErrors> {
         let config = load(&self.certificate, &self.key)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
@@ -136,36 +161,55 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn load(certificate: &PathBuf, key: &PathBuf) -> Result<Arc<ServerConfig>, TlsError> {
-    let about = |variable: &'static str, path: &PathBuf| {
-        let path = path.display().to_string();
-        move |error: &dyn fmt::Display| TlsError {
-            variable,
-            reason: format!("{path:?} {error}"),
+fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsErrors> {
+    let (chain, secret) = match (chain(certificate), private_key(key)) {
+        (Ok(chain), Ok(secret)) => (chain, secret),
+        (chain, secret) => {
+            let errors = chain.err().into_iter().chain(secret.err());
+            return Err(TlsErrors(errors.collect()));
         }
     };
-    let (wrong_certificate, wrong_key) = (about(CERTIFICATE, certificate), about(KEY, key));
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let bytes =
-        std::fs::read(certificate).map_err(|error| wrong_certificate(&unreadable(error)))?;
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|error| wrong_certificate(&format!("is not readable as PEM: {error}")))?;
-    if chain.is_empty() {
-        return Err(wrong_certificate(
-            &"does not hold a certificate in PEM form",
-        ));
-    }
-    let bytes = std::fs::read(key).map_err(|error| wrong_key(&unreadable(error)))?;
-    let secret = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
-        wrong_key(&"does not hold a private key in PEM form (one with a password is not taken)")
-    })?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| wrong_certificate(&error))?
+        .map_err(|error| TlsErrors(vec![wrong(CERTIFICATE, certificate, &error)]))?
         .with_no_client_auth()
         .with_single_cert(chain, secret)
-        .map_err(|error| wrong_key(&format!("does not go with {CERTIFICATE}: {error}")))?;
+        .map_err(|error| {
+            let detail = format!("does not go with {CERTIFICATE}: {error}");
+            TlsErrors(vec![wrong(KEY, key, &detail)])
+        })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |detail: &str| wrong(CERTIFICATE, path, &detail);
+    let bytes = std::fs::read(path).map_err(|error| wrong(&unreadable(&error)))?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(&format!("is not readable as PEM: {error}")))?;
+    match chain.is_empty() {
+        true => Err(wrong("does not hold a certificate in PEM form")),
+        false => Ok(chain),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let wrong = |detail: &str| wrong(KEY, path, &detail);
+    let bytes = std::fs::read(path).map_err(|error| wrong(&unreadable(&error)))?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
+        wrong("does not hold a private key in PEM form (one with a password is not taken)")
+    })
+}
+
+fn wrong(variable: &'static str, path: &Path, detail: &dyn fmt::Display) -> TlsError {
+    let path = path.display().to_string();
+    TlsError {
+        variable,
+        reason: format!("{path:?} {detail}"),
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    format!("cannot be read: {error}")
 }

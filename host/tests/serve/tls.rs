@@ -229,7 +229,8 @@ async fn files_that_are_read_again_count_for_new_connections() {
 
     std::fs::write(files.key(), "nothing").unwrap();
     let error = tls.reload().unwrap_err();
-    assert_eq!(error.variable, "HTTP_TLS_KEY");
+    let variables: Vec<_> = error.0.iter().map(|error| error.variable).collect();
+    assert_eq!(variables, ["HTTP_TLS_KEY"]);
     within(connect(&server, &new)).await.unwrap();
 }
 
@@ -271,6 +272,14 @@ fn what_is_wrong_with_the_files_is_said_by_name() {
             &other.key(),
             ["HTTP_TLS_KEY: ", "does not go with"],
         ),
+        // Each is looked at whatever is wrong with the other.
+        (
+            &nowhere,
+            &nowhere,
+            ["HTTP_TLS_CERTIFICATE: ", "HTTP_TLS_KEY: "],
+        ),
+        (&nowhere, &none, ["cannot be read", "is required"]),
+        (&none, &nowhere, ["is required", "cannot be read"]),
     ] {
         let error = configured(certificate, key).unwrap_err();
         assert!(

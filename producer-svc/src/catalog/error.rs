@@ -4,8 +4,6 @@
 
 use std::fmt;
 
-use crate::selection::BadWeights;
-
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaw {
@@ -13,6 +11,22 @@ pub struct Flaw {
     pub pointer: String,
     /// What is wrong, as the end of a sentence that begins with the place.
     pub detail: String,
+}
+
+impl Flaw {
+    pub(super) fn whole(detail: impl Into<String>) -> Self {
+        Self {
+            pointer: String::new(),
+            detail: detail.into(),
+        }
+    }
+
+    pub(super) fn at(line: usize, field: &str, detail: String) -> Self {
+        Self {
+            pointer: format!("/{line}{field}"),
+            detail,
+        }
+    }
 }
 
 impl fmt::Display for Flaw {
@@ -37,10 +51,7 @@ impl CatalogError {
     }
 
     pub(super) fn whole(detail: impl Into<String>) -> Self {
-        Self(vec![Flaw {
-            pointer: String::new(),
-            detail: detail.into(),
-        }])
+        Self(vec![Flaw::whole(detail)])
     }
 
     /// The flaws.
@@ -57,23 +68,6 @@ impl CatalogError {
                 .fold(format!("has {} errors:", many.len()), |text, flaw| {
                     text + "\n    " + &flaw.to_string()
                 }),
-        }
-    }
-}
-
-impl From<BadWeights> for CatalogError {
-    fn from(bad: BadWeights) -> Self {
-        match bad {
-            BadWeights::TooLarge => Self::whole("has weights whose sum is too large"),
-            BadWeights::TooSmall(places) => Self(
-                places
-                    .into_iter()
-                    .map(|at| Flaw {
-                        pointer: format!("/{at}/weight"),
-                        detail: "is less than a billionth of all weights together".to_owned(),
-                    })
-                    .collect(),
-            ),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The catalog's file.
 //!
-//! In: a path, or JSON. Out: items and their weights, or every flaw. It never reads more than a
+//! In: a path, or JSON. Out: items and their odds, or every flaw. It never reads more than a
 //! catalog can have. Unknown fields are skipped: the same file may serve others.
 
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use super::{Catalog, CatalogError, Flaw, Item, MAX_ITEMS};
+use crate::selection::{BadWeights, Odds};
 
 /// Largest file: 10,000 names of 100 characters need less, escapes included.
 const MAX_BYTES: u64 = 16 << 20;
@@ -50,33 +51,28 @@ fn read(path: &Path) -> Result<Vec<u8>, CatalogError> {
     Ok(bytes)
 }
 
-/// Items, and weights if they have any.
-pub(super) fn parse(json: &[u8]) -> Result<(Vec<Item>, Option<Vec<f64>>), CatalogError> {
+/// Items, and how likely each is.
+pub(super) fn parse(json: &[u8]) -> Result<(Vec<Item>, Odds), CatalogError> {
     let Lines { first, count } = serde_json::from_slice(json)
         .map_err(|error| CatalogError::whole(format!("is not a JSON array of items: {error}")))?;
-    let mut flaws = Vec::new();
     if count == 0 {
         return Err(CatalogError::whole("has no item"));
     }
+    // Each behind the place it has in the file; what is wrong with the whole comes first.
+    let mut flaws = Vec::new();
     if count > MAX_ITEMS {
         let detail = format!("has {count} items; at most {MAX_ITEMS} are allowed");
-        flaws.push(Flaw {
-            pointer: String::new(),
-            detail,
-        });
+        flaws.push((0, Flaw::whole(detail)));
     }
     let weighted = first
         .iter()
         .any(|line| matches!(line, Line::Object { weight, .. } if weight.is_there()));
     let mut items = Vec::with_capacity(first.len());
-    let mut weights = Vec::new();
+    let (mut weights, mut weighed) = (Vec::new(), Vec::new());
     let mut places = HashMap::new();
     for (at, line) in first.into_iter().enumerate() {
         let mut flaw = |field: &str, detail: String| {
-            flaws.push(Flaw {
-                pointer: format!("/{at}{field}"),
-                detail,
-            });
+            flaws.push((at + 1, Flaw::at(at, field, detail)));
         };
         let (name, price, weight) = match line {
             Line::Object {
@@ -101,11 +97,12 @@ pub(super) fn parse(json: &[u8]) -> Result<(Vec<Item>, Option<Vec<f64>>), Catalo
         {
             flaw("/name", format!("is the name of /{before} already"));
         }
+        if let Ok(Some(weight)) = weight {
+            weights.push(weight);
+            weighed.push(at);
+        }
         match (name, price, weight) {
-            (Ok(name), Ok(price), Ok(weight)) => {
-                items.push(Item { name, price });
-                weights.extend(weight);
-            }
+            (Ok(name), Ok(price), Ok(_)) => items.push(Item { name, price }),
             (name, price, weight) => {
                 for (field, problem) in [
                     ("/name", name.err()),
@@ -119,10 +116,30 @@ pub(super) fn parse(json: &[u8]) -> Result<(Vec<Item>, Option<Vec<f64>>), Catalo
             }
         }
     }
-    if flaws.is_empty() {
-        Ok((items, weighted.then_some(weights)))
+    let odds = if weighted {
+        Odds::weighted(&weights)
     } else {
-        Err(CatalogError::new(flaws))
+        Ok(Odds::even(items.len()))
+    };
+    // What is too much or too little of the weights that can be read is that of all of them, too.
+    match &odds {
+        Ok(_) => {}
+        Err(BadWeights::TooLarge) => {
+            flaws.push((0, Flaw::whole("has weights whose sum is too large")));
+        }
+        Err(BadWeights::TooSmall(places)) => flaws.extend(places.iter().map(|place| {
+            let detail = "is less than a billionth of all weights together".to_owned();
+            let at = weighed[*place];
+            (at + 1, Flaw::at(at, "/weight", detail))
+        })),
+    }
+    match odds {
+        Ok(odds) if flaws.is_empty() => Ok((items, odds)),
+        _ => {
+            flaws.sort_by_key(|(place, _)| *place);
+            let flaws = flaws.into_iter().map(|(_, flaw)| flaw);
+            Err(CatalogError::new(flaws.collect()))
+        }
     }
 }
 

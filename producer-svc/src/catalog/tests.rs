@@ -103,6 +103,31 @@ fn weights_that_would_never_be_chosen_are_refused() {
 }
 
 #[test]
+fn weights_are_judged_whatever_else_is_wrong_and_told_in_their_place() {
+    let found = flaws(
+        r#"[{"name": "", "price": 1, "weight": 1e300}, {"name": "B", "price": 1, "weight": 1e-300}, 7,
+            {"name": "D", "price": 1, "weight": 1e-300}, {"name": "E", "price": 0, "weight": 0}]"#,
+    );
+    let expected = [
+        "/0/name is empty",
+        "/1/weight is less than a billionth of all weights together",
+        "/2 is not an object",
+        "/3/weight is less than a billionth of all weights together",
+        "/4/price is not more than 0",
+        "/4/weight is not more than 0",
+    ];
+    assert_eq!(found, expected);
+    let found = flaws(
+        r#"[{"name": "A", "price": 1, "weight": 1e308}, {"name": "B", "price": 0, "weight": 1e308}]"#,
+    );
+    let expected = [
+        "has weights whose sum is too large",
+        "/1/price is not more than 0",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_weight_counts_and_is_not_shown() {
     let catalog = Catalog::parse(
         br#"[{"name": "Rare", "price": 1, "weight": 1}, {"name": "Common", "price": 1, "weight": 9}]"#,
