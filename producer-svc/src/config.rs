@@ -4,6 +4,7 @@
 //! refused here, so that nothing behind it has to check.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -70,10 +71,10 @@ const VARS: &[Var] = &[
         "CATALOG_FILE",
         "JSON file with the items for sale, [{\"name\", \"price\", \"weight\"}], weights for all or none; read again on SIGHUP; without it a built-in catalog is used",
     ),
-    Var::with_default(
+    Var::optional(
         "INTAKE_MAX_PURCHASES",
-        "4096",
-        "purchases on their way at once; more wait, then get 503",
+        "purchases on their way at once; more wait, then get 503. Below HTTP_MAX_CONNECTIONS, which would otherwise be what \
+         is full, and then nobody is answered. Without it half of that, at most 2048",
     ),
     Var::with_default("INTAKE_MAX_BYTES", "16MiB", "their bytes"),
     Var::with_default(
@@ -92,6 +93,16 @@ const VARS: &[Var] = &[
         "how long a shutdown may take, all stages together",
     ),
 ];
+
+/// Purchases on their way at once, where nobody says how many. Half of the connections that there may be: the
+/// others are for who is told that there are too many, and for who asks something else.
+const MAX_PURCHASES: usize = 2_048;
+
+/// The longest that the client lets records wait for each other.
+const MAX_LINGER: Duration = Duration::from_secs(15 * 60);
+
+/// As much as the client can be told to hold, with room for what it adds.
+const MAX_BYTES: usize = 256 << 30;
 
 /// What may come after the broker's last word in a shutdown: answers on their way out.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -202,13 +213,14 @@ impl Config {
         let tls = Tls::read(reader);
         let admin_addr = reader.get("ADMIN_ADDR", env::socket_addr);
         let catalog = reader.optional("CATALOG_FILE", catalog);
-        let max_purchases = reader.get("INTAKE_MAX_PURCHASES", env::count_in(1..=1_000_000));
-        let max_bytes = reader.get("INTAKE_MAX_BYTES", bytes_from(64 << 10));
+        let max_purchases = reader.optional("INTAKE_MAX_PURCHASES", env::count_in(1..=1_000_000));
+        let max_bytes = reader.get("INTAKE_MAX_BYTES", bytes_in(64 << 10..=MAX_BYTES));
         let max_wait = reader.get("INTAKE_MAX_WAIT", env::duration);
         let max_connections = reader.get("HTTP_MAX_CONNECTIONS", env::count);
+        let max_purchases = purchases_below(max_purchases, max_connections, reader);
         let settings = KafkaSettings::read(reader, RESERVED, kafka::takes);
         let topic = reader.get("KAFKA_TOPIC", topic);
-        let linger = reader.get("KAFKA_LINGER", env::duration);
+        let linger = reader.get("KAFKA_LINGER", linger);
         let delivery_timeout = reader.get("KAFKA_DELIVERY_TIMEOUT", env::duration);
         let replays = idempotency::read(reader);
         let cors = Cors::read(reader);
@@ -311,15 +323,40 @@ fn topic(text: &str) -> Result<String, String> {
 }
 
 /// A limit below one request's size would refuse everything.
-fn bytes_from(least: usize) -> impl FnOnce(&str) -> Result<usize, String> {
-    move |text| {
-        let size = env::bytes(text)?;
-        if size >= least {
-            Ok(size)
-        } else {
-            Err(format!("is less than {least}"))
-        }
+fn bytes_in(limits: RangeInclusive<usize>) -> impl FnOnce(&str) -> Result<usize, String> {
+    move |text| match env::bytes(text)? {
+        size if size < *limits.start() => Err(format!("is less than {}", limits.start())),
+        size if size > *limits.end() => Err(format!("is more than {}GiB", limits.end() >> 30)),
+        size => Ok(size),
     }
+}
+
+fn linger(text: &str) -> Result<Duration, String> {
+    match env::duration(text)? {
+        longer if longer > MAX_LINGER => Err("is longer than 15m".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// How many purchases may be on their way, if both are read without an error. A connection has one at a time,
+/// so that as many as connections could never be too many, and whoever comes then waits at the door, unanswered.
+fn purchases_below(
+    set: Option<Option<usize>>,
+    connections: Option<usize>,
+    reader: &mut Reader<'_>,
+) -> Option<usize> {
+    let (set, connections) = (set?, connections?);
+    let Some(purchases) = set else {
+        return Some(MAX_PURCHASES.min(connections / 2).max(1));
+    };
+    if purchases >= connections {
+        let reason = format!(
+            "{purchases} is not below HTTP_MAX_CONNECTIONS, which is {connections}: too many purchases would be told nothing"
+        );
+        reader.fail("INTAKE_MAX_PURCHASES", reason);
+        return None;
+    }
+    Some(purchases)
 }
 
 #[cfg(test)]

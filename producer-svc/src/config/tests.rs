@@ -98,6 +98,50 @@ fn what_the_kafka_client_does_not_take_is_told_before_the_start() {
 }
 
 #[test]
+fn what_the_kafka_client_could_not_hold_is_refused_by_the_name_that_was_set() {
+    for (name, good, bad) in [
+        ("KAFKA_LINGER", "15m", "16m"),
+        ("INTAKE_MAX_BYTES", "256GiB", "1024GiB"),
+        ("INTAKE_MAX_BYTES", "64KiB", "63KiB"),
+    ] {
+        let roomy = [("KAFKA_DELIVERY_TIMEOUT", "40m"), ("DRAIN_TIMEOUT", "2h")];
+        let with = |value| read(&[roomy[0], roomy[1], (name, value)]);
+        assert!(with(good).is_ok(), "{name}: {:?}", with(good).err());
+        let errors = with(bad).unwrap_err();
+        let told = format!("{name}: \"{bad}\" is ");
+        assert!(
+            errors.contains(&told) && errors.starts_with("1 error "),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn there_are_always_fewer_purchases_than_connections() {
+    let bounds = |vars: &[(&str, &str)]| {
+        let intake = read(vars).unwrap().intake;
+        (intake.max_purchases, intake.max_connections)
+    };
+    let (purchases, connections) = ("INTAKE_MAX_PURCHASES", "HTTP_MAX_CONNECTIONS");
+    assert_eq!(bounds(&[]), (2_048, 4_096));
+    // Who changes one of them alone need not think of the other.
+    for (set, follows) in [("100000", 2_048), ("1000", 500), ("3", 1), ("1", 1)] {
+        assert_eq!(bounds(&[(connections, set)]).0, follows, "{set}");
+    }
+    assert_eq!(bounds(&[(purchases, "4095")]), (4_095, 4_096));
+    for vars in [
+        &[(purchases, "4096")][..],
+        &[(purchases, "10"), (connections, "10")],
+    ] {
+        let errors = read(vars).unwrap_err();
+        assert!(
+            errors.contains(purchases) && errors.contains(connections),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
 fn one_address_cannot_serve_customers_and_operators() {
     let errors = read(&[
         ("HTTP_ADDR", "127.0.0.1:8000"),

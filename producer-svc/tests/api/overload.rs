@@ -169,6 +169,51 @@ async fn under_ten_times_its_capacity_it_sells_as_much_and_as_quickly_as_at_its_
     shop.ended().await.unwrap();
 }
 
+/// As it is without a word about purchases: a log that confirms nothing must not fill all connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_nothing_is_confirmed_there_is_an_answer_for_everybody() {
+    const CONNECTIONS: usize = 20;
+    // Long before a delivery is given up.
+    const SOON: Duration = Duration::from_secs(5);
+    let connections = CONNECTIONS.to_string();
+    let shop = Shop::open(&[("HTTP_MAX_CONNECTIONS", &connections)]).await;
+    shop.broker.set(Mode::Hold);
+    let mut buyers = JoinSet::new();
+    // Room is left for who asks below.
+    for user in 0..CONNECTIONS - 4 {
+        let mut line = BufReader::new(Line::open(&shop).await.0);
+        buyers.spawn(async move {
+            line.write_all(&request(user)).await.unwrap();
+            let (status, head) = answer(&mut line).await;
+            (status, head, line)
+        });
+    }
+    let mut refused = Vec::new();
+    while refused.len() < CONNECTIONS / 2 - 4 {
+        let (status, head, line) = tokio::time::timeout(SOON, buyers.join_next())
+            .await
+            .expect("those that are too many are told so")
+            .unwrap()
+            .unwrap();
+        assert_eq!(status, 503, "{head}");
+        refused.push(line);
+    }
+    let since = Instant::now();
+    assert_eq!(shop.get("/items").await.status, 200);
+    assert!(
+        since.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        since.elapsed()
+    );
+    shop.until_held(CONNECTIONS / 2).await;
+    shop.broker.release();
+    while let Some(bought) = buyers.join_next().await {
+        assert_eq!(bought.unwrap().0, 201);
+    }
+    drop(refused);
+    shop.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_sends_without_waiting_gets_its_turn_and_no_more() {
     const POLITE: usize = 30;
