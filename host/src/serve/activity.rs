@@ -20,6 +20,15 @@ use super::Limits;
 use super::own::Itself;
 use super::unfinished::{Part, Unfinished};
 
+/// While draining: how long half of a head may keep its connection, with no request in hand. Its other half is
+/// as far away as the first was, and what comes later would be answered by nobody anyway.
+const DRAIN_HEAD: Duration = Duration::from_secs(1);
+/// While draining: how long a client may take nothing of its answer, and at most a quarter of the drain. What it
+/// says was decided before.
+const DRAIN_WRITE: Duration = Duration::from_secs(5);
+/// While draining: how often to look.
+const DRAIN_LOOK: Duration = Duration::from_millis(250);
+
 /// Moments are milliseconds since `born`, plus one; zero is "not".
 #[derive(Debug)]
 pub(super) struct Activity {
@@ -30,6 +39,9 @@ pub(super) struct Activity {
     idle_since: AtomicU64,
     stalled_since: AtomicU64,
     drain_at: AtomicU64,
+    drain_began: AtomicU64,
+    /// How long a client may take nothing while this drains, in milliseconds.
+    untaken: AtomicU64,
     /// Since when the body of the request in hand is waited for.
     body_since: AtomicU64,
     /// Whether the client may have sent what nobody read.
@@ -60,6 +72,8 @@ impl Activity {
             idle_since: AtomicU64::new(1),
             stalled_since: AtomicU64::new(0),
             drain_at: AtomicU64::new(0),
+            drain_began: AtomicU64::new(0),
+            untaken: AtomicU64::new(0),
             body_since: AtomicU64::new(0),
             unread: AtomicBool::new(false),
             unwanted: AtomicBool::new(false),
@@ -162,10 +176,15 @@ impl Activity {
         self.is_busy() && self.body_since.load(Ordering::Relaxed) == 0
     }
 
-    /// From now on, no further request than those on their way.
-    pub(super) fn drain(&self, linger: Duration) {
+    /// From now on, no further request than those on their way; and less patience with clients, so that no
+    /// stranger decides how long the drain of so long takes.
+    pub(super) fn drain(&self, linger: Duration, deadline: Duration) {
+        let untaken = DRAIN_WRITE.min(deadline / 4).as_millis() as u64;
+        self.untaken.store(untaken, Ordering::Relaxed);
+        let now = self.now();
+        self.drain_began.store(now, Ordering::Relaxed);
         self.drain_at
-            .store(self.now() + linger.as_millis() as u64, Ordering::Release);
+            .store(now + linger.as_millis() as u64, Ordering::Release);
         self.waker.wake();
     }
 
@@ -225,7 +244,15 @@ impl Activity {
             self.stalled_since.load(Ordering::Relaxed),
             self.head_since.load(Ordering::Relaxed),
         );
-        let mut next = now + due(0, look_every(limits));
+        let draining = self.is_draining();
+        let look_again = match draining {
+            true => DRAIN_LOOK.min(look_every(limits)),
+            false => look_every(limits),
+        };
+        // The limits of a drain begin with it.
+        let began = self.drain_began.load(Ordering::Relaxed);
+        let untaken = Duration::from_millis(self.untaken.load(Ordering::Relaxed));
+        let mut next = now + due(0, look_again);
         let mut check = |since: u64, limit: Duration, reason: &'static str| {
             let due = due(since, limit);
             next = next.min(due);
@@ -236,6 +263,13 @@ impl Activity {
         } else {
             None
         };
+        if late.is_none() && draining && stalled > 0 {
+            late = check(stalled.max(began), untaken, "write_timeout");
+        }
+        // Of one that sent nothing, the linger decides.
+        if late.is_none() && draining && head > 0 && !self.is_busy() && self.is_unread() {
+            late = check(head.max(began), DRAIN_HEAD, "header_timeout");
+        }
         if late.is_none() && !self.is_busy() {
             late = match head {
                 0 => check(

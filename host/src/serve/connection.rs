@@ -261,6 +261,8 @@ async fn drive<D: Driven>(
                     None => {
                         finishing = true;
                         driven.as_mut().finish();
+                        // Other limits hold from now on.
+                        alarm.as_mut().reset(Instant::now());
                         continue;
                     }
                     Some(until) if !draining => {

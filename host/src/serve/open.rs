@@ -125,7 +125,7 @@ impl Open {
             cut: 0,
         };
         for activity in self.known.values() {
-            activity.drain(self.limits.linger.min(deadline / 2));
+            activity.drain(self.limits.linger.min(deadline / 2), deadline);
         }
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout_at(until, all).await.is_err() {

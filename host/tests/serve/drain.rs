@@ -111,6 +111,46 @@ async fn the_deadline_cuts_what_does_not_end() {
     within(closed(&mut client)).await;
 }
 
+#[tokio::test]
+async fn half_a_head_and_an_answer_that_nobody_takes_do_not_keep_a_drain_up() {
+    let mut server = start(Limits::default(), Duration::from_secs(8));
+    let mut half = TcpStream::connect(server.addr).await.unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nho").await.unwrap();
+    let mut again = TcpStream::connect(server.addr).await.unwrap();
+    asked(&mut again, "/").await;
+    again.write_all(b"GET / HTTP/1.1\r\nho").await.unwrap();
+    let mut deaf = TcpStream::connect(server.addr).await.unwrap();
+    deaf.write_all(&get("/big")).await.unwrap();
+    server.has_begun(2).await;
+    server.stop.cancel();
+    let begun = Instant::now();
+    within(closed(&mut half)).await;
+    within(closed(&mut again)).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "half a head: {took:?}");
+    // It had its chance, and what it was told was decided before.
+    let report = within(server.task).await.unwrap();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4), "an untaken answer: {took:?}");
+    assert!(took > Duration::from_millis(1_500), "{took:?}");
+    assert_eq!(report.cut, 0);
+}
+
+#[tokio::test]
+async fn the_other_half_of_a_head_is_still_taken_in_a_drain() {
+    let server = start(Limits::default(), Duration::from_secs(5));
+    let mut half = TcpStream::connect(server.addr).await.unwrap();
+    let request = get("/");
+    let (first, rest) = request.split_at(10);
+    half.write_all(first).await.unwrap();
+    server.stop.cancel();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    half.write_all(rest).await.unwrap();
+    let answer = within(answer(&mut half)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(within(server.task).await.unwrap().cut, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_a_drain_loses_no_answer() {
     let mut server = start(Limits::default(), Duration::from_secs(5));

@@ -29,8 +29,14 @@ pub(super) fn judge(
     }
     match &drain.exit {
         Exit::Drained | Exit::Killed => {
-            let overran = overran(drain);
-            let what = format!("DRAIN_TIMEOUT {limit:?} was too short: {overran} {intake}");
+            let mut late = overran(drain);
+            if intake.cut > 0 {
+                late.push(format!(
+                    "connections of HTTP_ADDR that did not end: {intake}"
+                ));
+            }
+            let late = late.join("; ");
+            let what = format!("DRAIN_TIMEOUT {limit:?} was too short: {late}");
             Err(Failure::new(Code::Overran, what))
         }
         other => {
@@ -41,7 +47,7 @@ pub(super) fn judge(
 }
 
 /// Who did not finish in time, and what each of them had.
-fn overran(drain: &DrainReport) -> String {
+fn overran(drain: &DrainReport) -> Vec<String> {
     let laggards = drain.laggards.iter().map(|laggard| {
         let (path, how) = (&laggard.path, laggard.overrun);
         format!(
@@ -49,7 +55,7 @@ fn overran(drain: &DrainReport) -> String {
             laggard.mailbox, laggard.in_flight
         )
     });
-    laggards.collect::<Vec<_>>().join("; ")
+    laggards.collect()
 }
 
 #[cfg(test)]
@@ -116,7 +122,13 @@ mod tests {
         for part in ["DRAIN_TIMEOUT 25s", "publish", "3 waiting, 7 in flight"] {
             assert!(said.contains(part), "{said}");
         }
-        assert_eq!(ended(&clean(), 2).0, Code::Overran);
+        let (code, said) = ended(&clean(), 2);
+        assert_eq!(code, Code::Overran);
+        assert_eq!(
+            said,
+            "DRAIN_TIMEOUT 25s was too short: connections of HTTP_ADDR that did not end: 0 connections accepted, \
+             0 open at shutdown (0 busy), 2 cut"
+        );
         assert_eq!(ended(&clean(), 0).0, Code::Ok);
     }
 
