@@ -48,7 +48,14 @@ impl BuyRequest {
         if body.is_empty() {
             return Err(Invalid::Malformed("the body is empty".to_owned()));
         }
-        match serde_json::from_slice(body) {
+        // All of it, also what is skipped: the parser looks at no text that nobody wants.
+        let body = std::str::from_utf8(body).map_err(|error| {
+            Invalid::Malformed(format!(
+                "it is not UTF-8 from byte {} on",
+                error.valid_up_to()
+            ))
+        })?;
+        match serde_json::from_str(body) {
             Err(error) => Err(Invalid::Malformed(error.to_string())),
             Ok(Document::Other(kind)) => Err(Invalid::Fields(vec![Flaw {
                 pointer: "",

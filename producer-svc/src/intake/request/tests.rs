@@ -54,6 +54,18 @@ fn a_field_that_appears_twice_is_refused_whatever_it_holds() {
 }
 
 #[test]
+fn what_is_not_utf8_is_not_json_wherever_it_stands() {
+    for body in [
+        &b"{\"username\": \"a\", \"user_id\": \"b\", \"x\": \"\xff\xfe\"}"[..],
+        b"{\"username\": \"a\xff\", \"user_id\": \"b\"}",
+        b"{\"username\": \"a\", \"user_id\": \"b\"} \xc3",
+    ] {
+        let parsed = BuyRequest::parse(body);
+        assert!(matches!(parsed, Err(Invalid::Malformed(_))), "{parsed:?}");
+    }
+}
+
+#[test]
 fn what_is_not_an_object_is_named() {
     for (body, kind) in [
         ("[]", "an array"),
