@@ -250,8 +250,11 @@ impl<L: RecordLog> Publisher<L> {
 impl<L: RecordLog> Stage for Publisher<L> {
     type Msg = PublishMsg;
 
+    /// A client that cannot be made is waited for, here as later: a file may be broken at the moment in which
+    /// this stage takes the place of one whose client failed for good, and may be mended.
     async fn started(&mut self, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {
-        self.open(cx)
+        self.reopen(cx);
+        Ok(())
     }
 
     async fn handle(&mut self, msg: PublishMsg, cx: &mut Cx<PublishMsg>) -> Result<(), Failure> {

@@ -20,7 +20,9 @@ use std::time::{Duration, Instant};
 
 use crate::flow::Returned;
 
-/// Lanes of a log. A topic with more partitions shares them, which costs some waiting and nothing else.
+/// Lanes of a log. In a topic with more partitions those that are 64 apart share one: a request of either waits for
+/// the other's report, and while one has no leader, buyers of the other wait behind it, and are refused as not
+/// stored like its own.
 pub(super) const LANES: usize = 64;
 
 /// After this long a larger request is tried again: the topic's limit may have been raised.

@@ -195,13 +195,7 @@ async fn a_client_whose_broker_answers_is_kept_whatever_is_wrong_with_the_topic(
     shop.close().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_client_that_cannot_be_made_anew_is_waited_for_and_costs_no_restart() {
-    let shop = Shop::open(&[("KAFKA_DELIVERY_TIMEOUT", "900ms")]).await;
-    shop.broker.away(true);
-    shop.broker.report(BrokerReport::Down("gone".to_owned()));
-    // A file that somebody has just overwritten.
-    shop.broker.spoilt(Some("ca.pem holds no certificate"));
+async fn says_that_no_client_can_be_made(shop: &Shop) {
     shop.until("it says why it is not ready", || async {
         let ready = shop.get_admin("/readyz").await;
         let why = String::from_utf8_lossy(&ready.body).into_owned();
@@ -209,20 +203,71 @@ async fn a_client_that_cannot_be_made_anew_is_waited_for_and_costs_no_restart() 
             && why.contains("no Kafka client can be made: ca.pem holds no certificate")
     })
     .await;
-    shop.buy("user_1")
-        .await
-        .assert_problem(503, "kafka-unavailable");
-    shop.broker.away(false);
-    shop.broker.spoilt(None);
+}
+
+async fn sells_by_itself(shop: &Shop) {
     shop.until("it is ready by itself", || async {
         shop.get_admin("/readyz").await.status == 200
     })
     .await;
     assert_eq!(shop.buy("user_1").await.status, 201);
+}
+
+async fn restarts(shop: &Shop) -> u64 {
     let tree = shop.get_admin("/actors").await.json();
     let publish = tree["children"].as_array().unwrap();
     let publish = publish.iter().find(|child| child["id"] == "publish");
-    assert_eq!(publish.unwrap()["restarts"], 0, "{tree}");
+    publish.unwrap()["restarts"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_be_made_anew_is_waited_for_and_costs_no_restart() {
+    let shop = Shop::open(&[("KAFKA_DELIVERY_TIMEOUT", "900ms")]).await;
+    shop.broker.away(true);
+    shop.broker.report(BrokerReport::Down("gone".to_owned()));
+    // A file that somebody has just overwritten.
+    shop.broker.spoilt(Some("ca.pem holds no certificate"));
+    says_that_no_client_can_be_made(&shop).await;
+    shop.buy("user_1")
+        .await
+        .assert_problem(503, "kafka-unavailable");
+    shop.broker.away(false);
+    shop.broker.spoilt(None);
+    sells_by_itself(&shop).await;
+    assert_eq!(restarts(&shop).await, 0);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_be_made_after_one_that_failed_for_good_is_waited_for() {
+    let shop = Shop::open(&[]).await;
+    shop.broker.spoilt(Some("ca.pem holds no certificate"));
+    let fatal = BrokerReport::Fatal("sequence desynchronized".to_owned());
+    shop.broker.report(fatal);
+    says_that_no_client_can_be_made(&shop).await;
+    // Longer than restarts would take to be too many.
+    let began = Instant::now();
+    shop.until("it was tried often enough", || async {
+        began.elapsed() > Duration::from_secs(3)
+    })
+    .await;
+    shop.buy("user_1")
+        .await
+        .assert_problem(503, "kafka-unavailable");
+    shop.broker.spoilt(None);
+    sells_by_itself(&shop).await;
+    assert_eq!(restarts(&shop).await, 1);
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_whose_client_cannot_be_made_at_first_begins_when_it_can() {
+    let broker = MemoryBroker::default();
+    broker.spoilt(Some("ca.pem holds no certificate"));
+    let shop = Shop::open_on(broker, &[]).await;
+    says_that_no_client_can_be_made(&shop).await;
+    shop.broker.spoilt(None);
+    sells_by_itself(&shop).await;
     shop.close().await.unwrap();
 }
 
@@ -255,10 +300,7 @@ async fn after_a_record_that_was_not_confirmed_in_time_another_client_takes_over
     }
     assert!(stored > 0, "nobody went with the next one");
     assert_eq!(shop.buy("user_2").await.status, 201);
-    let tree = shop.get_admin("/actors").await.json();
-    let publish = tree["children"].as_array().unwrap();
-    let publish = publish.iter().find(|child| child["id"] == "publish");
-    assert_eq!(publish.unwrap()["restarts"], 0, "{tree}");
+    assert_eq!(restarts(&shop).await, 0);
     shop.close().await.unwrap();
 }
 
@@ -280,16 +322,9 @@ async fn a_missing_permission_is_waited_for_not_ready_and_costs_no_restart() {
         let refused = shop.buy("user_1").await;
         refused.assert_problem(503, "kafka-unavailable");
     }
-    shop.until("it is ready by itself", || async {
-        shop.get_admin("/readyz").await.status == 200
-    })
-    .await;
-    assert_eq!(shop.buy("user_1").await.status, 201);
+    sells_by_itself(&shop).await;
     assert_eq!(shop.broker.opened(), 3);
-    let tree = shop.get_admin("/actors").await.json();
-    let publish = tree["children"].as_array().unwrap();
-    let publish = publish.iter().find(|child| child["id"] == "publish");
-    assert_eq!(publish.unwrap()["restarts"], 0, "{tree}");
+    assert_eq!(restarts(&shop).await, 0);
     shop.close().await.unwrap();
 }
 
