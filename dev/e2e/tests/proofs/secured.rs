@@ -222,6 +222,32 @@ async fn an_unknown_kafka_user_waits_and_is_let_in_once_it_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_of_a_known_user_is_said_by_every_mechanism() {
+    let shop = Shop::on(Ground::secured().await).await;
+    let with = |plan, listener, mechanism| {
+        let plan = user(by(&shop, plan, listener), mechanism, Secured::USER, SECRET);
+        plan.start()
+    };
+    let not_let_in = [
+        with(shop.producer(), Listener::SaslTls, "PLAIN"),
+        with(shop.consumer(), Listener::Sasl, "SCRAM-SHA-512"),
+        with(shop.second_consumer(), Listener::SaslTls, "SCRAM-SHA-256"),
+    ];
+    for service in &not_let_in {
+        let reason = ["kafka (", "uthentication", "KAFKA_SASL_PASSWORD"];
+        waits_because(service, &reason).await;
+        shows_no_secret(service).await;
+    }
+    drop(not_let_in);
+    assert!(!shop.log("producer").contains(SECRET));
+    let plan = with_variables(&shop, shop.consumer(), Secured::USER, SECRET);
+    let consumer = plan.start();
+    let reason = ["mongodb (", "uthentication", "MONGODB_PASSWORD"];
+    waits_because(&consumer, &reason).await;
+    shows_no_secret(&consumer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_that_speaks_tls_or_none_where_we_do_otherwise_is_laid_to_the_protocol() {
     let shop = Shop::on(Ground::secured().await).await;
     let wrong = |plan: Plan, listener, protocol: &str| {
