@@ -13,6 +13,7 @@ mod ledger;
 mod opening;
 mod release;
 mod saving;
+mod start;
 mod warrant;
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,8 +27,9 @@ use self::again::Looks;
 use self::ledger::Ledger;
 use self::opening::{Pending, Reader};
 use self::release::Release;
+use self::start::Starts;
 pub use self::warrant::Warrant;
-use crate::flow::{CommitError, CommitMsg, Note};
+use crate::flow::{CommitError, CommitMsg, Learnt, Note};
 use crate::mark::Print;
 use crate::metrics;
 use crate::tally::TallyStore;
@@ -40,6 +42,9 @@ pub trait Committer: Send + Sync + 'static {
     /// # Errors
     /// Why they are not known to be committed.
     fn commit(&self, positions: &[(i32, u64)], warrant: &Warrant) -> Result<(), CommitError>;
+
+    /// Where the group stands in these partitions, as far as anybody says. Blocks, for seconds at most.
+    fn standings(&self, partitions: &[i32]) -> Learnt;
 
     /// The record that stands at this offset; `None` if there is none any more. Blocks.
     ///
@@ -68,10 +73,11 @@ pub struct Commit<C, T> {
     /// From one tick to the next: the interval, and longer while saving or committing fails.
     pace: Backoff,
     ledger: Ledger,
-    /// Partitions whose statistics are being loaded.
+    /// Partitions that are not read yet: where to start is being asked, and then their statistics.
     openings: BTreeMap<i32, Pending>,
     readers: HashMap<i32, Reader>,
     releases: Vec<Release>,
+    starts: Starts,
     looks: Looks,
     /// At most one round of saving is under way; the next one takes what is newest then.
     saving: bool,
@@ -106,6 +112,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             openings: BTreeMap::new(),
             readers: HashMap::new(),
             releases: Vec::new(),
+            starts: Starts::new(),
             looks: Looks::new(),
             saving: false,
             committing: BTreeMap::new(),
@@ -258,6 +265,7 @@ impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
                 let pending = Pending::new(epoch, standing, reader, opened);
                 self.open(partition, pending, cx);
             }
+            CommitMsg::Stood { asked, found } => self.stood(&asked, found, cx),
             CommitMsg::Loaded {
                 partition,
                 epoch,
@@ -289,6 +297,7 @@ impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
                 self.arm(cx);
             }
             CommitMsg::Tick => {
+                self.ask_starts(cx);
                 self.load_again(cx);
                 self.advance(cx);
                 self.look(cx);

@@ -2,6 +2,7 @@
 //!
 //! Stages know this file, not each other; `app.rs` connects them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +154,50 @@ impl Standing {
         let next = self.committed.unwrap_or(0).max(self.first);
         self.end.saturating_sub(next)
     }
+
+    /// Whether the group's next offset is one that can be read. Asked before the first fetch, although the
+    /// client would find out with it: here the figures are known, and nothing has been read yet.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn is_in_log(&self) -> Result<(), String> {
+        let Self {
+            committed,
+            first,
+            end,
+            ..
+        } = *self;
+        match committed {
+            Some(next) if next < first => Err(format!(
+                "the group's next offset is {next}, but the log begins at {first}: {} records were removed before they were read",
+                first - next
+            )),
+            Some(next) if next > end => Err(format!(
+                "the group's next offset is {next}, but the log ends at {end}: the topic was made anew or cut off"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the broker said of the partitions that it was asked about. Each is in one of the two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learnt {
+    /// Where the group stands in these.
+    pub known: Vec<Standing>,
+    /// Why it is not known of those, in words.
+    pub unknown: BTreeMap<i32, String>,
+}
+
+impl Learnt {
+    /// Nothing, for one reason.
+    pub fn nothing(partitions: &[i32], cause: &str) -> Self {
+        let each = partitions.iter().map(|one| (*one, cause.to_owned()));
+        Self {
+            known: Vec::new(),
+            unknown: each.collect(),
+        }
+    }
 }
 
 /// What became of a partition when it was given back.
@@ -178,14 +223,21 @@ pub enum CommitMsg {
         partition: i32,
         /// The reader's epoch; everything of an older one is fenced from here on.
         epoch: Epoch,
-        /// Where the group stood in it at assignment.
-        standing: Standing,
+        /// Where the group stood in it at assignment; nothing if nobody could say: it is asked for then.
+        standing: Option<Standing>,
         /// The partition.
         lane: Lane,
         /// Called when a record of this epoch failed and must be read again.
         recall: Recall,
         /// Gets the offset to read from.
         opened: Opened,
+    },
+    /// It was asked where the group stands in partitions that are being opened.
+    Stood {
+        /// They, in the epochs they were asked for.
+        asked: Vec<(i32, Epoch)>,
+        /// What there was to be learnt.
+        found: Learnt,
     },
     /// The statistics of a partition that is being opened were asked for.
     Loaded {

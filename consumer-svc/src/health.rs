@@ -13,6 +13,7 @@ use host::readiness::Latch;
 use tracing::{info, warn};
 
 use crate::assign::Held;
+use crate::flow::Learnt;
 use crate::kafka::{ConsumerSlot, Observer, Unseen};
 use crate::lane::Cause;
 use crate::metrics;
@@ -143,14 +144,15 @@ pub async fn watch_lag(health: Health, observer: Arc<Observer>, held: Held, latc
             // not is no news about our health; but the lag is not known then.
             let learnt = match health.kafka() {
                 true => {
-                    let ask = move || observer.standings(Some(&partitions), KAFKA_WAIT);
+                    let ask =
+                        move || observer.standings(Some(&partitions), (KAFKA_WAIT, KAFKA_WAIT));
                     tokio::task::spawn_blocking(ask)
                         .await
                         .unwrap_or_else(|error| Err(error.to_string()))
                 }
-                false => Ok(Vec::new()),
+                false => Ok(Learnt::default()),
             };
-            let learnt = learnt.unwrap_or_default().into_iter();
+            let learnt = learnt.unwrap_or_default().known.into_iter();
             let lags = learnt.map(|one| (one.partition, one.lag())).collect();
             held.lanes.lags(&lags);
             tokio::time::sleep(pause(&latch)).await;

@@ -4,8 +4,8 @@
 //! A partition is stopped where going on would lose something without anybody's noticing: its
 //! offset is not in the log any more, its statistics belong to another log, or all it holds is
 //! bad. The others go on; readiness says why, until somebody has looked and the process or the
-//! assignment is a new one. One whose statistics cannot be loaded is told of in the same way, and goes
-//! on by itself. Nothing here knows a client, and a good record never comes here.
+//! assignment is a new one. One that cannot be begun, because its statistics cannot be
+//! loaded or its leader is away, is told of in the same way, and goes on by itself. Nothing here knows a client, and a good record never comes here.
 
 mod limit;
 mod line;
@@ -68,18 +68,21 @@ pub enum Cause {
     TopicGone,
     /// The statistics reach beyond the end of the log.
     OtherLog,
-    /// The statistics cannot be loaded. The only one that passes by itself.
+    /// The statistics cannot be loaded. Passes by itself.
     Statistics,
+    /// Nobody says where to begin: its leader is away. Passes by itself.
+    StartUnknown,
 }
 
 impl Cause {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::BadRecords,
         Self::OffsetGone,
         Self::TopicGone,
         Self::OtherLog,
         Self::Statistics,
+        Self::StartUnknown,
     ];
 
     /// As metrics and logs have it.
@@ -90,6 +93,7 @@ impl Cause {
             Self::TopicGone => "topic_gone",
             Self::OtherLog => "other_log",
             Self::Statistics => "statistics",
+            Self::StartUnknown => "start_unknown",
         }
     }
 
@@ -110,6 +114,7 @@ impl Cause {
                 "read it under another name (KAFKA_TOPIC) or as another group (KAFKA_GROUP_ID)"
             }
             Self::Statistics => "it goes on by itself once they can be loaded",
+            Self::StartUnknown => "it goes on by itself once its leader answers",
         }
     }
 }

@@ -106,7 +106,8 @@ impl<O: OpenPartition> PartitionReader<O> {
         }
         let again = self.args.opened_before.swap(true, Ordering::AcqRel);
         let source = self.args.open.open(self.wake(cx))?;
-        if again || next != self.args.standing.start() {
+        let stands = self.args.standing.map(|standing| standing.start());
+        if again || stands != Some(next) {
             let open = Arc::clone(&self.args.open);
             tokio::task::spawn_blocking(move || open.seek(next)).await??;
         }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::board::{Board, Figures, Posted, Wake};
-use crate::flow::Standing;
+use crate::flow::Learnt;
 use crate::metrics;
 use crate::tally::{Tally, TallyError, TallyStore};
 
@@ -26,7 +26,7 @@ pub trait Standings: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why nothing could be learnt, in words.
-    fn standings(&self) -> Result<Vec<Standing>, String>;
+    fn standings(&self) -> Result<Learnt, String>;
 }
 
 /// Mailbox of the stage.
@@ -43,14 +43,14 @@ pub enum StatsMsg {
 pub struct Reading {
     tallies: Vec<(i32, Tally)>,
     /// `None` where the broker did not say in time.
-    standings: Option<Vec<Standing>>,
+    standings: Option<Learnt>,
 }
 
 /// Time between two readings.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a reading waits for the broker. Without it the figures are put up all the same, with
-/// an unknown backlog.
-const BROKER_WAIT: Duration = Duration::from_millis(500);
+/// an unknown backlog. Longer than leaders that are away are waited for, so that the others' is shown.
+const BROKER_WAIT: Duration = Duration::from_millis(700);
 
 /// The stage.
 pub struct Stats<T, S> {
@@ -122,7 +122,7 @@ impl<T: TallyStore, S: Standings> Stats<T, S> {
                 }
                 let now = Timestamp::from(SystemTime::now());
                 self.last_id = now.as_millis().max(self.last_id + 1);
-                let json = view::json(&reading.tallies, reading.standings.as_deref(), now);
+                let json = view::json(&reading.tallies, reading.standings.as_ref(), now);
                 let figures = Figures::new(self.last_id, json);
                 self.board
                     .post(Posted::Figures(Arc::new(figures), Instant::now()));
@@ -138,7 +138,7 @@ impl<T: TallyStore, S: Standings> Stats<T, S> {
 }
 
 /// What the broker says within the time there is; nothing while an earlier question is open.
-async fn standings<S: Standings>(port: Arc<S>, asking: Credits) -> Option<Vec<Standing>> {
+async fn standings<S: Standings>(port: Arc<S>, asking: Credits) -> Option<Learnt> {
     let turn = asking.try_take(Cost::pieces(1)).ok()?;
     let ask = move || {
         let answer = port.standings();

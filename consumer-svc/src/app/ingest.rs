@@ -103,7 +103,7 @@ impl Ingest {
         // back, which needs every stage above; the books of commit close last.
         let spec = SupervisorSpec::new(Strategy::RestForOne)
             .intensity(INGEST_RESTARTS)
-            .child(commit(config, &addrs, &slot, tallies))
+            .child(commit(config, &addrs, member, tallies))
             .child(dead_letter(&addrs, letters, &held))
             .child(write(&config.flow, &addrs, store, &held).credits(&credits))
             .child(
@@ -143,10 +143,11 @@ struct Addrs {
 fn commit(
     config: &Config,
     addrs: &Addrs,
-    slot: &ConsumerSlot,
+    (slot, observer): (&ConsumerSlot, &Arc<Observer>),
     tallies: Arc<MongoTallies>,
 ) -> ChildSpec {
-    let committer = Arc::new(KafkaCommitter::new(slot.clone(), &config.kafka));
+    let member = (slot.clone(), Arc::clone(observer));
+    let committer = Arc::new(KafkaCommitter::new(member, &config.kafka));
     let (interval, saving) = (config.flow.commit_interval, tallies.pending().clone());
     ChildSpec::stage("commit", &addrs.commit, move |_| {
         Commit::new(Arc::clone(&committer), Arc::clone(&tallies), interval)

@@ -26,7 +26,7 @@ use self::resolve::Unresolved;
 use super::Membership;
 use super::release::Assignment;
 use crate::config::KafkaConfig;
-use crate::flow::Standing;
+use crate::flow::{Learnt, Standing};
 use crate::kafka::{
     ConsumerSlot, GroupConsumer, GroupContext, Observer, Rebalance, assign, consumer_config,
     decline, refused, unassign,
@@ -50,11 +50,12 @@ pub struct KafkaMembership<P> {
 
 /// How often the thread looks whether it should leave.
 const POLL: Duration = Duration::from_millis(100);
-/// Resolving the committed offsets is retried this long before the membership is given up. Well
-/// under `max.poll.interval.ms`, after which the group would do it for us.
-const RESOLVE_FOR: Duration = Duration::from_secs(60);
-/// One request of it.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an assignment waits for the committed offsets, and again for the ends of the logs. The client
+/// delivers nothing meanwhile, also not of what this member keeps; what is not known by then is asked for
+/// again beside the others.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// For both, and for a client that does not keep to it.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the topic's partitions may take to be counted before the membership begins.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(1);
 /// And while it may be over; whoever wants to leave waits as long.
@@ -335,19 +336,29 @@ impl<P: Send + Sync + 'static> Member<P> {
             .iter()
             .map(|element| element.partition())
             .collect();
-        let standings = self.resolve(&given)?;
-        info!(partitions = ?standings, "partitions assigned");
-        let mut list = TopicPartitionList::with_capacity(standings.len());
-        let mut ready = Vec::with_capacity(standings.len());
-        for standing in standings {
-            let partition = standing.partition;
-            let offset = Offset::Offset(standing.start() as i64);
+        let Learnt { known, unknown } = self.resolve(&given)?;
+        info!(partitions = ?known, "partitions assigned");
+        if !unknown.is_empty() {
+            warn!(
+                partitions = ?unknown,
+                "assigned, and nobody says where to start: each is read once that is known"
+            );
+        }
+        let mut list = TopicPartitionList::with_capacity(given.len());
+        let mut ready = Vec::with_capacity(given.len());
+        let known = known.into_iter().map(|one| (one.partition, Some(one)));
+        let unknown = unknown.into_keys().map(|partition| (partition, None));
+        for (partition, standing) in known.chain(unknown) {
+            // Of the others the client takes hold, too, as it must to be told later where to read. What it
+            // fetches until then nobody takes; should anybody, it is nothing that skips a record.
+            let start = |standing: Standing| Offset::Offset(standing.start() as i64);
+            let offset = standing.map_or(Offset::Beginning, start);
             list.add_partition_offset(&self.topic, partition, offset)
                 .map_err(|error| Unresolved::Failed(error.to_string()))?;
             let split = || format!("partition {partition} cannot be split off");
             let records = (self.prepare)(consumer, partition);
             let records = records.ok_or_else(|| Unresolved::Failed(split()))?;
-            ready.push((standing, records));
+            ready.push((partition, standing, records));
         }
         let refused = |error| Unresolved::Failed(format!("assign {given:?}: {error}"));
         assign(consumer, &list).map_err(refused)?;
@@ -357,14 +368,13 @@ impl<P: Send + Sync + 'static> Member<P> {
 
     /// Where to start: the committed offset, or the start of the log where there is none. Asked
     /// of the broker here and not left to the client, because the books of commit begin with it.
-    fn resolve(&self, partitions: &[i32]) -> Result<Vec<Standing>, Unresolved> {
+    fn resolve(&self, partitions: &[i32]) -> Result<Learnt, Unresolved> {
         let (observer, asked) = (Arc::clone(&self.observer), partitions.to_vec());
-        let ask = move || observer.all_standings(&asked, RESOLVE_TIMEOUT);
-        let failed =
-            |cause| Unresolved::Failed(format!("committed offsets of {partitions:?}: {cause}"));
-        resolve::persist(ask, &self.leaving, RESOLVE_FOR).map_err(|unresolved| match unresolved {
-            Unresolved::Failed(cause) => failed(cause),
-            Unresolved::Leaving => Unresolved::Leaving,
-        })
+        let wait = (RESOLVE_TIMEOUT, RESOLVE_TIMEOUT);
+        let ask = move || observer.standings(Some(&asked), wait);
+        match resolve::once(ask, &self.leaving, RESOLVE_WITHIN) {
+            Err(Unresolved::Failed(cause)) => Ok(Learnt::nothing(partitions, &cause)),
+            other => other,
+        }
     }
 }

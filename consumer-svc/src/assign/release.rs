@@ -16,13 +16,16 @@ use crate::metrics;
 pub struct Assigned<P> {
     /// The partition.
     pub partition: i32,
-    /// Where the group stands in it.
-    pub standing: Standing,
+    /// Where the group stands in it; nothing if nobody could say so in time.
+    pub standing: Option<Standing>,
     /// What the reader opens.
     pub records: Arc<P>,
     /// What the stages share of it.
     pub lane: Lane,
 }
+
+/// A partition, where the group stands in it if that is known, and its records.
+pub(super) type Ready<P> = (i32, Option<Standing>, P);
 
 /// Makes the child that reads a partition. Given by the wiring, so that this stage knows no reader.
 pub type MakeReader<P> = Box<dyn Fn(Assigned<P>) -> ChildSpec + Send + Sync>;
@@ -100,17 +103,17 @@ impl Held {
 }
 
 impl<P: Send + Sync + 'static> Assignment<P> {
-    /// Starts a reader for each partition.
+    /// Starts a reader for each partition. One of which nobody knows where to start has a reader, too,
+    /// which begins once that is known.
     ///
     /// # Errors
     /// The first reader that would not start, and why.
-    pub async fn start(&self, partitions: Vec<(Standing, P)>) -> Result<(), String> {
+    pub async fn start(&self, partitions: Vec<Ready<P>>) -> Result<(), String> {
         // What an earlier assignment left is not what this one leaves.
         self.held.account(GivenBack::default());
-        for (standing, records) in partitions {
-            let partition = standing.partition;
+        for (partition, standing, records) in partitions {
             let lane = self.held.lanes.open(partition);
-            if let Err(reason) = is_in_log(&standing) {
+            if let Some(Err(reason)) = standing.map(|standing| standing.is_in_log()) {
                 lane.halt(Cause::OffsetGone, reason);
             }
             let child = (self.make)(Assigned {
@@ -237,27 +240,6 @@ impl<P: Send + Sync + 'static> Assignment<P> {
     }
 }
 
-/// Whether the group's next offset is one that can be read. Asked here although the client would
-/// find out when it fetches: here the figures are known, and nothing has been read yet.
-fn is_in_log(standing: &Standing) -> Result<(), String> {
-    let Standing {
-        committed,
-        first,
-        end,
-        ..
-    } = *standing;
-    match committed {
-        Some(next) if next < first => Err(format!(
-            "the group's next offset is {next}, but the log begins at {first}: {} records were removed before they were read",
-            first - next
-        )),
-        Some(next) if next > end => Err(format!(
-            "the group's next offset is {next}, but the log ends at {end}: the topic was made anew or cut off"
-        )),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use actors::{Cx, Failure, Stage, Strategy, SupervisorSpec, System};
@@ -355,11 +337,11 @@ mod tests {
     #[test]
     fn an_offset_outside_the_log_is_said_and_never_jumped_over() {
         for committed in [None, Some(10), Some(15), Some(20)] {
-            assert_eq!(is_in_log(&standing(committed)), Ok(()));
+            assert_eq!(standing(committed).is_in_log(), Ok(()));
         }
-        let removed = is_in_log(&standing(Some(7))).unwrap_err();
+        let removed = standing(Some(7)).is_in_log().unwrap_err();
         assert!(removed.contains("3 records were removed"), "{removed}");
-        let anew = is_in_log(&standing(Some(21))).unwrap_err();
+        let anew = standing(Some(21)).is_in_log().unwrap_err();
         assert!(anew.contains("the log ends at 20"), "{anew}");
     }
 }

@@ -1,27 +1,35 @@
 //! Commits through the group's consumer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Committer, Warrant};
 use crate::config::KafkaConfig;
-use crate::flow::CommitError;
-use crate::kafka::{ConsumerSlot, Lookup};
+use crate::flow::{CommitError, Learnt};
+use crate::kafka::{ConsumerSlot, Lookup, Observer};
 use crate::mark::Print;
+
+/// For a request to the coordinator, and for all leaders together.
+const STANDINGS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(2));
 
 /// Commits with whatever consumer is in the slot at that moment.
 pub struct KafkaCommitter {
     slot: ConsumerSlot,
+    observer: Arc<Observer>,
     topic: String,
     log: Lookup,
 }
 
 impl KafkaCommitter {
     /// Commits positions of the topic that is configured.
-    pub fn new(slot: ConsumerSlot, config: &KafkaConfig) -> Self {
+    pub fn new((slot, observer): (ConsumerSlot, Arc<Observer>), config: &KafkaConfig) -> Self {
         Self {
             slot,
+            observer,
             topic: config.topic.clone(),
             log: Lookup::of_single(config),
         }
@@ -43,6 +51,11 @@ impl Committer for KafkaCommitter {
         consumer
             .commit(&list, CommitMode::Sync)
             .map_err(|error| classify(&error))
+    }
+
+    fn standings(&self, partitions: &[i32]) -> Learnt {
+        let asked = self.observer.standings(Some(partitions), STANDINGS);
+        asked.unwrap_or_else(|cause| Learnt::nothing(partitions, &cause))
     }
 
     fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String> {

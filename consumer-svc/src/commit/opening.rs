@@ -1,4 +1,5 @@
-//! How a partition is opened: its statistics are loaded before its first record is read.
+//! How a partition is opened: its statistics are loaded before its first record is read, once it is known
+//! where that stands.
 //!
 //! Nothing waits here. A reader whose partition is not open yet reads nothing, which is right:
 //! without the database nothing could be stored either.
@@ -19,21 +20,23 @@ use crate::tally::{Tally, TallyError, TallyStore};
 
 /// A partition on its way to be opened.
 pub(super) struct Pending {
-    epoch: Epoch,
-    /// Where the group stood when it was assigned.
-    pub(super) standing: Standing,
-    reader: Reader,
+    pub(super) epoch: Epoch,
+    /// Where the group stood when it was assigned; nothing until somebody says so.
+    pub(super) standing: Option<Standing>,
+    pub(super) reader: Reader,
     opened: Opened,
     loading: bool,
-    attempts: u32,
-    began: Instant,
-    /// Why the last attempt failed.
+    pub(super) attempts: u32,
+    pub(super) began: Instant,
+    /// Why the last attempt to load its statistics failed.
     cause: Option<TallyError>,
+    /// Why the last attempt to learn where it stands failed.
+    pub(super) unknown: Option<String>,
 }
 
 /// A partition may wait for so long for its statistics before readiness says so: a database that
 /// elects another primary, or starts again, is back before.
-const LATE: Duration = Duration::from_secs(30);
+pub(super) const LATE: Duration = Duration::from_secs(30);
 
 /// What commit needs of whoever reads a partition.
 pub(super) struct Reader {
@@ -56,7 +59,12 @@ impl Reader {
 }
 
 impl Pending {
-    pub(super) fn new(epoch: Epoch, standing: Standing, reader: Reader, opened: Opened) -> Self {
+    pub(super) fn new(
+        epoch: Epoch,
+        standing: Option<Standing>,
+        reader: Reader,
+        opened: Opened,
+    ) -> Self {
         Self {
             epoch,
             standing,
@@ -66,11 +74,20 @@ impl Pending {
             attempts: 0,
             began: Instant::now(),
             cause: None,
+            unknown: None,
         }
     }
 
+    /// Where it would be read from. One that nobody knows stands where it was.
+    pub(super) fn start(&self) -> u64 {
+        self.standing.map_or(0, |standing| standing.start())
+    }
+
     /// Tells the outside what it waits for, once that takes too long: at once, where it will not pass.
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
+        if self.standing.is_none() {
+            return self.tell_unknown();
+        }
         let reason = match &self.cause {
             Some(cause @ TallyError::Malformed(_)) => format!(
                 "{cause}; run the version that wrote them, or stop all consumers and count anew: \
@@ -89,7 +106,7 @@ impl Pending {
 
 impl<C: Committer, T: TallyStore> Commit<C, T> {
     pub(super) fn open(&mut self, partition: i32, pending: Pending, cx: &mut Cx<CommitMsg>) {
-        let (epoch, start) = (pending.epoch, pending.standing.start());
+        let (epoch, start) = (pending.epoch, pending.start());
         self.forget_release(partition);
         if let Some(next) = self.ledger.reopen(partition, epoch, start) {
             info!(partition, %epoch, next, "partition opened again");
@@ -97,11 +114,17 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             (pending.opened)(next);
         } else {
             let stopped = pending.reader.lane.halted().is_some();
+            let is_known = pending.standing.is_some();
             pending.reader.lane.opens();
             self.openings.insert(partition, pending);
             // Nothing is counted from an offset that cannot be, nor committed there.
-            if !stopped {
+            if stopped {
+                return;
+            }
+            if is_known {
                 self.load(partition, cx);
+            } else {
+                self.ask_starts(cx);
             }
         }
     }
@@ -109,7 +132,10 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
     /// Asks for the statistics of every partition that still needs them.
     pub(super) fn load_again(&mut self, cx: &mut Cx<CommitMsg>) {
         self.openings.values().for_each(Pending::tell);
-        let is_due = |pending: &Pending| !pending.loading && pending.reader.lane.halted().is_none();
+        let is_due = |pending: &Pending| {
+            let waits = !pending.loading && pending.reader.lane.halted().is_none();
+            waits && pending.standing.is_some()
+        };
         let waiting = self.openings.iter().filter(|(_, pending)| is_due(pending));
         let waiting: Vec<i32> = waiting.map(|(partition, _)| *partition).collect();
         for partition in waiting {
@@ -117,12 +143,14 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         }
     }
 
-    fn load(&mut self, partition: i32, cx: &mut Cx<CommitMsg>) {
+    pub(super) fn load(&mut self, partition: i32, cx: &mut Cx<CommitMsg>) {
         let Some(pending) = self.openings.get_mut(&partition) else {
             return;
         };
+        let (epoch, Some(standing)) = (pending.epoch, pending.standing) else {
+            return;
+        };
         pending.loading = true;
-        let (epoch, standing) = (pending.epoch, pending.standing);
         let (tallies, log) = (Arc::clone(&self.tallies), Arc::clone(&self.committer));
         cx.spawn(async move {
             let found = match tallies.load(partition).await {
@@ -157,7 +185,9 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             // Stays as it is, unopened.
             Ok(Some((tally, kin))) if !self.is_of_this_log(partition, &tally, kin) => {}
             Ok(found) => {
-                if let Some(pending) = self.openings.remove(&partition) {
+                let pending = self.openings.remove(&partition);
+                let standing = pending.as_ref().and_then(|pending| pending.standing);
+                if let (Some(pending), Some(standing)) = (pending, standing) {
                     let found = found.map(|(mut tally, kin)| {
                         // A record that is not there any more is no use; the next one is taken.
                         if kin == Kin::Unknown {
@@ -165,7 +195,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
                         }
                         *tally
                     });
-                    self.begin(partition, pending, found);
+                    self.begin(standing, pending, found);
                     // An empty partition gets its first commit now, and a place in the statistics.
                     self.advance(cx);
                 }
@@ -174,19 +204,18 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         }
     }
 
-    fn begin(&mut self, partition: i32, pending: Pending, mut found: Option<Tally>) {
+    fn begin(&mut self, standing: Standing, pending: Pending, mut found: Option<Tally>) {
         if let Some(found) = &mut found {
-            found.cut(pending.standing.first);
+            found.cut(standing.first);
         }
         let counted = found.as_ref().map(Tally::upto);
-        let opening = self
-            .ledger
-            .open(partition, pending.epoch, pending.standing.start(), found);
+        let (partition, start) = (standing.partition, standing.start());
+        let opening = self.ledger.open(partition, pending.epoch, start, found);
         if opening.skipped > 0 {
             warn!(
                 partition,
                 counted,
-                start = pending.standing.start(),
+                start,
                 "the group's offset was moved ahead of the statistics: what is between is not in them"
             );
         }
@@ -228,10 +257,11 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
 
     /// Whether the saved statistics are of this log; else it is stopped.
     fn is_of_this_log(&self, partition: i32, found: &Tally, kin: Kin) -> bool {
-        let Some(pending) = self.openings.get(&partition) else {
+        let pending = self.openings.get(&partition);
+        let Some((pending, standing)) = pending.and_then(|one| Some((one, one.standing?))) else {
             return false;
         };
-        match compare(&pending.standing, found, kin) {
+        match compare(&standing, found, kin) {
             Ok(()) => true,
             Err(Halt { cause, reason }) => {
                 pending.reader.lane.halt(cause, reason);

@@ -99,7 +99,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         let unopened = self.openings.get(&partition);
         let (next, committed) = match (self.ledger.position(partition), unopened) {
             (Some(position), _) => position,
-            (None, Some(pending)) => (pending.standing.start(), true),
+            (None, Some(pending)) => (pending.start(), true),
             (None, None) => (0, false),
         };
         if self.committing.contains_key(&partition) && self.warrant.withdraw() {

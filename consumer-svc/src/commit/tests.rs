@@ -3,6 +3,7 @@
 mod again;
 mod late;
 mod overtaken;
+mod starts;
 mod statistics;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +31,8 @@ struct Coordinator {
     log: Mutex<Vec<Mark>>,
     /// The partitions whose log was looked at.
     looks: Mutex<Vec<i32>>,
+    /// What it says to who asks where to start.
+    standings: Mutex<Learnt>,
     /// Looked at with every commit: what it must not be ahead of.
     tallies: Arc<MemoryTallies>,
 }
@@ -56,6 +59,10 @@ impl Committer for Coordinator {
         }
         self.accepted.lock().unwrap().extend_from_slice(positions);
         Ok(())
+    }
+
+    fn standings(&self, _: &[i32]) -> Learnt {
+        self.standings.lock().unwrap().clone()
     }
 
     fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String> {
@@ -87,6 +94,8 @@ struct Bench {
     end: u64,
     /// The group has no offset: it starts where the log does.
     uncommitted: bool,
+    /// Nobody said where it starts when it was assigned.
+    unknown: bool,
 }
 
 impl Bench {
@@ -126,6 +135,7 @@ impl Bench {
             lanes: patient(),
             end: 1_000,
             uncommitted: false,
+            unknown: false,
         }
     }
 
@@ -149,12 +159,7 @@ impl Bench {
         let open = CommitMsg::Open {
             partition,
             epoch,
-            standing: Standing {
-                partition,
-                committed: (!self.uncommitted).then_some(start),
-                first: if self.uncommitted { start } else { 0 },
-                end: self.end,
-            },
+            standing: self.standing(partition, start),
             lane: self.lanes.open(partition),
             recall,
             opened,

@@ -4,6 +4,8 @@
 //! fetch that waits for records, half a second for each partition while the shop is quiet. And it
 //! can be asked while there is no consumer.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
@@ -15,7 +17,7 @@ use tracing::debug;
 
 use super::{Renewed, Unseen, asking_config, list_of, log, partitions_of, side_by_side};
 use crate::config::KafkaConfig;
-use crate::flow::Standing;
+use crate::flow::{Learnt, Standing};
 
 /// Events that are thrown away at most before a question is asked.
 const STALE_EVENTS: usize = 1_000;
@@ -55,17 +57,16 @@ impl Observer {
     }
 
     /// Where the group stands in these partitions, or in all of the topic, asked of the broker, so
-    /// that it is true also while nothing arrives and for partitions of other members. Blocks for
-    /// `wait` for the commits and again for the ends, however many partitions there are. One whose end or
-    /// commit cannot be learnt in that time is left out.
+    /// that it is true also while nothing arrives and for partitions of other members. Blocks for the first
+    /// `wait` for each request, and for the second for all ends, however many partitions there are.
     ///
     /// # Errors
     /// The reason, in words, why nothing could be learnt.
     pub fn standings(
         &self,
         partitions: Option<&[i32]>,
-        wait: Duration,
-    ) -> Result<Vec<Standing>, String> {
+        wait: (Duration, Duration),
+    ) -> Result<Learnt, String> {
         let asked = self.with(|consumer| self.ask(consumer, partitions, wait));
         asked.map_err(|cause| cause.to_string())
     }
@@ -74,40 +75,53 @@ impl Observer {
         &self,
         consumer: &BaseConsumer<Quiet>,
         partitions: Option<&[i32]>,
-        wait: Duration,
-    ) -> Result<Vec<Standing>, Unseen> {
+        (wait, ends): (Duration, Duration),
+    ) -> Result<Learnt, Unseen> {
         let topic = self.topic.as_str();
         let partitions = match partitions {
             Some(partitions) => partitions.to_vec(),
             None => partitions_of(consumer, (topic, "KAFKA_TOPIC"), wait)?,
         };
         if partitions.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Learnt::default());
         }
         let committed = consumer
             .committed_offsets(list_of(topic, &partitions), wait)
             .map_err(|error| Unseen::Away(error.to_string()))?;
-        let elements = committed.elements_for_topic(topic);
-        let known = elements.iter().filter(|element| element.error().is_ok());
-        let known: Vec<i32> = known.map(|element| element.partition()).collect();
-        let ask = |partition, wait| consumer.fetch_watermarks(topic, partition, wait).ok();
-        let ends = side_by_side(&known, wait, ask);
-        let standing = |partition: i32, offset| {
-            let (first, end) = ends.get(&partition)?;
-            Some(Standing {
+        let mut commits = BTreeMap::new();
+        let mut learnt = Learnt::nothing(&partitions, "its leader did not answer in time");
+        for element in committed.elements_for_topic(topic) {
+            match element.error() {
+                Ok(()) => drop(commits.insert(element.partition(), element.offset())),
+                Err(cause) => {
+                    let cause = format!("its committed offset: {cause}");
+                    learnt.unknown.insert(element.partition(), cause);
+                }
+            }
+        }
+        let asked: Vec<i32> = commits.keys().copied().collect();
+        let said = Mutex::new(&mut learnt.unknown);
+        let ask = |partition, wait| {
+            let found = consumer.fetch_watermarks(topic, partition, wait);
+            let why = |cause| {
+                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                said.insert(partition, format!("its leader does not answer: {cause}"));
+            };
+            found.map_err(why).ok()
+        };
+        for (partition, (first, end)) in side_by_side(&asked, ends, ask) {
+            learnt.unknown.remove(&partition);
+            learnt.known.push(Standing {
                 partition,
-                committed: match offset {
-                    Offset::Offset(next) => Some(next.unsigned_abs()),
+                committed: match commits.get(&partition) {
+                    Some(Offset::Offset(next)) => Some(next.unsigned_abs()),
                     _ => None,
                 },
                 first: first.unsigned_abs(),
                 end: end.unsigned_abs(),
-            })
-        };
-        let standings = elements.iter();
-        Ok(standings
-            .filter_map(|element| standing(element.partition(), element.offset()))
-            .collect())
+            });
+        }
+        Ok(learnt)
     }
 
     /// How many partitions the topic has, if the broker says so at once.
@@ -115,22 +129,6 @@ impl Observer {
         let topic = (self.topic.as_str(), "KAFKA_TOPIC");
         let known = self.with(|consumer| partitions_of(consumer, topic, wait));
         known.ok().map(|known| known.len())
-    }
-
-    /// As [`standings`](Self::standings), of all these partitions or none.
-    ///
-    /// # Errors
-    /// The reason, in words, also where only one of them could not be learnt.
-    pub(crate) fn all_standings(
-        &self,
-        partitions: &[i32],
-        wait: Duration,
-    ) -> Result<Vec<Standing>, String> {
-        let found = self.standings(Some(partitions), wait)?;
-        match found.len() == partitions.len() {
-            true => Ok(found),
-            false => Err(format!("only {} of them are known", found.len())),
-        }
     }
 
     /// A client that is asked in vain gives way to another one in time; what the broker does not have is
@@ -185,7 +183,7 @@ mod tests {
         for partitions in [None, Some(&[0][..])] {
             let second = observer.consumers.get();
             assert!(!Arc::ptr_eq(&first, &second));
-            assert!(observer.standings(partitions, wait).is_err());
+            assert!(observer.standings(partitions, (wait, wait)).is_err());
             first = second;
         }
         assert!(!Arc::ptr_eq(&first, &observer.consumers.get()));

@@ -23,8 +23,9 @@ pub struct ReadLimits {
 pub struct ReaderArgs<O> {
     /// Partition to read.
     pub partition: i32,
-    /// Where the group stood when the partition was assigned; the client stands at its start.
-    pub standing: Standing,
+    /// Where the group stood when the partition was assigned; the client stands at its start. Nothing if
+    /// nobody could say; then the client stands anywhere.
+    pub standing: Option<Standing>,
     /// Opens the partition's queue.
     pub open: Arc<O>,
     /// Whether a reader of this assignment ran before: then the client's position must be moved.

@@ -7,6 +7,7 @@ use actors::{ChildSpec, Strategy, SupervisorSpec, System};
 use serde_json::Value;
 
 use super::*;
+use crate::flow::Standing;
 use crate::tally::memory::MemoryTallies;
 use crate::tally::tests::sale;
 
@@ -34,10 +35,10 @@ impl TallyStore for Counted {
     }
 }
 
-struct Broker(Mutex<Result<Vec<Standing>, String>>);
+struct Broker(Mutex<Result<Learnt, String>>);
 
 impl Standings for Broker {
-    fn standings(&self) -> Result<Vec<Standing>, String> {
+    fn standings(&self) -> Result<Learnt, String> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -51,6 +52,13 @@ fn standing(partition: i32, committed: Option<u64>, first: u64, end: u64) -> Sta
     }
 }
 
+fn learnt(known: Vec<Standing>) -> Learnt {
+    Learnt {
+        known,
+        ..Learnt::default()
+    }
+}
+
 struct Bench {
     _system: System,
     board: Board,
@@ -61,7 +69,7 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let store = Arc::new(Counted::default());
-        let broker = Arc::new(Broker(Mutex::new(Ok(vec![]))));
+        let broker = Arc::new(Broker(Mutex::new(Ok(Learnt::default()))));
         let addr = Addr::new("stats");
         let board = Board::new(waker(addr.clone()));
         let (tallies, standings, put_up) = (Arc::clone(&store), Arc::clone(&broker), board.clone());
@@ -117,11 +125,12 @@ async fn the_whole_shop_is_put_together_from_every_partition() {
     let bench = Bench::start().await;
     bench.store.save(0, &tally(0, 40, 10)).await.unwrap();
     bench.store.save(2, &tally(5, 60, 20)).await.unwrap();
-    *bench.broker.0.lock().unwrap() = Ok(vec![
+    let known = vec![
         standing(0, Some(40), 0, 42),
         standing(1, None, 3, 8),
         standing(2, Some(60), 0, 65),
-    ]);
+    ];
+    *bench.broker.0.lock().unwrap() = Ok(learnt(known));
     let figures = bench.figures().await;
     assert_eq!(figures["total_purchases"], 100);
     assert_eq!(figures["total_revenue"].to_string(), "1010.0");
@@ -158,6 +167,22 @@ async fn without_the_broker_the_backlog_is_unknown_and_not_zero() {
         (&figures["backlog"], &figures["total_purchases"]),
         (&Value::Null, &Value::from(3))
     );
+}
+
+#[tokio::test]
+async fn one_partition_whose_leader_is_away_makes_its_own_lag_unknown_and_the_sum_and_no_other() {
+    let bench = Bench::start().await;
+    let learnt = Learnt {
+        // Nothing was ever counted of the other.
+        unknown: [(1, "its leader is away".to_owned())].into(),
+        ..learnt(vec![standing(0, Some(40), 0, 42)])
+    };
+    *bench.broker.0.lock().unwrap() = Ok(learnt);
+    let figures = bench.figures().await;
+    assert_eq!(figures["backlog"], Value::Null);
+    assert_eq!(figures["partitions"][0]["lag"], 2);
+    assert_eq!(figures["partitions"][1]["partition"], 1);
+    assert_eq!(figures["partitions"][1]["lag"], Value::Null);
 }
 
 #[tokio::test]

@@ -12,18 +12,14 @@ use purchases::views::{
 };
 use tracing::error;
 
-use crate::flow::Standing;
+use crate::flow::Learnt;
 use crate::tally::{Shop, Sold, Stretch, Tally};
 
 /// Items that are named; the rest is summed up.
 const BEST: usize = 10;
 
 /// Writes it.
-pub(super) fn json(
-    tallies: &[(i32, Tally)],
-    standings: Option<&[Standing]>,
-    now: Timestamp,
-) -> Bytes {
+pub(super) fn json(tallies: &[(i32, Tally)], standings: Option<&Learnt>, now: Timestamp) -> Bytes {
     let view = view(tallies, standings, now);
     match serde_json::to_vec(&view) {
         Ok(json) => Bytes::from(json),
@@ -35,7 +31,7 @@ pub(super) fn json(
     }
 }
 
-fn view(tallies: &[(i32, Tally)], standings: Option<&[Standing]>, now: Timestamp) -> StatsView {
+fn view(tallies: &[(i32, Tally)], standings: Option<&Learnt>, now: Timestamp) -> StatsView {
     let shop = Shop::of(tallies.iter().map(|(_, tally)| tally), now);
     let counts = shop.counts();
     let (purchases, revenue) = shop.per_second();
@@ -43,7 +39,7 @@ fn view(tallies: &[(i32, Tally)], standings: Option<&[Standing]>, now: Timestamp
     let (named, rest) = best.split_at(best.len().min(BEST));
     let mut other: Sold = rest.iter().map(|(_, sold)| *sold).sum();
     other.add(counts.goods.other());
-    let partitions = partitions(tallies, standings.unwrap_or_default());
+    let partitions = partitions(tallies, standings.unwrap_or(&Learnt::default()));
     StatsView {
         as_of: now,
         newest_purchase_at: counts.newest,
@@ -73,7 +69,7 @@ fn view(tallies: &[(i32, Tally)], standings: Option<&[Standing]>, now: Timestamp
     }
 }
 
-fn partitions(tallies: &[(i32, Tally)], standings: &[Standing]) -> Vec<PartitionView> {
+fn partitions(tallies: &[(i32, Tally)], learnt: &Learnt) -> Vec<PartitionView> {
     let mut views: BTreeMap<i32, PartitionView> = BTreeMap::new();
     let blank = |partition| PartitionView {
         partition,
@@ -86,12 +82,16 @@ fn partitions(tallies: &[(i32, Tally)], standings: &[Standing]) -> Vec<Partition
         view.skipped = Some(tally.skipped());
         view.upto = Some(tally.upto());
     }
-    for standing in standings {
+    for standing in &learnt.known {
         let partition = standing.partition;
         let view = views.entry(partition).or_insert_with(|| blank(partition));
         view.committed = standing.committed;
         view.end = Some(standing.end);
         view.lag = Some(standing.lag());
+    }
+    // Its lag is not known, and so the sum is not.
+    for partition in learnt.unknown.keys() {
+        views.entry(*partition).or_insert_with(|| blank(*partition));
     }
     views.into_values().collect()
 }

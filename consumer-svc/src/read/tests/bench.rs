@@ -12,7 +12,7 @@ use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId,
 
 use super::super::*;
 use crate::commit::{Commit, CommitOutlet, Committer, Warrant};
-use crate::flow::{BadRecord, CommitError, Incoming, Origin, Original, Standing};
+use crate::flow::{BadRecord, CommitError, Incoming, Learnt, Origin, Original, Standing};
 use crate::lane::{BadLimits, Lane, Lanes};
 use crate::mark::{Mark, Print};
 use crate::tally::memory::MemoryTallies;
@@ -112,6 +112,10 @@ impl Committer for Committed {
     fn commit(&self, positions: &[(i32, u64)], _: &Warrant) -> Result<(), CommitError> {
         self.0.lock().unwrap().extend_from_slice(positions);
         Ok(())
+    }
+
+    fn standings(&self, _: &[i32]) -> Learnt {
+        unreachable!("it is always said where to start")
     }
 
     fn print(&self, _: i32, _: u64) -> Result<Option<Print>, String> {
@@ -304,12 +308,12 @@ impl Bench {
             logs.push(Arc::clone(&log));
             let args = ReaderArgs {
                 partition,
-                standing: Standing {
+                standing: Some(Standing {
                     partition,
                     committed: Some(setup.start),
                     first: 0,
                     end: u64::MAX,
-                },
+                }),
                 open: Arc::new(Shared(log)),
                 opened_before: Arc::default(),
                 lane: lanes.open(partition),

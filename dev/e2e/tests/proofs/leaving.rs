@@ -10,9 +10,9 @@ use e2e::until;
 
 /// Until an assignment meets the broker that is away.
 const ASSIGNED: Duration = Duration::from_secs(20);
-/// Less than it would ask for, which is a minute.
+/// Less than it would wait for, which is as long as the broker is away.
 const DRAIN: Duration = Duration::from_secs(20);
-const UNKNOWN: &str = "committed offsets not known yet";
+const UNKNOWN: &str = "nobody says where to start";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_leaves_in_time_while_the_offsets_of_its_assignment_cannot_be_learnt() {

@@ -3,6 +3,7 @@
 //! One file a promise. Proofs share a broker and a database as long as they leave them alone; who
 //! kills or freezes one has its own. Run by `cargo xtask test`, which builds the services first.
 
+mod absent_leader;
 mod bad_input;
 mod broker_faults;
 mod broker_killed;
