@@ -81,6 +81,23 @@ pub struct BadRecord {
     pub origin: Origin,
 }
 
+impl BadRecord {
+    /// Bytes that it takes while it is under way, headers and all.
+    pub(crate) fn weight(&self) -> usize {
+        let Original {
+            key,
+            value,
+            headers,
+            ..
+        } = &self.original;
+        let long = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let each = headers
+            .iter()
+            .map(|(name, value)| name.len() + long(value) + size_of::<(String, Option<Vec<u8>>)>());
+        size_of::<Self>() + self.reason.len() + long(key) + long(value) + each.sum::<usize>()
+    }
+}
+
 /// What cannot be stored.
 #[derive(Debug)]
 pub enum Rejection {

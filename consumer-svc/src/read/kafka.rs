@@ -160,6 +160,7 @@ fn polled(
         value: message.payload(),
         headers: headers.unwrap_or_default(),
     };
+    // Of a purchase nothing is kept of the headers but its id.
     let bytes = message.payload_len() + message.key_len() + 64;
     let origin = Origin {
         topic: Arc::clone(topic),
@@ -185,6 +186,8 @@ fn polled(
         Decoded::Bad(mut record) => {
             span.fail(&record.reason);
             record.original.time = time_of(message);
+            // It is kept whole.
+            let bytes = record.weight();
             Polled::Bad(Box::new(record), bytes)
         }
         Decoded::Tombstone => Polled::Tombstone {

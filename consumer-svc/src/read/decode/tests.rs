@@ -149,3 +149,25 @@ fn a_record_came_back_only_if_it_stood_further_ahead_in_its_own_partition() {
         assert!(!of(other), "{other}");
     }
 }
+
+#[test]
+fn a_bad_record_weighs_what_is_kept_of_it() {
+    let large = vec![b'x'; 60_000];
+    let headers = vec![
+        ("one", Some(&large[..])),
+        ("none", None),
+        ("two", Some(&large[..])),
+    ];
+    let Decoded::Bad(record) = decode(&raw(Some(b"?"), headers), origin()) else {
+        panic!("it is no purchase");
+    };
+    assert!(
+        (120_000..121_000).contains(&record.weight()),
+        "{}",
+        record.weight()
+    );
+    let Decoded::Bad(plain) = decode(&raw(Some(b"?"), vec![]), origin()) else {
+        panic!("it is no purchase");
+    };
+    assert!(plain.weight() < 1_000, "{}", plain.weight());
+}
