@@ -7,6 +7,8 @@
 
 pub mod kafka;
 
+use std::collections::BTreeMap;
+
 use actors::{Backoff, BatchSink, Outcome, Pace, Receipt};
 use futures_util::future::join_all;
 use purchases::wire;
@@ -148,7 +150,7 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
 
 impl<L: LetterBox, O: Originals> BatchSink<Rejected> for DeadLetters<L, O> {
     async fn write(&self, batch: Vec<Rejected>) {
-        let (mut whole, mut refused, mut owed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut whole, mut refused) = (Vec::new(), BTreeMap::<_, (Vec<_>, Vec<_>)>::new());
         for Rejected {
             value,
             receipt,
@@ -158,18 +160,20 @@ impl<L: LetterBox, O: Originals> BatchSink<Rejected> for DeadLetters<L, O> {
             match value {
                 Rejection::Record(record) => whole.push((record, (receipt, letter))),
                 Rejection::Document { incoming, reason } => {
-                    refused.push((*incoming, reason));
-                    owed.push((receipt, letter));
+                    let of_partition = refused.entry(incoming.origin.partition).or_default();
+                    of_partition.0.push((*incoming, reason));
+                    of_partition.1.push((receipt, letter));
                 }
             }
         }
-        // All letters of a batch travel together; each is settled when it has arrived.
-        let again = async {
+        // All letters of a batch travel together; each is settled when it has arrived. What is read again is
+        // read for each partition apart: one whose leader is away must not keep the others' letters.
+        let again = refused.into_values().map(async |(refused, owed)| {
             let records = self.whole(refused).await;
             self.deliver_all(records.into_iter().zip(owed).collect())
                 .await;
-        };
-        tokio::join!(self.deliver_all(whole), again);
+        });
+        tokio::join!(self.deliver_all(whole), join_all(again));
     }
 }
 

@@ -163,6 +163,42 @@ fn letter(offset: i64, books: &Arc<Books>) -> Rejected {
     }
 }
 
+/// A record whose document the database refused.
+fn refused(partition: i32, offset: i64, books: &Arc<Books>) -> Rejected {
+    let event = purchases::Event {
+        username: purchases::Username::parse("john").unwrap(),
+        user_id: purchases::UserId::parse("u1").unwrap(),
+        item_name: purchases::ItemName::parse("Laptop").unwrap(),
+        price: purchases::Cents::new(1).unwrap(),
+        timestamp: purchases::Timestamp::from_millis(0).unwrap(),
+    };
+    let id = purchases::PurchaseId::from_bytes([1; 12]);
+    let origin = Origin {
+        topic: Arc::from("purchases"),
+        partition,
+        offset,
+    };
+    let position = Position {
+        lane: partition as u32,
+        epoch: Epoch::next(),
+        seq: offset as u64,
+    };
+    let outlet: actors::Outlet<Note> = Arc::clone(books) as _;
+    Rejected {
+        value: Rejection::Document {
+            incoming: Box::new(Incoming {
+                purchase: purchases::Purchase::new(id, event),
+                origin,
+                came_back: offset == 10,
+                span: host::span::Span::none(),
+            }),
+            reason: "no".into(),
+        },
+        receipt: Receipt::new(position, outlet, None),
+        letter: None,
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
     let letters = Arc::new(Letters::default());
@@ -183,40 +219,7 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
         failures: AtomicU32::new(3),
         records: vec![(8, original.clone())],
     };
-    let refused = [8, 9, 10].map(|offset| {
-        let event = purchases::Event {
-            username: purchases::Username::parse("john").unwrap(),
-            user_id: purchases::UserId::parse("u1").unwrap(),
-            item_name: purchases::ItemName::parse("Laptop").unwrap(),
-            price: purchases::Cents::new(1).unwrap(),
-            timestamp: purchases::Timestamp::from_millis(0).unwrap(),
-        };
-        let id = purchases::PurchaseId::from_bytes([1; 12]);
-        let origin = Origin {
-            topic: Arc::from("purchases"),
-            partition: 0,
-            offset,
-        };
-        let position = Position {
-            lane: 0,
-            epoch: Epoch::next(),
-            seq: offset as u64,
-        };
-        let outlet: actors::Outlet<Note> = Arc::clone(&books) as _;
-        Rejected {
-            value: Rejection::Document {
-                incoming: Box::new(Incoming {
-                    purchase: purchases::Purchase::new(id, event),
-                    origin,
-                    came_back: offset == 10,
-                    span: host::span::Span::none(),
-                }),
-                reason: "no".into(),
-            },
-            receipt: Receipt::new(position, outlet, None),
-            letter: None,
-        }
-    });
+    let refused = [8, 9, 10].map(|offset| refused(0, offset, &books));
     DeadLetters::new((Arc::clone(&letters), log), patient(), BACKOFF)
         .write(refused.into())
         .await;
@@ -243,4 +246,29 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
     assert_eq!(replay_of(gone), None);
     let place = b"purchases/0/10".to_vec();
     assert_eq!(replay_of(at(10).unwrap()), Some(place));
+}
+
+/// Partition 1 is not read: its leader is away.
+struct WithoutLeader;
+
+impl Originals for WithoutLeader {
+    async fn read(&self, wanted: Vec<Origin>) -> Result<Vec<Option<Original>>, String> {
+        match wanted.iter().any(|origin| origin.partition == 1) {
+            true => Err("no leader".into()),
+            false => Ok(vec![None; wanted.len()]),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_cannot_be_read_again_keeps_no_other_from_its_letters() {
+    let (letters, books) = failing(0);
+    let batch = [(1, 3), (0, 4), (1, 5), (2, 6)];
+    let batch = batch.map(|(partition, offset)| refused(partition, offset, &books));
+    let ports = (Arc::clone(&letters), WithoutLeader);
+    let writer = DeadLetters::new(ports, patient(), BACKOFF);
+    let hour = Duration::from_secs(3600);
+    let ended = tokio::time::timeout(hour, writer.write(batch.into())).await;
+    assert!(ended.is_err(), "nobody has said what partition 1 holds");
+    assert_eq!(*letters.delivered.lock().unwrap(), [4, 6]);
 }

@@ -4,7 +4,7 @@
 //! In: a topic, a partition, offsets. Out: records, whole. Blocks. It joins no group and commits
 //! nothing; connects when it is first asked.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -25,12 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One look for the next record.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Looks records up, one question at a time.
+/// Clients at most that are asked at the same time. Each has threads and connections of its own; and a question
+/// about a partition whose leader is away takes long, for which the others must not wait.
+const AT_ONCE: usize = 8;
+
+/// Looks records up. One client is kept; who asks while it is asked has another one.
 pub(crate) struct Lookup {
     config: KafkaConfig,
     /// What one fetch brings, and how many records are kept before they are asked for.
     fetch: (usize, usize),
     consumer: Mutex<Option<BaseConsumer<Quiet>>>,
+    asking: Mutex<usize>,
+    answered: Condvar,
 }
 
 /// First offset and end of a partition's log.
@@ -55,6 +61,8 @@ impl Lookup {
             config: config.clone(),
             fetch,
             consumer: Mutex::default(),
+            asking: Mutex::default(),
+            answered: Condvar::new(),
         }
     }
 
@@ -130,8 +138,10 @@ impl Lookup {
         &self,
         ask: impl FnOnce(&BaseConsumer<Quiet>) -> Result<T, String>,
     ) -> Result<T, String> {
-        let mut held = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
-        let consumer = match held.take() {
+        let _turn = self.turn();
+        let kept = || self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = kept().take();
+        let consumer = match idle {
             Some(consumer) => consumer,
             None => asking_config(&self.config)
                 .set("auto.offset.reset", "error")
@@ -143,9 +153,33 @@ impl Lookup {
                 .map_err(|cause| format!("kafka consumer: {cause}"))?,
         };
         let answer = ask(&consumer);
-        // One that failed is not used again.
-        *held = answer.is_ok().then_some(consumer);
+        // One that failed is not used again. Whichever is not kept is closed after the lock is let go.
+        let spare = match answer.is_ok() {
+            true => kept().replace(consumer),
+            false => Some(consumer),
+        };
+        drop(spare);
         answer
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let asking = self
+            .answered
+            .wait_while(asking, |asking| *asking >= AT_ONCE);
+        *asking.unwrap_or_else(PoisonError::into_inner) += 1;
+        Turn(self)
+    }
+}
+
+/// The right to ask.
+struct Turn<'l>(&'l Lookup);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let asking = self.0.asking.lock();
+        *asking.unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.answered.notify_one();
     }
 }
 
