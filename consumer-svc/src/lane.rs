@@ -322,6 +322,13 @@ impl Lanes {
         }
     }
 
+    /// Whether another reader has begun there since this was read. One whose partition is being given
+    /// back is not: it is waited for.
+    pub fn is_superseded(&self, at: Position) -> bool {
+        let lane = i32::try_from(at.lane).ok().and_then(|lane| self.get(lane));
+        lane.is_some_and(|lane| lane.0.place.is_newer_than(at.epoch))
+    }
+
     /// The database answered somebody: a sign of life of all who stand in line behind him.
     pub fn answered(&self) {
         let open = locked(&self.0.open);

@@ -1,19 +1,23 @@
 //! Batch writer: the sink behind the batching stage.
 //!
 //! In: batches of deliveries. Out: documents, and every receipt settled: stored (also when the
-//! document was known already) with what it contributes to the statistics, dead-lettered by the
-//! next stage, or retried here until the database takes it. Several batches are written at once; settling is per record, so commit
-//! does not mind in which order they end.
+//! document was known already) with what it contributes to the statistics, or dead-lettered by the
+//! next stage. While the database takes nothing, a batch is repeated here until it does; what it does
+//! not take of a batch while it takes others goes to [`again`]. Several batches are written at once;
+//! settling is per record, so commit does not mind in which order they end.
 //! It must not give up a good record: only what the database refuses for its content leaves.
 
+pub mod again;
 pub mod mongo;
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use actors::{Addr, Backoff, BatchSink, Outcome, Receipt};
 use host::span::SpanKind;
 use tracing::{debug, info, warn};
 
+use self::again::AgainMsg;
 use crate::document::PurchaseDocument;
 use crate::flow::{DeadLetterMsg, Delivered, Note, Origin, Rejected, Rejection};
 use crate::lane::{Bad, Lane, Lanes};
@@ -31,8 +35,10 @@ pub enum WriteOutcome {
     /// Another record of the same purchase was stored before: a retry of the customer's. The
     /// first stands.
     Repeated,
-    /// Not now: the reason passes.
+    /// Not now, and nothing else either: the reason speaks of the database, and passes.
     Retry(String),
+    /// Not now, for a reason that speaks of this document: others may be taken meanwhile.
+    NotYet(String),
     /// Never: the database refuses this content.
     Bad(String),
 }
@@ -46,32 +52,53 @@ pub trait PurchaseStore: Send + Sync + 'static {
     ) -> impl Future<Output = Vec<WriteOutcome>> + Send;
 }
 
-/// Writes batches until every record of them is settled.
+/// Writes batches until the database has answered for every record of them.
 pub struct BatchWriter<S> {
+    attempts: Arc<Attempts<S>>,
+    again: Addr<AgainMsg>,
+    backoff: Backoff,
+}
+
+/// One attempt after the other, for whoever writes.
+pub struct Attempts<S> {
     store: S,
     dead_letter: Addr<DeadLetterMsg>,
     lanes: Lanes,
-    backoff: Backoff,
+}
+
+/// A record on its way into the collection.
+pub struct Unwritten {
+    delivery: Delivered,
+    document: PurchaseDocument,
+}
+
+/// What an attempt leaves to be tried again.
+#[derive(Default)]
+struct Left {
+    later: Vec<Unwritten>,
+    /// Why, if anything is left.
+    cause: Option<String>,
+    /// Whether the reason speaks of the database, and not of single documents.
+    nothing_passes: bool,
 }
 
 /// What a refused document counts for in a batch of letters. A purchase is never much larger.
 const LETTER_BYTES: usize = 1024;
 
-impl<S: PurchaseStore> BatchWriter<S> {
-    /// Writes to `store`, and again after a pause of `backoff` what it does not take now; what it
-    /// refuses for good goes to `dead_letter`.
-    pub fn new(store: S, dead_letter: Addr<DeadLetterMsg>, lanes: Lanes, backoff: Backoff) -> Self {
+impl<S: PurchaseStore> Attempts<S> {
+    /// Writes to `store`; what it refuses for good goes to `dead_letter`.
+    pub fn new(store: S, dead_letter: Addr<DeadLetterMsg>, lanes: Lanes) -> Self {
         Self {
             store,
             dead_letter,
             lanes,
-            backoff,
         }
     }
 
     /// These are tried again: they have had their answer, and none of their partitions is stuck.
-    fn wait(&self, later: &[Delivered]) {
-        let mut partitions: Vec<i32> = later.iter().map(|one| one.value.origin.partition).collect();
+    fn wait<'r>(&self, later: impl Iterator<Item = &'r Unwritten>) {
+        let partition = |one: &Unwritten| one.delivery.value.origin.partition;
+        let mut partitions: Vec<i32> = later.map(partition).collect();
         partitions.sort_unstable();
         partitions.dedup();
         let lanes = partitions.into_iter().filter_map(|one| self.lanes.get(one));
@@ -113,62 +140,100 @@ impl<S: PurchaseStore> BatchWriter<S> {
             debug!("the dead-letter stage is being replaced, the records will be read again");
         }
     }
+
+    /// Asks the database to take these, and settles what it answers for.
+    async fn attempt(&self, pending: Vec<Unwritten>, started: Instant) -> Left {
+        let (deliveries, documents): (Vec<_>, Vec<_>) = pending
+            .into_iter()
+            .map(|one| (one.delivery, one.document))
+            .unzip();
+        let outcomes = self.store.store(&documents).await;
+        self.lanes.answered();
+        let mut settled = Vec::with_capacity(documents.len());
+        let (mut known, mut left, mut refused) = (0, Left::default(), Vec::new());
+        let each = deliveries.into_iter().zip(documents).zip(outcomes);
+        for ((delivery, document), outcome) in each {
+            match outcome {
+                WriteOutcome::Stored => {
+                    settled.push(stored(delivery, Some(document.created_at()), started));
+                }
+                WriteOutcome::Redelivered(at) => {
+                    known += 1;
+                    settled.push(stored(delivery, Some(at), started));
+                }
+                WriteOutcome::Repeated => {
+                    known += 1;
+                    settled.push(stored(delivery, None, started));
+                }
+                WriteOutcome::Retry(reason) => {
+                    left.nothing_passes = true;
+                    left.cause = Some(reason);
+                    left.later.push(Unwritten { delivery, document });
+                }
+                WriteOutcome::NotYet(reason) => {
+                    left.cause.get_or_insert(reason);
+                    left.later.push(Unwritten { delivery, document });
+                }
+                WriteOutcome::Bad(reason) => refused.push((delivery, reason)),
+            }
+        }
+        metrics::written(settled.len() - known, known);
+        Receipt::settle_all(settled);
+        self.refuse(refused);
+        if !left.later.is_empty() {
+            self.wait(left.later.iter());
+            metrics::write_retried(left.later.len());
+        }
+        left
+    }
+}
+
+impl<S: PurchaseStore> BatchWriter<S> {
+    /// Writes again after a pause of `backoff` while the database takes nothing; what it does not take
+    /// while it takes others goes `again`, and the writer is free.
+    pub fn new(attempts: Arc<Attempts<S>>, again: Addr<AgainMsg>, backoff: Backoff) -> Self {
+        Self {
+            attempts,
+            again,
+            backoff,
+        }
+    }
 }
 
 impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
     async fn write(&self, batch: Vec<Delivered>) {
         let started = Instant::now();
         let size = batch.len();
-        let mut documents: Vec<PurchaseDocument> = batch
-            .iter()
-            .map(|delivery| PurchaseDocument::new(&delivery.value))
-            .collect();
         let positions = batch.iter().map(|delivery| delivery.receipt.position());
-        self.lanes.taken(positions);
-        let mut pending = batch;
+        self.attempts.lanes.taken(positions);
+        let documented = |delivery: Delivered| Unwritten {
+            document: PurchaseDocument::new(&delivery.value),
+            delivery,
+        };
+        let mut pending: Vec<Unwritten> = batch.into_iter().map(documented).collect();
         let (mut attempt, mut pauses) = (0, self.backoff.pace());
         loop {
-            let outcomes = self.store.store(&documents).await;
-            self.lanes.answered();
-            let mut settled = Vec::with_capacity(pending.len());
-            let (mut known, mut later, mut later_documents, mut cause, mut refused) =
-                (0, Vec::new(), Vec::new(), None, Vec::new());
-            for ((delivery, document), outcome) in pending.into_iter().zip(documents).zip(outcomes)
-            {
-                match outcome {
-                    WriteOutcome::Stored => {
-                        settled.push(stored(delivery, Some(document.created_at()), started));
-                    }
-                    WriteOutcome::Redelivered(at) => {
-                        known += 1;
-                        settled.push(stored(delivery, Some(at), started));
-                    }
-                    WriteOutcome::Repeated => {
-                        known += 1;
-                        settled.push(stored(delivery, None, started));
-                    }
-                    WriteOutcome::Retry(reason) => {
-                        cause = Some(reason);
-                        later.push(delivery);
-                        later_documents.push(document);
-                    }
-                    WriteOutcome::Bad(reason) => refused.push((delivery, reason)),
-                }
-            }
-            metrics::written(settled.len() - known, known);
-            Receipt::settle_all(settled);
-            self.refuse(refused);
+            let Left {
+                later,
+                cause,
+                nothing_passes,
+            } = self.attempts.attempt(pending, started).await;
             let Some(cause) = cause else { break };
+            if !nothing_passes {
+                // They may never pass. The writer is for what comes behind them.
+                if self.again.send(AgainMsg::push(later, cause)).is_err() {
+                    debug!("the stage for them is being replaced, the records will be read again");
+                }
+                break;
+            }
             attempt += 1;
-            self.wait(&later);
-            metrics::write_retried(later.len());
             let pause = pauses.next().unwrap_or(self.backoff.max);
             // The first refusal and then every tenth: an outage is told, not chanted.
             if attempt % 10 == 1 {
                 warn!(records = later.len(), attempt, ?pause, %cause, "write failed, will be retried with the same ids");
             }
             tokio::time::sleep(pause).await;
-            (pending, documents) = (later, later_documents);
+            pending = later;
         }
         if attempt > 0 {
             info!(records = size, attempt, took = ?started.elapsed(), "written after retries");

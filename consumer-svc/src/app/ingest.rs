@@ -24,8 +24,9 @@ use crate::lane::{Lanes, Report};
 use crate::read::kafka::KafkaPartition;
 use crate::read::{PartitionReader, ReadLimits, ReaderArgs, Traced};
 use crate::tally::mongo::MongoTallies;
-use crate::write::BatchWriter;
+use crate::write::again::{AgainMsg, WriteAgain};
 use crate::write::mongo::MongoStore;
+use crate::write::{Attempts, BatchWriter};
 
 /// Backoff while the database does not take a batch, or the dead-letter topic a letter: scattered, so
 /// that all who wait do not return in step to what recovers.
@@ -80,6 +81,7 @@ impl Ingest {
         let addrs = Addrs {
             commit: Addr::new("commit"),
             write: Addr::new("write"),
+            write_again: Addr::new("write_again"),
             dead_letter: Addr::new("dead_letter"),
         };
         let readers = Children::new();
@@ -101,11 +103,19 @@ impl Ingest {
         let assign = assign(config, &addrs, member, &held, reading);
         // Started in this order and drained in the reverse one: first the partitions are given
         // back, which needs every stage above; the books of commit close last.
+        let writing = store.pending().clone();
+        let attempts = Attempts::new(store, addrs.dead_letter.clone(), held.lanes.clone());
+        let attempts = Arc::new(attempts);
         let spec = SupervisorSpec::new(Strategy::RestForOne)
             .intensity(INGEST_RESTARTS)
             .child(commit(config, &addrs, member, tallies))
             .child(dead_letter(&addrs, letters, &held))
-            .child(write(&config.flow, &addrs, store, &held).credits(&credits))
+            .child(write_again(&addrs, Arc::clone(&attempts)))
+            .child(
+                write(&config.flow, &addrs, attempts)
+                    .credits(&writing)
+                    .credits(&credits),
+            )
             .child(
                 // Vital: it would come back without its readers, and what broke them is still there.
                 ChildSpec::supervisor(
@@ -137,6 +147,7 @@ impl Ingest {
 struct Addrs {
     commit: Addr<CommitMsg>,
     write: Addr<WriteMsg>,
+    write_again: Addr<AgainMsg>,
     dead_letter: Addr<DeadLetterMsg>,
 }
 
@@ -156,14 +167,14 @@ fn commit(
     .credits(&saving)
 }
 
-fn write(flow: &FlowConfig, addrs: &Addrs, store: MongoStore, held: &Held) -> ChildSpec {
-    let writing = store.pending().clone();
-    let sink = Arc::new(BatchWriter::new(
-        store,
-        addrs.dead_letter.clone(),
-        held.lanes.clone(),
-        again(),
-    ));
+fn write_again(addrs: &Addrs, attempts: Arc<Attempts<MongoStore>>) -> ChildSpec {
+    let make = move |_| WriteAgain::new(Arc::clone(&attempts), again());
+    ChildSpec::stage("write_again", &addrs.write_again, make).shutdown(Shutdown::Infinity)
+}
+
+fn write(flow: &FlowConfig, addrs: &Addrs, attempts: Arc<Attempts<MongoStore>>) -> ChildSpec {
+    let again_to = addrs.write_again.clone();
+    let sink = Arc::new(BatchWriter::new(attempts, again_to, again()));
     let limits = BatchLimits {
         count: flow.batch_records,
         bytes: flow.batch_bytes,
@@ -174,7 +185,6 @@ fn write(flow: &FlowConfig, addrs: &Addrs, store: MongoStore, held: &Held) -> Ch
         BatchStage::new(limits, writers, Arc::clone(&sink))
     })
     .shutdown(Shutdown::Infinity)
-    .credits(&writing)
 }
 
 fn dead_letter(addrs: &Addrs, letters: (KafkaLetterBox, KafkaOriginals), held: &Held) -> ChildSpec {

@@ -72,6 +72,12 @@ impl Place {
         self.standing().is_some_and(letters)
     }
 
+    /// Whether the epoch here began after that one.
+    pub(super) fn is_newer_than(&self, epoch: Epoch) -> bool {
+        self.standing()
+            .is_some_and(|standing| standing.epoch > epoch)
+    }
+
     fn standing(&self) -> Option<Arc<Standing>> {
         let held = self.0.lock();
         held.unwrap_or_else(PoisonError::into_inner).clone()
@@ -139,6 +145,7 @@ mod tests {
         place.taken(old, 15);
         assert!(place.is_in_line() && !place.has_letters());
         assert!(place.letter(old).is_none());
+        assert!(place.is_newer_than(old) && !place.is_newer_than(new));
         let newer = place.letter(new);
         drop(letter);
         assert!(place.has_letters(), "it is another's that is over");

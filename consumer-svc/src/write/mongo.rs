@@ -101,7 +101,11 @@ impl PurchaseStore for MongoStore {
             Err(Failed::Unknown(reason)) => {
                 return vec![WriteOutcome::Retry(reason); documents.len()];
             }
-            Err(Failed::Answered(error)) => verdicts(&error, documents.len()),
+            Err(Failed::Answered(error)) => verdicts(
+                &error,
+                documents.len(),
+                &self.collection.namespace().to_string(),
+            ),
         };
         let known = documents
             .iter()
@@ -149,7 +153,7 @@ fn outcome_of_known(
                 .as_ref()
                 .and_then(|first| first.if_from(document.origin()))
                 .map_or(WriteOutcome::Repeated, WriteOutcome::Redelivered),
-            None => WriteOutcome::Retry(
+            None => WriteOutcome::NotYet(
                 "it is known, and not to a majority, or not any more".to_owned(),
             ),
         },
@@ -158,7 +162,8 @@ fn outcome_of_known(
 }
 
 /// One verdict a document, from the error of an unordered insert.
-fn verdicts(error: &Error, count: usize) -> Vec<Verdict> {
+/// `namespace` is the collection's, as the server writes it.
+fn verdicts(error: &Error, count: usize, namespace: &str) -> Vec<Verdict> {
     let ErrorKind::InsertMany(InsertManyError {
         write_errors,
         write_concern_error,
@@ -186,14 +191,13 @@ fn verdicts(error: &Error, count: usize) -> Vec<Verdict> {
             let reason = reason(code, &failed.message, failed.details.as_ref());
             Verdict::Clear(WriteOutcome::Bad(reason))
         };
+        let is_known = || is_primary_key(&failed.message, namespace);
         let verdict = match failed.code {
-            DUPLICATE_KEY if is_primary_key(&failed.message) && write_concern_error.is_none() => {
-                Verdict::Known
-            }
-            DUPLICATE_KEY if is_primary_key(&failed.message) => others.clone(),
+            DUPLICATE_KEY if is_known() && write_concern_error.is_none() => Verdict::Known,
+            DUPLICATE_KEY if is_known() => others.clone(),
             code @ (DUPLICATE_KEY | VALIDATION_FAILED) => bad(code),
             code if REFUSED.contains(&code) => bad(code),
-            code => Verdict::Clear(WriteOutcome::Retry(reason(code, &failed.message, None))),
+            code => Verdict::Clear(WriteOutcome::NotYet(reason(code, &failed.message, None))),
         };
         if let Some(place) = verdicts.get_mut(failed.index) {
             *place = verdict;
@@ -202,12 +206,24 @@ fn verdicts(error: &Error, count: usize) -> Vec<Verdict> {
     verdicts
 }
 
-/// A duplicate key is benign on `_id` alone. The server names the index in the message; the
-/// space behind the name keeps `history_id_` and the like apart.
-fn is_primary_key(message: &str) -> bool {
-    message.contains("index: _id_ ")
-        || message.contains("index: _id_,")
-        || message.ends_with("index: _id_")
+/// A duplicate key is benign on `_id` alone. The server names the index in the message, between the
+/// collection and the key, and its structured fields (`keyPattern`) are not kept by the driver. The key is
+/// what a customer wrote and may look like anything: only what stands before it is looked at, so a
+/// namespace that is written as the server does is cut off first, whatever is in it.
+fn is_primary_key(message: &str, namespace: &str) -> bool {
+    let Some((_, place)) = message.split_once("collection: ") else {
+        return false;
+    };
+    let named = place.strip_prefix(namespace);
+    // Some name no index where the documents themselves stand in the order of `_id`.
+    if named.is_some_and(|named| named.starts_with(" dup key: { _id: ")) {
+        return true;
+    }
+    let named = named.unwrap_or(place);
+    let named = named.split(" dup key").next().unwrap_or_default();
+    // Another collation than the collection's own is told behind the name; some servers put a comma there.
+    let name = named.split_once(" index: ").map(|(_, name)| name);
+    name.is_some_and(|name| name.split([' ', ',']).next() == Some("_id_"))
 }
 
 fn reason(code: i32, message: &str, details: Option<&Document>) -> String {

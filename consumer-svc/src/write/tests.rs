@@ -79,6 +79,15 @@ fn delivered(id: PurchaseId, (partition, offset): (i32, u64), receipt: Receipt<N
     }
 }
 
+fn writer<S: PurchaseStore>(
+    store: S,
+    dead_letter: Addr<DeadLetterMsg>,
+    lanes: Lanes,
+) -> BatchWriter<S> {
+    let attempts = Arc::new(Attempts::new(store, dead_letter, lanes));
+    BatchWriter::new(attempts, Addr::new("again"), Backoff::default())
+}
+
 async fn written(answers: Vec<Vec<WriteOutcome>>, count: u64) -> (Vec<(u64, Outcome)>, Vec<usize>) {
     let (books, calls) = written_to_books(answers, count).await;
     let settled = books.0.lock().unwrap().clone();
@@ -92,12 +101,7 @@ async fn written_to_books(answers: Vec<Vec<WriteOutcome>>, count: u64) -> (Arc<B
     });
     let books = Arc::new(Books::default());
     let lanes = crate::lane::tests::patient();
-    let writer = BatchWriter::new(
-        Arc::clone(&script),
-        Addr::new("dead letters"),
-        lanes,
-        Backoff::default(),
-    );
+    let writer = writer(Arc::clone(&script), Addr::new("dead letters"), lanes);
     writer
         .write((0..count).map(|offset| delivery(offset, &books)).collect())
         .await;
@@ -194,7 +198,7 @@ async fn refusals_in_a_row_stop_their_partition_and_what_is_behind_is_not_given_
     let stage = actors::ChildSpec::stage("dead", &dead_letter, move |_| sink.clone());
     let root = actors::SupervisorSpec::new(actors::Strategy::OneForOne).child(stage);
     let system = actors::System::start("test", root).await.unwrap();
-    BatchWriter::new(Arc::clone(&script), dead_letter, lanes, Backoff::default())
+    writer(Arc::clone(&script), dead_letter, lanes)
         .write((0..5).map(|offset| delivery(offset, &books)).collect())
         .await;
     system.drain(Duration::from_secs(5)).await;
@@ -230,9 +234,7 @@ async fn what_came_back_and_is_refused_again_stops_nothing() {
     for delivery in &mut batch[..2] {
         delivery.value.came_back = true;
     }
-    BatchWriter::new(script, dead_letter, lanes, Backoff::default())
-        .write(batch)
-        .await;
+    writer(script, dead_letter, lanes).write(batch).await;
     system.drain(Duration::from_secs(5)).await;
     assert_eq!(*letters.0.lock().unwrap(), vec![0, 1, 2]);
     assert!(lane.halted().is_none());

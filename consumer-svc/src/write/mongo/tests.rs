@@ -7,6 +7,8 @@ use bson::{Document, doc};
 use super::*;
 use crate::mongo::fake::{Script, Server};
 
+const SHOP: &str = "shop.purchases";
+
 fn error(write_errors: Vec<Document>, write_concern: Option<Document>) -> Error {
     let mut answer = doc! { "writeErrors": write_errors };
     answer.insert("writeConcernError", write_concern);
@@ -23,7 +25,7 @@ fn duplicate(index: i32, name: &str) -> Document {
 
 #[test]
 fn a_known_id_is_success_and_its_neighbours_are_stored() {
-    let verdicts = verdicts(&error(vec![duplicate(1, "_id_")], None), 3);
+    let verdicts = verdicts(&error(vec![duplicate(1, "_id_")], None), 3, SHOP);
     let stored = Verdict::Clear(WriteOutcome::Stored);
     assert_eq!(verdicts, vec![stored.clone(), Verdict::Known, stored]);
 }
@@ -31,7 +33,7 @@ fn a_known_id_is_success_and_its_neighbours_are_stored() {
 #[test]
 fn a_duplicate_on_another_index_is_not_success() {
     for name in ["email_1", "user_id_1_timestamp_-1__id_-1", "my_id_"] {
-        let verdicts = verdicts(&error(vec![duplicate(0, name)], None), 1);
+        let verdicts = verdicts(&error(vec![duplicate(0, name)], None), 1, SHOP);
         assert!(
             matches!(verdicts[0], Verdict::Clear(WriteOutcome::Bad(_))),
             "{name}: {verdicts:?}"
@@ -40,9 +42,45 @@ fn a_duplicate_on_another_index_is_not_success() {
 }
 
 #[test]
+fn what_a_customer_wrote_names_no_index() {
+    let told = |collection: &str, index: &str, key: &str| {
+        let message =
+            format!("E11000 duplicate key error collection: {collection}{index} dup key: {key}");
+        is_primary_key(&message, collection)
+    };
+    let odd = "shop.their index: _id_ dup key: { _id: purchases";
+    for collection in [SHOP, odd] {
+        for key in [
+            r#"{ username: "index: _id_ x" }"#,
+            r#"{ username: "x index: _id_ dup key: { _id: 1 }" }"#,
+            r#"{ username: "collection: shop.purchases index: _id_ dup key" }"#,
+        ] {
+            assert!(!told(collection, " index: one_username", key), "{key}");
+            assert!(!told(collection, "", key), "{key}");
+        }
+        let id = "{ _id: ObjectId('6a') }";
+        for index in [
+            " index: _id_",
+            " index: _id_ collation: { locale: \"de\" }",
+            "",
+        ] {
+            assert!(told(collection, index, id), "{index}");
+        }
+    }
+    assert!(is_primary_key(
+        "E11000 duplicate key error collection: a.b index: _id_",
+        SHOP
+    ));
+    assert!(!is_primary_key(
+        "E11000 dup key: { username: \"index: _id_ \" }",
+        SHOP
+    ));
+}
+
+#[test]
 fn without_the_write_concern_nothing_counts_as_stored() {
     let concern = doc! { "code": 64, "codeName": "WriteConcernTimeout", "errmsg": "waiting for replication timed out" };
-    let verdicts = verdicts(&error(vec![duplicate(0, "_id_")], Some(concern)), 2);
+    let verdicts = verdicts(&error(vec![duplicate(0, "_id_")], Some(concern)), 2, SHOP);
     assert!(
         verdicts
             .iter()
@@ -54,7 +92,7 @@ fn without_the_write_concern_nothing_counts_as_stored() {
 #[test]
 fn a_document_the_validator_refuses_is_bad_alone() {
     let refused = doc! { "index": 1, "code": VALIDATION_FAILED, "errmsg": "Document failed validation", "errInfo": { "failingDocumentId": 7 } };
-    let verdicts = verdicts(&error(vec![refused], None), 2);
+    let verdicts = verdicts(&error(vec![refused], None), 2, SHOP);
     assert_eq!(verdicts[0], Verdict::Clear(WriteOutcome::Stored));
     assert!(
         matches!(&verdicts[1], Verdict::Clear(WriteOutcome::Bad(reason)) if reason.contains("failingDocumentId")),
@@ -65,10 +103,10 @@ fn a_document_the_validator_refuses_is_bad_alone() {
 #[test]
 fn a_passing_error_of_one_document_is_retried_alone() {
     let busy = doc! { "index": 0, "code": 112, "errmsg": "WriteConflict" };
-    let verdicts = verdicts(&error(vec![busy], None), 2);
+    let verdicts = verdicts(&error(vec![busy], None), 2, SHOP);
     assert!(matches!(
         verdicts[0],
-        Verdict::Clear(WriteOutcome::Retry(_))
+        Verdict::Clear(WriteOutcome::NotYet(_))
     ));
     assert_eq!(verdicts[1], Verdict::Clear(WriteOutcome::Stored));
 }
@@ -78,7 +116,7 @@ fn an_error_of_the_whole_command_is_retried_as_a_whole() {
     let error = Error::from(ErrorKind::Io(Arc::new(
         std::io::ErrorKind::ConnectionReset.into(),
     )));
-    let verdicts = verdicts(&error, 2);
+    let verdicts = verdicts(&error, 2, SHOP);
     assert!(
         verdicts
             .iter()
@@ -89,7 +127,7 @@ fn an_error_of_the_whole_command_is_retried_as_a_whole() {
 
 #[test]
 fn an_error_without_a_cause_is_not_taken_for_success() {
-    let verdicts = verdicts(&error(vec![], None), 2);
+    let verdicts = verdicts(&error(vec![], None), 2, SHOP);
     assert!(
         verdicts
             .iter()
@@ -164,7 +202,7 @@ fn an_id_that_is_another_users_purchase_is_bad_and_not_known() {
 #[test]
 fn without_its_origin_a_known_record_is_written_again_and_not_guessed() {
     let gone = outcome_of_known(&document(5), &Ok(HashMap::new()));
-    assert!(matches!(gone, WriteOutcome::Retry(_)), "{gone:?}");
+    assert!(matches!(gone, WriteOutcome::NotYet(_)), "{gone:?}");
     let unknown = outcome_of_known(&document(5), &Err(Failed::Unknown("late".into())));
     assert!(matches!(unknown, WriteOutcome::Retry(_)), "{unknown:?}");
 }
@@ -242,7 +280,7 @@ async fn a_database_without_room_is_waited_for_and_nothing_is_put_aside() {
         let outcomes = store.store(&documents).await;
         let all = outcomes
             .iter()
-            .all(|outcome| matches!(outcome, WriteOutcome::Retry(_)));
+            .all(|outcome| matches!(outcome, WriteOutcome::Retry(_) | WriteOutcome::NotYet(_)));
         assert!(all, "{outcomes:?}");
     }
     assert_eq!(store.store(&documents).await, vec![WriteOutcome::Stored; 2]);
@@ -276,6 +314,7 @@ async fn of_a_batch_that_fails_in_part_each_document_has_its_own_outcome() {
         WriteOutcome::Redelivered(_) => "redelivered",
         WriteOutcome::Repeated => "repeated",
         WriteOutcome::Retry(_) => "retry",
+        WriteOutcome::NotYet(_) => "not yet",
         WriteOutcome::Bad(_) => "bad",
     });
     assert_eq!(
@@ -283,7 +322,7 @@ async fn of_a_batch_that_fails_in_part_each_document_has_its_own_outcome() {
         [
             "stored",
             "bad",
-            "retry",
+            "not yet",
             "redelivered",
             "bad",
             "bad",

@@ -64,8 +64,7 @@ impl Shop {
     async fn open(store: Slow) -> Self {
         let (lanes, epoch, write) = (patient(), Epoch::next(), Addr::new("write"));
         let letters = Addr::new("dead letters");
-        let writer = BatchWriter::new(store, letters, lanes.clone(), Backoff::default());
-        let sink = Arc::new(writer);
+        let sink = Arc::new(writer(store, letters, lanes.clone()));
         let limits = BatchLimits {
             count: 10,
             bytes: 1 << 20,

@@ -119,6 +119,7 @@ async fn both_services_show_metrics_that_prometheus_accepts_and_a_tree_that_runs
         "ingest",
         "ingest/commit",
         "ingest/dead_letter",
+        "ingest/write_again",
         "ingest/write",
         "ingest/readers",
         "ingest/assign",

@@ -1,0 +1,193 @@
+//! What never passes, beside a writer and alone.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use actors::testkit::until;
+use actors::{
+    Addr, BatchLimits, BatchMsg, BatchStage, ChildSpec, Delivery, Epoch, Outcome, Outlet, Position,
+    Receipt, Settle, Settled, Strategy, SupervisorSpec, System,
+};
+use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username};
+
+use super::*;
+use crate::document::PurchaseDocument;
+use crate::flow::{Delivered, Incoming, Note, Origin, WriteMsg};
+use crate::lane::Lanes;
+use crate::lane::tests::patient;
+use crate::write::{BatchWriter, WriteOutcome};
+
+/// Takes everything but what is in the list, whatever it comes with.
+#[derive(Clone, Default)]
+struct Picky {
+    never: Arc<Mutex<BTreeSet<PurchaseId>>>,
+    asked: Arc<Mutex<Vec<usize>>>,
+}
+
+impl PurchaseStore for Picky {
+    async fn store(&self, documents: &[PurchaseDocument]) -> Vec<WriteOutcome> {
+        self.asked.lock().unwrap().push(documents.len());
+        let never = self.never.lock().unwrap();
+        let answer = |document: &PurchaseDocument| match never.contains(&document.id()) {
+            true => WriteOutcome::NotYet("a code that nobody knows".to_owned()),
+            false => WriteOutcome::Stored,
+        };
+        documents.iter().map(answer).collect()
+    }
+}
+
+#[derive(Default)]
+struct Books(Mutex<Vec<(u64, Outcome)>>);
+
+impl Settle<Note> for Books {
+    fn settled(&self, batch: Vec<Settled<Note>>) {
+        let settled = batch.iter().map(|one| (one.position.seq, one.outcome));
+        self.0.lock().unwrap().extend(settled);
+    }
+}
+
+impl Books {
+    fn are(&self, outcome: Outcome) -> BTreeSet<u64> {
+        let books = self.0.lock().unwrap();
+        let are = books.iter().filter(|(_, came)| *came == outcome);
+        are.map(|(offset, _)| *offset).collect()
+    }
+}
+
+fn id(offset: u64) -> PurchaseId {
+    PurchaseId::from_bytes(std::array::from_fn(|at| match at {
+        0..4 => offset.to_be_bytes()[at + 4],
+        _ => 0,
+    }))
+}
+
+fn delivery(offset: u64, epoch: Epoch, books: &Arc<Books>) -> Delivered {
+    let event = Event {
+        username: Username::parse("john").unwrap(),
+        user_id: UserId::parse("u1").unwrap(),
+        item_name: ItemName::parse("Laptop").unwrap(),
+        price: Cents::new(99_999).unwrap(),
+        timestamp: Timestamp::from_millis(0).unwrap(),
+    };
+    let origin = Origin {
+        topic: Arc::from("purchases"),
+        partition: 0,
+        offset: i64::try_from(offset).unwrap(),
+    };
+    let position = Position {
+        lane: 0,
+        epoch,
+        seq: offset,
+    };
+    let outlet: Outlet<Note> = Arc::clone(books) as _;
+    Delivery {
+        value: Incoming {
+            purchase: Purchase::new(id(offset), event),
+            origin,
+            came_back: false,
+            span: host::span::Span::none(),
+        },
+        receipt: Receipt::new(position, outlet, None),
+    }
+}
+
+/// Two writers of batches of ten, and the stage beside them.
+struct Shop {
+    system: System,
+    store: Picky,
+    lanes: Lanes,
+    write: Addr<WriteMsg>,
+    books: Arc<Books>,
+}
+
+impl Shop {
+    async fn open(never: impl IntoIterator<Item = u64>) -> Self {
+        let (store, lanes, books) = (Picky::default(), patient(), Arc::default());
+        store
+            .never
+            .lock()
+            .unwrap()
+            .extend(never.into_iter().map(id));
+        let attempts = Attempts::new(store.clone(), Addr::new("dead letters"), lanes.clone());
+        let attempts = Arc::new(attempts);
+        let (again, write) = (Addr::new("again"), Addr::new("write"));
+        let writer = BatchWriter::new(Arc::clone(&attempts), again.clone(), Backoff::default());
+        let sink = Arc::new(writer);
+        let limits = BatchLimits {
+            count: 10,
+            bytes: 1 << 20,
+            age: Duration::from_millis(1),
+        };
+        let make = move |_| WriteAgain::new(Arc::clone(&attempts), Backoff::default());
+        let root = SupervisorSpec::new(Strategy::OneForOne)
+            .child(ChildSpec::stage("again", &again, make))
+            .child(ChildSpec::stage("write", &write, move |_| {
+                BatchStage::new(limits, 2, Arc::clone(&sink))
+            }));
+        Self {
+            system: System::start("shop", root).await.unwrap(),
+            store,
+            lanes,
+            write,
+            books,
+        }
+    }
+
+    fn read(&self, epoch: Epoch, offsets: std::ops::Range<u64>) {
+        let records = offsets.map(|offset| (delivery(offset, epoch, &self.books), 1));
+        self.write.send(BatchMsg::Push(records.collect())).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_never_succeed_keep_no_writer_from_the_others() {
+    // One in each of the first hundred batches, of which two are enough to keep both writers.
+    let never: Vec<u64> = (0..100).map(|batch| batch * 10 + 3).collect();
+    let shop = Shop::open(never.iter().copied()).await;
+    shop.read(Epoch::next(), 0..2_000);
+    let stored = || shop.books.are(Outcome::Stored).len();
+    until("all others are stored", || stored() == 1_900).await;
+    assert_eq!(shop.books.are(Outcome::Failed), BTreeSet::new());
+    // They are tried together, and no oftener than their pauses let them.
+    let before = shop.store.asked.lock().unwrap().len();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let asked = shop.store.asked.lock().unwrap()[before..].to_vec();
+    assert!(
+        asked.len() < 200 && asked.iter().all(|asked| *asked == 100),
+        "{asked:?}"
+    );
+    // What passes in the end is stored.
+    shop.store.never.lock().unwrap().clear();
+    until("they are stored", || stored() == 2_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_former_reader_left_is_not_tried_for_ever() {
+    let shop = Shop::open([3]).await;
+    let (lane, old, new) = (shop.lanes.open(0), Epoch::next(), Epoch::next());
+    lane.begin(old);
+    shop.read(old, 0..10);
+    until("one is left", || shop.books.are(Outcome::Stored).len() == 9).await;
+    lane.begin(new);
+    until("it is given up", || {
+        !shop.books.are(Outcome::Failed).is_empty()
+    })
+    .await;
+    assert_eq!(shop.books.are(Outcome::Failed), BTreeSet::from([3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_passes_does_not_hold_up_the_end() {
+    let shop = Shop::open([3]).await;
+    shop.read(Epoch::next(), 0..10);
+    until("one is left", || shop.books.are(Outcome::Stored).len() == 9).await;
+    let began = tokio::time::Instant::now();
+    shop.system.drain(Duration::from_secs(60)).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(shop.books.are(Outcome::Failed), BTreeSet::from([3]));
+}
