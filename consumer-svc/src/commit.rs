@@ -173,10 +173,12 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         match result {
             Ok(()) => {
                 self.refused = 0;
-                self.ledger.committed(positions);
                 for (partition, next) in positions {
-                    // One that was given away meanwhile is not ours to show.
-                    if self.ledger.epoch(*partition).is_some() {
+                    // One that was given away meanwhile is not ours to show, and one that came back may
+                    // have to be read from further ahead: it is committed anew.
+                    let epoch = self.ledger.epoch(*partition);
+                    if epoch.is_some() && epoch == epochs.get(partition).copied() {
+                        self.ledger.committed(&[(*partition, *next)]);
                         metrics::committed(*partition, *next);
                     }
                 }

@@ -37,3 +37,65 @@ async fn a_commit_that_got_no_turn_before_its_partition_was_given_back_is_never_
         .collect();
     assert_eq!(late, [(0, 0)], "nothing of it was committed any more");
 }
+
+impl Bench {
+    /// Starts a commit of what is settled, which gets no turn before it is told so.
+    async fn starve(&self) -> mpsc::Sender<()> {
+        let (turn, starved) = mpsc::channel();
+        *self.coordinator.starved.lock().unwrap() = Some(starved);
+        self.tick();
+        let waits = |bench: &Self| bench.coordinator.starved.lock().unwrap().is_none();
+        self.until("a commit waits for its turn", waits).await;
+        turn
+    }
+
+    /// The client has answered well to that commit.
+    fn answer(&self, position: (i32, u64)) {
+        let answer = CommitMsg::Committed {
+            positions: vec![position],
+            result: Ok(()),
+        };
+        self.commit.send(answer).ok().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lost_partition_is_never_committed() {
+    let bench = Bench::told().await;
+    let (epoch, _) = bench.open(0, 0).await;
+    bench.serve(0, epoch, 0..1);
+    let turn = bench.starve().await;
+    // Beside that commit more is settled and saved, so it may be committed next.
+    bench.serve(0, epoch, 1..2);
+    bench.admit(0, epoch, &[2]);
+    bench.tick();
+    bench
+        .until("it is saved", |bench| bench.counted(0).1 == 2)
+        .await;
+    let (_, opened) = bench.begin_to_open(1, 0);
+    opened.await.unwrap();
+    // The news that it is lost is the first thing to be heard after the answer.
+    bench.answer((0, 1));
+    // Nothing may be committed, so there is nothing to wait for, however long one might.
+    let released = bench.release(0, 100 * SOON, true).await;
+    assert_eq!((released.next, released.unsettled), (2, 1));
+    turn.send(()).unwrap();
+    bench.system.drain(SOON).await;
+    let asked = bench.coordinator.asked.lock().unwrap();
+    assert!(!asked.contains(&(0, 2)), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_late_answer_to_a_former_assignment_says_nothing_of_this_one() {
+    let bench = Bench::told().await;
+    bench.open(0, 50).await;
+    let turn = bench.starve().await;
+    bench.release(0, SOON, true).await;
+    // It comes back, and the group stands further ahead by then.
+    bench.open(0, 40).await;
+    bench.answer((0, 50));
+    bench.tick();
+    let released = bench.release(0, SOON, false).await;
+    assert_eq!((released.next, released.committed), (40, true));
+    turn.send(()).unwrap();
+}
