@@ -113,8 +113,8 @@ pub(super) fn mark_headers(offset: i64, fate: &Fate) -> Vec<(String, Option<Vec<
     .into()
 }
 
-/// The letter's own headers stand behind those of the record, each once. The record may have some
-/// of the same names: one that was a letter of another pipeline, for example.
+/// The letter's own headers stand behind those of the record, each once, and the reason is the first of
+/// them. The record may have some of the same names: one that was a letter of another pipeline, for example.
 fn letter(record: Original) -> Option<Letter> {
     const OWN: [&str; 7] = [
         header::REASON,
@@ -130,7 +130,11 @@ fn letter(record: Original) -> Option<Letter> {
     while let Some(last) = headers.pop() {
         let new = |name: &str| own.iter().all(|(known, _)| known != name);
         if OWN.contains(&last.0.as_str()) && new(&last.0) {
+            let is_first = last.0 == header::REASON;
             own.push(last);
+            if is_first {
+                break;
+            }
         } else {
             headers.push(last);
             break;

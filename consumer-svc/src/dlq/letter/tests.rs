@@ -49,6 +49,26 @@ fn the_record_has_its_own_headers_again_also_those_of_the_same_names() {
 }
 
 #[test]
+fn the_records_last_header_is_its_own_whatever_its_name() {
+    let whole = as_letter(&[("trace", "1"), ("dlq-truncated-from", "7")], "42");
+    let letter = read(whole);
+    assert_eq!(letter.truncated_from, None);
+    let theirs = headers(&[("trace", "1"), ("dlq-truncated-from", "7")]);
+    assert_eq!(letter.original.headers, theirs);
+    // The log tells no time.
+    let own = [("dlq-record-time", "2020-01-31T18:00:00.000Z")];
+    let mut untimed = as_letter(&own, "42");
+    let ours = untimed
+        .headers
+        .iter()
+        .rposition(|(name, _)| name == "dlq-record-time");
+    untimed.headers.remove(ours.unwrap());
+    let letter = read(untimed);
+    assert_eq!(letter.original.time, None);
+    assert_eq!(letter.original.headers, headers(&own));
+}
+
+#[test]
 fn the_rest_of_a_letter_is_taken_from_its_own_record_only() {
     let mut beginning = as_letter(&[("trace", "1")], "42");
     beginning.key = Some(b"u1".to_vec());
