@@ -6,7 +6,9 @@
 use std::fmt;
 use std::iter::Sum;
 
+use serde::ser::Error;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// An amount of money in cents, never negative.
 ///
@@ -131,10 +133,21 @@ impl fmt::Display for Cents {
     }
 }
 
-/// A JSON number, as answers and documents show money.
+/// A JSON number, as answers show money. A sum beyond what a price may be has more digits than every double
+/// carries, so they are written as they are.
 impl Serialize for Cents {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.as_f64())
+        if *self <= Self::MAX_PRICE {
+            return serializer.serialize_f64(self.as_f64());
+        }
+        let mut digits = self.to_string();
+        // One decimal where that is enough, as a double has it.
+        if digits.ends_with('0') {
+            digits.pop();
+        }
+        RawValue::from_string(digits)
+            .map_err(Error::custom)?
+            .serialize(serializer)
     }
 }
 

@@ -112,7 +112,24 @@ fn an_overflow_is_noticed() {
     assert_eq!(Cents::new(-1), None);
 }
 
+#[test]
+fn a_sum_is_shown_to_the_cent_however_large_it_is() {
+    let shown = |cents| serde_json::to_string(&Cents::new(cents).unwrap()).unwrap();
+    assert_eq!(shown(8_999_999_999_999_991), "89999999999999.91");
+    assert_eq!(shown(9_999_999_999_999_990), "99999999999999.9");
+    assert_eq!(shown(1_000_000_000_000_000), "10000000000000.0");
+    assert_eq!(shown(i64::MAX), "92233720368547758.07");
+}
+
 proptest! {
+    #[test]
+    fn what_is_shown_is_every_cent_of_it(cents in 0..=i64::MAX) {
+        let shown = serde_json::to_string(&Cents::new(cents).unwrap()).unwrap();
+        let (whole, fraction) = shown.split_once('.').unwrap();
+        let read: i64 = format!("{whole}{fraction:0<2}").parse().unwrap();
+        prop_assert_eq!(read, cents);
+    }
+
     #[test]
     fn every_price_survives_text_and_double(cents in 0..=Cents::MAX_PRICE.get()) {
         let price = Cents::new(cents).unwrap();

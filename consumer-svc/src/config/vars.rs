@@ -111,7 +111,7 @@ const OWN: &[Var] = &[
     Var::with_default(
         "PREFETCH_MAX_BYTES",
         "16MiB",
-        "their bytes, over all partitions; each holds at least one batch as its producer made it, 1MiB to 1GiB",
+        "the bytes of their values, over all partitions (keys and headers come on top: where those are large, lower PREFETCH_MAX_RECORDS); each holds at least one batch as its producer made it, 1MiB to 1GiB",
     ),
     Var::with_default(
         "READ_AHEAD_MAX_RECORDS",

@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 pub struct Prefetch {
     /// Records.
     pub records: usize,
-    /// Bytes, as they come from the broker.
+    /// Bytes of their values, which is what the client weighs.
     pub bytes: usize,
 }
 

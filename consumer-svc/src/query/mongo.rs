@@ -47,8 +47,8 @@ impl From<Malformed> for StoreError {
 }
 
 /// What a server says that has to add up what is no number: a type that it does not take (14), by an older
-/// one of multiplication (16555), and of rounding (51081).
-const NO_NUMBER: [i32; 3] = [14, 16_555, 51_081];
+/// one of multiplication (16555), and of rounding (51081); or what is none of cents (241).
+const NO_NUMBER: [i32; 4] = [14, 241, 16_555, 51_081];
 
 fn is_no_number(failed: &Failed) -> bool {
     match failed {

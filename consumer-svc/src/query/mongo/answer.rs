@@ -14,24 +14,40 @@ use crate::query::Totals;
 #[derive(Default)]
 pub(super) struct Adding {
     sum: Totals,
-    malformed: Option<Malformed>,
+    unsummed: Option<Unsummed>,
+}
+
+/// Why there are no totals.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unsummed {
+    /// A group is not as it was asked for.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// No document is to blame.
+    #[error("what was spent up to and with item {0} is more cents than can be counted here (2^63)")]
+    TooMuch(String),
 }
 
 impl Adding {
     /// Adds one item's. The first that cannot be read is what is told in the end.
     pub(super) fn add(&mut self, group: &Document) {
-        if self.malformed.is_none() {
-            self.malformed = self.take(group).err();
+        if self.unsummed.is_none() {
+            self.unsummed = self.take(group).err();
         }
     }
 
     /// What they add up to. Nothing of nothing.
-    pub(super) fn done(mut self) -> Result<Totals, Malformed> {
+    pub(super) fn done(mut self) -> Result<Totals, Unsummed> {
         self.settle();
-        self.malformed.map_or(Ok(self.sum), Err)
+        self.unsummed.map_or(Ok(self.sum), Err)
     }
 
-    fn take(&mut self, group: &Document) -> Result<(), Malformed> {
+    fn take(&mut self, group: &Document) -> Result<(), Unsummed> {
+        let too_much = || text(group, "_id").map(|item| Unsummed::TooMuch(item.to_owned()));
+        // What a server adds up beyond whole numbers, it gives as a double.
+        if matches!(group.get("cents"), Some(Bson::Double(cents)) if *cents >= 2_f64.powi(63)) {
+            return Err(too_much()?);
+        }
         let item = ItemTotal {
             item_name: text(group, "_id")?.to_owned(),
             count: whole(group, "count")?,
@@ -43,10 +59,10 @@ impl Adding {
         let (first, last) = (moment(group, "first")?, moment(group, "last")?);
         let sum = &mut self.sum;
         sum.count += item.count;
-        sum.spent = sum
-            .spent
-            .checked_add(item.spent)
-            .ok_or_else(|| malformed(group, "cents"))?;
+        sum.spent = match sum.spent.checked_add(item.spent) {
+            Some(spent) => spent,
+            None => return Err(too_much()?),
+        };
         sum.first = Some(sum.first.map_or(first, |sum| sum.min(first)));
         sum.last = Some(sum.last.map_or(last, |sum| sum.max(last)));
         sum.items.push(item);

@@ -107,9 +107,12 @@ pub fn totals(user: &UserId, range: &Range) -> Vec<Document> {
         doc! { "$group": {
             "_id": "$item_name",
             "count": { "$sum": 1 },
-            // Whole cents before the sum: doubles add whole numbers exactly up to 2^53. A price that is missing
-            // is as little a number as a text is: the server says so, and does not take it for nothing.
-            "cents": { "$sum": { "$round": [{ "$multiply": [{ "$ifNull": ["$price", "none"] }, 100] }, 0] } },
+            // Whole cents before the sum, and no doubles, which add exactly up to 2^53 only: ten of the largest
+            // prices are more. A price that is missing is as little a number as a text is: the server says so,
+            // and does not take it for nothing.
+            "cents": { "$sum": { "$toLong": {
+                "$round": [{ "$multiply": [{ "$ifNull": ["$price", "none"] }, 100] }, 0]
+            } } },
             "first": { "$min": "$timestamp" },
             "last": { "$max": "$timestamp" },
         } },

@@ -66,6 +66,32 @@ pub(crate) fn text(value: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_of_the_largest_purchases_add_up_to_the_cent() {
+    let shop = Shop::on(Ground::shared().await).await;
+    let (producer, consumer) = shop.open().await;
+    let user = shop.name.as_str();
+    let paths = [(&consumer, "/purchases"), (&producer, "/getAllUserBuys")];
+    let yacht = |number: u32| {
+        let mut yacht = purchase(user, number, BEGIN);
+        yacht.extend(doc! { "item_name": "Yacht", "price": 9_999_999_999_999.99 });
+        yacht
+    };
+    let nine: Vec<_> = (0..9).map(yacht).collect();
+    for (more, total) in [
+        (nine, "89999999999999.91"),
+        (vec![yacht(9)], "99999999999999.9"),
+    ] {
+        shop.documents.add(&more).await;
+        for (service, path) in paths {
+            let answer = service.get(&format!("{path}/{user}")).await;
+            let told = format!("\"total_spent\":{total},");
+            assert!(answer.text().contains(&told), "{}", answer.text());
+        }
+    }
+    consumer.drains(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_range_is_walked_to_its_end_and_its_totals_are_exact() {
     let shop = Shop::on(Ground::shared().await).await;
     let (producer, consumer) = shop.open().await;

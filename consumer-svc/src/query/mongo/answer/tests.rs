@@ -9,7 +9,7 @@ fn group(item: &str, count: i32, cents: impl Into<Bson>, first: i64, last: i64) 
     doc! { "_id": item, "count": count, "cents": cents.into(), "first": DateTime::from_millis(first), "last": DateTime::from_millis(last) }
 }
 
-fn totals(groups: &[Document]) -> Result<Totals, Malformed> {
+fn totals(groups: &[Document]) -> Result<Totals, Unsummed> {
     let mut sum = Adding::default();
     groups.iter().for_each(|group| sum.add(group));
     sum.done()
@@ -41,7 +41,26 @@ fn totals_are_exact_whatever_number_type_the_server_sums_in() {
 #[test]
 fn a_sum_that_is_not_whole_cents_is_reported_and_not_rounded_away() {
     let groups = [group("Laptop", 1, 0.5, 1, 1)];
-    assert_eq!(totals(&groups).unwrap_err().field, "cents");
+    let why = totals(&groups).unwrap_err();
+    assert!(
+        matches!(why, Unsummed::Malformed(Malformed { field: "cents", .. })),
+        "{why}"
+    );
+}
+
+#[test]
+fn ten_of_the_largest_prices_add_up_to_the_cent_and_what_cannot_be_counted_blames_no_document() {
+    let price = Cents::MAX_PRICE.get();
+    let ten = totals(&[group("Yacht", 10, 10 * price, 1, 2)]).unwrap();
+    assert_eq!(ten.spent.get(), 10 * price);
+    let beyond = [
+        vec![group("Yacht", 9_300, 9_300.0 * price as f64, 1, 2)],
+        vec![group("Pen", 1, i64::MAX, 1, 2), group("Yacht", 1, 1, 1, 2)],
+    ];
+    for groups in beyond {
+        let why = totals(&groups).unwrap_err().to_string();
+        assert!(why.contains("Yacht") && !why.contains("document"), "{why}");
+    }
 }
 
 #[test]
