@@ -205,6 +205,7 @@ impl Problem {
     /// 422: these fields are invalid, all of them.
     pub fn validation(errors: Vec<Invalid>) -> Self {
         let detail = match &errors[..] {
+            [one] if one.pointer.is_empty() => format!("The body {}.", one.detail),
             [one] => format!("{} {}.", one.pointer, one.detail),
             many => format!("{} fields are invalid.", many.len()),
         };

@@ -109,3 +109,10 @@ fn each_constructor_has_the_status_it_names() {
         );
     }
 }
+
+#[test]
+fn what_is_wrong_with_the_whole_body_is_said_of_the_body() {
+    let errors = vec![Invalid::new("", "must be an object, not an array")];
+    let (_, body) = sent(Problem::validation(errors));
+    assert_eq!(body["detail"], "The body must be an object, not an array.");
+}

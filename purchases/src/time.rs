@@ -62,7 +62,7 @@ impl Timestamp {
         if !(17..=MAX_TEXT).contains(&text.len()) || text.contains('[') {
             return Err(TimeError::Malformed);
         }
-        let moment = jiff::Timestamp::from_str(text).map_err(|_| TimeError::Malformed)?;
+        let moment = jiff::Timestamp::from_str(text).map_err(|_| unread(text))?;
         let millis = moment.as_nanosecond().div_euclid(1_000_000);
         i64::try_from(millis)
             .ok()
@@ -119,6 +119,16 @@ impl fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// Why the library does not read this: it has no room for the last hours of its last year, and says so as it
+/// says of what is no time at all. A time that it reads in the year before is one.
+fn unread(text: &str) -> TimeError {
+    let earlier = text.strip_prefix("9999").map(|rest| format!("9998{rest}"));
+    match earlier.is_some_and(|earlier| jiff::Timestamp::from_str(&earlier).is_ok()) {
+        true => TimeError::OutOfRange,
+        false => TimeError::Malformed,
     }
 }
 

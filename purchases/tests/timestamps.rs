@@ -58,6 +58,15 @@ fn what_names_no_single_moment_is_refused() {
         Timestamp::parse("9998-12-31T23:59:59-01:00"),
         Err(TimeError::OutOfRange)
     );
+    // What is written for "no end", beyond what the library reads.
+    assert_eq!(
+        Timestamp::parse("9999-12-31T23:59:59Z"),
+        Err(TimeError::OutOfRange)
+    );
+    assert_eq!(
+        Timestamp::parse("9999-13-31T23:59:59Z"),
+        Err(TimeError::Malformed)
+    );
 }
 
 #[test]

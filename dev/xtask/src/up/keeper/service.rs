@@ -100,20 +100,30 @@ impl Running {
         )
     }
 
-    /// True once it is ready; an error if it takes too long for the first time.
+    /// Sees whether it is ready by now; what it answers while it is not.
+    async fn is_ready(&mut self) -> Result<(), Option<u16>> {
+        let (port, path) = self.service.ready;
+        match http::status(port, path).await {
+            Some(200) => {
+                self.state = State::Ready;
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+
+    /// True once it is ready; an error if it takes too long. For the first start only: later, one that is not
+    /// ready waits for what it needs, and says so itself.
     pub(super) async fn look_whether_ready(&mut self) -> Result<bool, Failure> {
         let State::Starting(since) = self.state else {
             return Ok(true);
         };
+        let answer = match self.is_ready().await {
+            Ok(()) => return Ok(true),
+            Err(_) if since.elapsed() < READY_PATIENCE => return Ok(false),
+            Err(answer) => answer,
+        };
         let (port, path) = self.service.ready;
-        let answer = http::status(port, path).await;
-        if answer == Some(200) {
-            self.state = State::Ready;
-            return Ok(true);
-        }
-        if since.elapsed() < READY_PATIENCE {
-            return Ok(false);
-        }
         let said = answer.map_or_else(|| "no answer".to_owned(), |code| format!("status {code}"));
         let tail = self
             .process
@@ -138,8 +148,7 @@ impl Running {
                 if let Some(status) = self.ended() {
                     return self.start_again(status);
                 }
-                let starting = matches!(self.state, State::Starting(_));
-                if self.look_whether_ready().await? && starting {
+                if matches!(self.state, State::Starting(_)) && self.is_ready().await.is_ok() {
                     say(&format!("! {} is back", self.name()));
                 }
                 Ok(())
