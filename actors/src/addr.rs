@@ -7,14 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{ActorRef, MessagingErr};
+use ractor::{ActorRef, ActorStatus};
 use thiserror::Error;
 
 use crate::bell::Bell;
 use crate::depth::Depth;
 use crate::home::Home;
+use crate::inbox::Inbox;
 use crate::reply::Reply;
-use crate::stage_actor::StageMsg;
+use crate::stage_actor::Poke;
 
 /// Nobody lives at the address right now (not started, being restarted, draining or gone). The
 /// message comes back: whether to wait, to refuse or to drop it is the sender's decision.
@@ -44,10 +45,49 @@ pub enum AskError {
 
 /// One actor behind an address, from its start to its end.
 pub(crate) struct Incarnation<M> {
-    pub(crate) actor: ActorRef<StageMsg<M>>,
+    pub(crate) actor: ActorRef<Poke>,
+    pub(crate) inbox: Inbox<M>,
     pub(crate) depth: Depth,
-    /// Whether a wake-up for finished owned work is in the mailbox already.
+    /// Whether a wake-up is under way already.
     pub(crate) bell: Bell,
+}
+
+impl<M> Incarnation<M> {
+    pub(crate) fn new(actor: ActorRef<Poke>) -> Self {
+        Self {
+            actor,
+            inbox: Inbox::new(),
+            depth: Depth::default(),
+            bell: Bell::new(),
+        }
+    }
+
+    /// Gives the message back if no more are taken: from the order to drain on, which comes before the inbox is
+    /// closed.
+    pub(crate) fn deliver(&self, msg: M) -> Result<(), M> {
+        if self.actor.get_status() >= ActorStatus::Draining {
+            return Err(msg);
+        }
+        self.depth.sent();
+        match self.inbox.put(msg) {
+            Ok(true) => self.wake(),
+            Ok(false) => {}
+            Err(msg) => {
+                self.depth.unsent();
+                return Err(msg);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has it look at all that waits, messages and results, unless somebody did and it has not heard yet: one wake-up
+    /// at most is under way.
+    pub(crate) fn wake(&self) {
+        if self.bell.ring() && self.actor.cast(Poke).is_err() {
+            // Draining or at its end: it looks at all that waits by itself, or drops it.
+            tracing::trace!("nobody is left to be woken");
+        }
+    }
 }
 
 struct Cell<M> {
@@ -98,14 +138,7 @@ impl<M: Send + 'static> Addr<M> {
         let Some(live) = live.as_ref() else {
             return Err(Undelivered(msg));
         };
-        live.depth.sent();
-        live.actor.cast(StageMsg::User(msg)).map_err(|refused| {
-            live.depth.unsent();
-            match refused {
-                MessagingErr::SendErr(StageMsg::User(msg)) => Undelivered(msg),
-                other => unreachable!("a typed local send is taken or given back: {other}"),
-            }
-        })
+        live.deliver(msg).map_err(Undelivered)
     }
 
     /// Asks and waits for the answer: for control and queries only. On the hot path a message

@@ -11,7 +11,6 @@ use tokio::task::AbortHandle;
 
 use crate::addr::Incarnation;
 use crate::guard::{catch, catch_now};
-use crate::stage_actor::StageMsg;
 use crate::tree::Node;
 use crate::{Addr, Epoch};
 
@@ -112,10 +111,7 @@ impl<M: Send + 'static> Cx<M> {
                 _ = ended.changed() => return,
                 () = tokio::time::sleep(delay) => {}
             }
-            me.depth.sent();
-            if me.actor.cast(StageMsg::User(msg)).is_err() {
-                me.depth.unsent();
-            }
+            drop(me.deliver(msg));
         });
         Timer {
             task: task.abort_handle(),
@@ -169,10 +165,8 @@ fn deliver<M: Send + 'static>(
     me: &Incarnation<M>,
     done: Done<M>,
 ) {
-    let taken = done_in.send(done).is_ok();
-    if taken && me.bell.ring() && me.actor.cast(StageMsg::Poke).is_err() {
-        // Draining: the end of the actor waits on the channel itself.
-        tracing::trace!("a result arrived at a closed mailbox");
+    if done_in.send(done).is_ok() {
+        me.wake();
     }
 }
 

@@ -56,6 +56,7 @@ mod event;
 mod exit;
 mod guard;
 mod home;
+mod inbox;
 mod lifeline;
 mod metrics;
 mod owned;

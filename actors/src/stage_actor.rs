@@ -1,34 +1,34 @@
-//! A [`Stage`] as a ractor actor. In: mailbox messages and results of owned tasks. Out: calls of the
+//! A [`Stage`] as a ractor actor. In: messages and results of owned tasks, for which it is woken. Out: calls of the
 //! stage's callbacks, and the class of its end told to the supervisor.
 //!
 //! Panics are caught here and not left to ractor, which cannot tell them from errors. A drain is
-//! ractor's own: it closes the mailbox, lets what is queued be handled and then calls `post_stop`.
+//! ractor's own: from its order on nothing more is taken, and what waits then is handled in `post_stop`.
 
+use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ::metrics::Histogram;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::{consume_budget, yield_now};
 use tokio::time::Instant;
 
 use crate::addr::Incarnation;
-use crate::bell::Bell;
 use crate::cx::Done;
-use crate::depth::Depth;
 use crate::exit::told;
 use crate::guard::{catch, catch_now, catch_pinned};
 use crate::lifeline::{Launch, Target};
 use crate::metrics;
 use crate::{Addr, Cx, Exit, Failure, Stage};
 
-/// What is in a stage's mailbox.
-pub(crate) enum StageMsg<M> {
-    User(M),
-    /// Results of owned tasks wait.
-    Poke,
-}
+/// Messages, or results of owned tasks, wait. All that goes through ractor's own mailbox.
+pub(crate) struct Poke;
+
+/// After so many messages ractor looks at its other ports.
+const BURST: usize = 256;
 
 struct StageActor<S>(PhantomData<fn() -> S>);
 
@@ -39,9 +39,11 @@ struct Args<S: Stage> {
 }
 
 struct State<S: Stage> {
-    /// Present until dropped; dropped before everything else.
+    /// Present until dropped, which is before everything else but the messages.
     stage: Option<S>,
     cx: Cx<S::Msg>,
+    /// Messages that it took and did not begin.
+    hand: VecDeque<S::Msg>,
     /// Present from the first message on: many actors live and end without one.
     seconds: Option<Histogram>,
     handled: u64,
@@ -123,12 +125,70 @@ impl<S: Stage> State<S> {
         }
     }
 
+    /// Handles what waits, unless it is to end before.
+    async fn take_messages(&mut self) -> Result<(), ActorProcessingErr> {
+        for _ in 0..BURST {
+            if self.cx.finishing || (self.hand.is_empty() && !self.cx.me.inbox.take(&mut self.hand))
+            {
+                return Ok(());
+            }
+            self.take_message().await?;
+        }
+        self.cx.me.wake();
+        Ok(())
+    }
+
+    /// The same to the end, when nobody is heard any more.
+    async fn take_last_messages(&mut self) -> Result<(), ActorProcessingErr> {
+        self.hand.append(&mut self.cx.me.inbox.close());
+        while !self.cx.finishing && !self.hand.is_empty() {
+            self.take_message().await?;
+        }
+        Ok(())
+    }
+
+    async fn take_message(&mut self) -> Result<(), ActorProcessingErr> {
+        // A stage that never waits for anything must leave others a turn all the same.
+        consume_budget().await;
+        self.take_done().await?;
+        if self.cx.finishing {
+            return Ok(());
+        }
+        self.obey_kill().await;
+        let mut msg = self.hand.pop_front();
+        self.cx.me.depth.begun();
+        self.call(&mut msg).await
+    }
+
+    /// Nothing more is begun once a kill was ordered: ractor drops this future as soon as it waits.
+    async fn obey_kill(&mut self) {
+        if self.launch.control.is_killed() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Results come before messages: they free what the messages will want.
     async fn take_done(&mut self) -> Result<(), ActorProcessingErr> {
         while let Some(done) = self.cx.try_done() {
+            self.obey_kill().await;
             self.take(done).await?;
         }
         Ok(())
+    }
+
+    /// Drops what it will not begin.
+    fn drop_messages(&mut self) {
+        let mut hand = mem::take(&mut self.hand);
+        hand.append(&mut self.cx.me.inbox.close());
+        hand.iter().for_each(|_| self.cx.me.depth.begun());
+        if let Err(panic) = catch_now(|| drop(hand)) {
+            self.dropped_badly(panic);
+        }
+    }
+
+    fn dropped_badly(&self, panic: String) {
+        let exit = Exit::Panicked(format!("while being dropped: {panic}"));
+        self.launch.notice.record(exit);
     }
 }
 
@@ -137,17 +197,16 @@ impl<S: Stage> Drop for State<S> {
         self.cx.addr().move_out(&self.cx.me);
         self.launch.notice.ending();
         self.launch.node.stats.busy.store(false, Ordering::Relaxed);
+        self.drop_messages();
         let stage = self.stage.take();
         if let Err(panic) = catch_now(|| drop(stage)) {
-            self.launch
-                .notice
-                .record(Exit::Panicked(format!("while being dropped: {panic}")));
+            self.dropped_badly(panic);
         }
     }
 }
 
 impl<S: Stage> Actor for StageActor<S> {
-    type Msg = StageMsg<S::Msg>;
+    type Msg = Poke;
     type State = State<S>;
     type Arguments = Args<S>;
 
@@ -161,14 +220,11 @@ impl<S: Stage> Actor for StageActor<S> {
             addr,
             launch,
         } = args;
-        let me = Arc::new(Incarnation {
-            actor: myself.clone(),
-            depth: Depth::default(),
-            bell: Bell::new(),
-        });
+        let me = Arc::new(Incarnation::new(myself.clone()));
         let mut state = State {
             stage: Some(stage),
             seconds: None,
+            hand: VecDeque::new(),
             cx: Cx::new(
                 addr.clone(),
                 Arc::clone(&me),
@@ -205,19 +261,15 @@ impl<S: Stage> Actor for StageActor<S> {
     async fn handle(
         &self,
         myself: ActorRef<Self::Msg>,
-        message: Self::Msg,
+        Poke: Poke,
         state: &mut State<S>,
     ) -> Result<(), ActorProcessingErr> {
-        if let StageMsg::Poke = message {
-            state.cx.me.bell.heard();
-        }
+        // Whoever woke it is seldom alone: the tasks that are ready now put their messages down first, and one
+        // wake-up is for all of them.
+        yield_now().await;
+        state.cx.me.bell.heard();
         state.take_done().await?;
-        if let StageMsg::User(msg) = message {
-            state.cx.me.depth.begun();
-            if !state.cx.finishing {
-                state.call(&mut Some(msg)).await?;
-            }
-        }
+        state.take_messages().await?;
         leave_if_finishing(&myself, state);
         Ok(())
     }
@@ -227,6 +279,9 @@ impl<S: Stage> Actor for StageActor<S> {
         _: ActorRef<Self::Msg>,
         state: &mut State<S>,
     ) -> Result<(), ActorProcessingErr> {
+        state.take_last_messages().await?;
+        // Before the wait for owned tasks: one may wait for what a message holds.
+        state.drop_messages();
         state.draining = !state.cx.finishing;
         if state.draining
             && let Some(stage) = state.stage.as_mut()
@@ -246,8 +301,8 @@ impl<S: Stage> Actor for StageActor<S> {
     }
 }
 
-/// Not ractor's stop, which would discard results that wait in the mailbox.
-fn leave_if_finishing<S: Stage>(myself: &ActorRef<StageMsg<S::Msg>>, state: &State<S>) {
+/// Not ractor's stop, which would go on taking messages until it is heard.
+fn leave_if_finishing<S: Stage>(myself: &ActorRef<Poke>, state: &State<S>) {
     if state.cx.finishing && myself.drain().is_err() {
         tracing::trace!("an actor that finishes was stopping already");
     }

@@ -4,6 +4,7 @@
 mod batching;
 mod behind;
 mod blocking;
+mod bursts;
 mod children;
 mod closing;
 mod draining;

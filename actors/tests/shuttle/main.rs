@@ -21,6 +21,8 @@ mod depth;
 mod gate;
 #[path = "../../src/home.rs"]
 mod home;
+#[path = "../../src/inbox.rs"]
+mod inbox;
 #[path = "../../src/credits/ledger.rs"]
 mod ledger;
 #[path = "../../src/pulse.rs"]
@@ -39,6 +41,7 @@ mod word;
 mod books;
 mod clock;
 mod ends;
+mod mails;
 mod pulses;
 mod rates;
 mod rooms;
