@@ -53,6 +53,11 @@ impl RequestId {
         good.then(|| Self(Text::Theirs(header.into())))
     }
 
+    /// The id of a request that began this trace. What follows from the request has one id to carry then, and not two.
+    pub fn of(trace: &TraceParent) -> Self {
+        Self(Text::Ours(trace.trace))
+    }
+
     /// As a header's value.
     pub fn to_header(&self) -> HeaderValue {
         let value = match &self.0 {
@@ -194,10 +199,23 @@ fn wide(digits: &[u8]) -> Option<u128> {
     Some(u128::from(hex(high)?) << 64 | u128::from(hex(low)?))
 }
 
-fn put_hex(out: &mut [u8], mut number: u128) {
-    for digit in out.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(number & 15) as usize];
-        number >>= 4;
+/// Both digits of every byte.
+const PAIRS: [[u8; 2]; 256] = {
+    let (digits, mut table) = (b"0123456789abcdef", [[0; 2]; 256]);
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
+/// The last digits, as many as there is room for: an even number.
+fn put_hex(out: &mut [u8], number: u128) {
+    let (pairs, _) = out.as_chunks_mut();
+    let bytes = number.to_be_bytes();
+    for (pair, byte) in pairs.iter_mut().rev().zip(bytes.iter().rev()) {
+        *pair = PAIRS[usize::from(*byte)];
     }
 }
 

@@ -140,8 +140,8 @@ pub struct Origin {
     pub trace: TraceParent,
     /// What others note on that trace.
     pub state: Option<Box<str>>,
-    /// Id under which the request is found in logs.
-    pub request_id: HeaderValue,
+    /// Id under which the request is found in logs, if that is not the trace's.
+    pub request_id: Option<HeaderValue>,
     /// The sending, from here to the report; its place is the one to be continued.
     pub sending: Span,
 }

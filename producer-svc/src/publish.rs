@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actors::{Addr, Cx, Epoch, Failure, Stage, Timer, Undelivered};
+use purchases::wire::Encoder;
 
 use crate::flow::{Chosen, Leftover, PublishMsg};
 use crate::link::Link;
@@ -91,6 +92,7 @@ pub struct Publisher<L> {
     draining: bool,
     /// What came back when nobody took messages here any more.
     leftovers: Leftovers,
+    encoder: Encoder,
     /// What was said of a broker that is away, so that an outage of an hour is said once.
     said: Vec<String>,
 }
@@ -118,6 +120,7 @@ impl<L: RecordLog> Publisher<L> {
             admission: Admission::default(),
             draining: false,
             leftovers: Leftovers::default(),
+            encoder: Encoder::default(),
             said: Vec::new(),
         }
     }
@@ -129,8 +132,7 @@ impl<L: RecordLog> Publisher<L> {
         };
         let lane = open.log.lane(waiting.key());
         let busy = open.lanes.is_busy(lane);
-        let now = Instant::now();
-        if let Some(waiting) = self.pacer.arrived(lane, busy, now, waiting) {
+        if let Some((waiting, now)) = self.pacer.arrived(lane, busy, Instant::now, waiting) {
             self.hand_over(lane, waiting, now);
         }
         self.sweep_later(cx);

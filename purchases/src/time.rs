@@ -87,6 +87,27 @@ impl Timestamp {
     }
 }
 
+/// Texts of moments that follow each other closely: within a second only the milliseconds are written anew.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    last: Option<(i64, [u8; Timestamp::TEXT_LEN])>,
+}
+
+impl Texts {
+    /// The same as [`Timestamp::to_text`].
+    pub(crate) fn of(&mut self, moment: Timestamp) -> &[u8; Timestamp::TEXT_LEN] {
+        let second = moment.0.div_euclid(1_000);
+        let last = match self.last.take() {
+            Some((known, mut text)) if known == second => {
+                digits(&mut text[20..23], moment.0.rem_euclid(1_000));
+                text
+            }
+            _ => moment.to_text(),
+        };
+        &self.last.insert((second, last)).1
+    }
+}
+
 /// A clock outside the years 0000 to 9998 reads as the nearest of them.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {

@@ -10,6 +10,7 @@ mod decode;
 pub use decode::{DecodeError, decode_value};
 
 use crate::Purchase;
+use crate::time::Texts;
 
 /// Header: the purchase's id as 24 hex digits. Foreign records have none.
 pub const PURCHASE_ID: &str = "purchase-id";
@@ -17,7 +18,7 @@ pub const PURCHASE_ID: &str = "purchase-id";
 pub const TRACEPARENT: &str = "traceparent";
 /// Header: what others note on that trace, where somebody does.
 pub const TRACESTATE: &str = "tracestate";
-/// Header: id of the request that made the record.
+/// Header: id of the request that made the record, where its client gave it one. Otherwise it is that of the trace.
 pub const REQUEST_ID: &str = "request-id";
 /// Header: media type of the value, [`JSON`].
 pub const CONTENT_TYPE: &str = "content-type";
@@ -69,28 +70,46 @@ pub fn check_version(header: Option<&[u8]>) -> Result<(), DecodeError> {
 /// Written by hand because it runs once per purchase: one allocation, no number
 /// formatting through floats, no intermediate tree.
 pub fn encode_value(purchase: &Purchase) -> Vec<u8> {
-    let event = purchase.event();
-    let texts = [
-        event.username.as_str(),
-        event.user_id.as_str(),
-        event.item_name.as_str(),
-    ];
-    // Field names and punctuation take 70 bytes, the timestamp 24, a price up to
-    // 16; the rest is room for a few escapes.
-    let mut out = Vec::with_capacity(128 + texts.iter().map(|text| text.len()).sum::<usize>());
-    for (name, text) in [r#"{"username":"#, r#","user_id":"#, r#","item_name":"#]
-        .into_iter()
-        .zip(texts)
-    {
-        out.extend_from_slice(name.as_bytes());
-        push_string(&mut out, text);
+    let mut encoder = Encoder::default();
+    encoder.encode(purchase);
+    encoder.out
+}
+
+/// Writes the values of many records, one after the other and all in the same place: no allocation for any but the
+/// longest.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    out: Vec<u8>,
+    times: Texts,
+}
+
+impl Encoder {
+    /// The record's value, as [`encode_value`] makes it; until the next one is written.
+    pub fn encode(&mut self, purchase: &Purchase) -> &[u8] {
+        let (event, out) = (purchase.event(), &mut self.out);
+        out.clear();
+        let texts = [
+            event.username.as_str(),
+            event.user_id.as_str(),
+            event.item_name.as_str(),
+        ];
+        // Field names and punctuation take 70 bytes, the timestamp 24, a price up to
+        // 16; the rest is room for a few escapes.
+        out.reserve(128 + texts.iter().map(|text| text.len()).sum::<usize>());
+        for (name, text) in [r#"{"username":"#, r#","user_id":"#, r#","item_name":"#]
+            .into_iter()
+            .zip(texts)
+        {
+            out.extend_from_slice(name.as_bytes());
+            push_string(out, text);
+        }
+        out.extend_from_slice(br#","price":"#);
+        push_decimal(out, event.price.get());
+        out.extend_from_slice(br#","timestamp":""#);
+        out.extend_from_slice(self.times.of(event.timestamp));
+        out.extend_from_slice(br#""}"#);
+        out
     }
-    out.extend_from_slice(br#","price":"#);
-    push_decimal(&mut out, event.price.get());
-    out.extend_from_slice(br#","timestamp":""#);
-    out.extend_from_slice(&event.timestamp.to_text());
-    out.extend_from_slice(br#""}"#);
-    out
 }
 
 /// Names hold no control characters, so a quote and a backslash are all that

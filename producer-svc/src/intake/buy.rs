@@ -47,6 +47,8 @@ pub(super) struct Asked {
     pub(super) trace: TraceParent,
     pub(super) state: Option<Box<str>>,
     pub(super) request_id: HeaderValue,
+    /// Whether that id is the trace's.
+    pub(super) named_by_trace: bool,
     pub(super) since: Instant,
     pub(super) span: Span,
 }
@@ -115,7 +117,7 @@ pub(super) async fn buy(
         origin: Origin {
             trace: asked.trace,
             state: asked.state.clone(),
-            request_id: asked.request_id.clone(),
+            request_id: (!asked.named_by_trace).then(|| asked.request_id.clone()),
             sending: asked
                 .span
                 .child(SpanKind::Producer, ("send", &desk.outlets.topic)),

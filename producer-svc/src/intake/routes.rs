@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use host::problem::Problem;
-use host::trace::{REQUEST_ID, trace_state};
+use host::trace::{REQUEST_ID, RequestId, trace_state};
 use host::web::docs::DocsPage;
 use host::web::front::Client;
 use host::web::paths::{Found, Paths, below_api};
@@ -121,6 +121,12 @@ fn asked(desk: &Desk, ids: &ClientIds<'_>, route: Route, method: &Method) -> Ask
     let (named, name) = (ids.named, (method.as_str(), route.label()));
     let (trace, mut span) = desk.tracer.serve(&desk.ids, named, name);
     span.set("http.route", route.label());
+    // Others may have asked in a trace of theirs, too, so a request in it has an id of its own.
+    let named_by_trace = ids.request_id.is_none() && named.parent.is_none();
+    let request_id = match named_by_trace {
+        true => RequestId::of(&trace),
+        false => desk.ids.request(ids.request_id),
+    };
     Asked {
         trace,
         // Without a trace of theirs it would be a note on nothing.
@@ -128,7 +134,8 @@ fn asked(desk: &Desk, ids: &ClientIds<'_>, route: Route, method: &Method) -> Ask
             .state
             .filter(|_| named.parent.is_some())
             .and_then(trace_state),
-        request_id: desk.ids.request(ids.request_id).to_header(),
+        request_id: request_id.to_header(),
+        named_by_trace,
         since: Instant::now(),
         span,
     }

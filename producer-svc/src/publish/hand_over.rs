@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use purchases::wire;
 
 use super::waiting::Waiting;
@@ -14,13 +15,14 @@ use super::{Addressed, InFlight, NOT_OPEN, Publisher, RecordLog, TOO_LATE};
 use crate::flow::Chosen;
 
 impl<L: RecordLog> Publisher<L> {
-    pub(super) fn hand_over(&self, lane: usize, waiting: Waiting, now: Instant) {
+    pub(super) fn hand_over(&mut self, lane: usize, waiting: Waiting, now: Instant) {
         let Some(open) = &self.open else {
             return self.not_stored(waiting, NOT_OPEN);
         };
         if self.is_overdue(&waiting, now) {
             return self.not_stored(waiting, TOO_LATE);
         }
+        let encoder = &mut self.encoder;
         let record = |value, ticket, sending| {
             let record = InFlight::new(ticket, value, Arc::clone(&self.args.metrics));
             Box::new(record.on(open.lanes.enter(lane)).told_by(sending))
@@ -34,21 +36,29 @@ impl<L: RecordLog> Publisher<L> {
                 } = *chosen;
                 let id = purchase.id().to_hex();
                 let trace = origin.sending.place().unwrap_or(origin.trace).to_text();
-                let state = origin.state.as_deref().unwrap_or_default();
-                let headers: [(&str, &[u8]); 6] = [
+                let mut headers: [(&str, &[u8]); 6] = [
                     (wire::PURCHASE_ID, &id),
                     (wire::TRACEPARENT, &trace),
-                    (wire::REQUEST_ID, origin.request_id.as_bytes()),
                     (wire::CONTENT_TYPE, wire::JSON.as_bytes()),
                     (wire::SCHEMA_VERSION, wire::VERSION.as_bytes()),
-                    (wire::TRACESTATE, state.as_bytes()),
+                    ("", b""),
+                    ("", b""),
                 ];
+                let request_id = origin.request_id.as_ref().map(HeaderValue::as_bytes);
+                let request_id = request_id.map(|id| (wire::REQUEST_ID, id));
+                let state = origin.state.as_deref().map(str::as_bytes);
+                let state = state.map(|state| (wire::TRACESTATE, state));
+                let mut count = 4;
+                for header in request_id.into_iter().chain(state) {
+                    headers[count] = header;
+                    count += 1;
+                }
                 let to = Addressed {
                     key: purchase.user_id().as_str(),
-                    // The last one only where there is one.
-                    headers: &headers[..headers.len() - usize::from(state.is_empty())],
+                    headers: &headers[..count],
+                    value: encoder.encode(&purchase),
                 };
-                let value = Bytes::from(wire::encode_value(&purchase));
+                let value = Bytes::copy_from_slice(to.value);
                 open.log.append(&to, record(value, ticket, origin.sending))
             }
             Waiting::Again(returned) => {
@@ -59,8 +69,9 @@ impl<L: RecordLog> Publisher<L> {
                 let to = Addressed {
                     key: &returned.key,
                     headers: &headers,
+                    value: &returned.value,
                 };
-                let record = record(returned.value, returned.ticket, returned.sending);
+                let record = record(returned.value.clone(), returned.ticket, returned.sending);
                 open.log.append(&to, record)
             }
         };

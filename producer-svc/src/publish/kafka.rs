@@ -193,12 +193,11 @@ impl RecordLog for KafkaLog {
                 value: Some(value),
             });
         }
-        let value = record.value().clone();
         producer
             .send(
                 BaseRecord::with_opaque_to(&self.topic, record)
                     .key(to.key)
-                    .payload(&value[..])
+                    .payload(to.value)
                     .headers(headers),
             )
             .map_err(|(error, back)| (error.to_string(), back.delivery_opaque))

@@ -154,30 +154,35 @@ impl<T> Pacer<T> {
         }
     }
 
-    /// A record comes for a lane that is `busy` or not. Returned, it is to be handed over now.
+    /// A record comes for a lane that is `busy` or not. Returned, it is to be handed over now, which is told along. No
+    /// clock is read for one that stands behind others, as most do under load.
     pub(super) fn arrived(
         &mut self,
         lane: usize,
         busy: bool,
-        now: Instant,
+        clock: impl FnOnce() -> Instant,
         record: T,
-    ) -> Option<T> {
-        let bound = self.bound(now);
-        let lane = &mut self.lanes[lane % LANES];
-        let bytes = bound.map_or(0, |_| (self.weigh)(&record));
-        if !busy && lane.is_clear() {
-            (lane.begun, lane.bytes) = (Some(now), bytes);
-            return Some(record);
+    ) -> Option<(T, Instant)> {
+        let at = lane % LANES;
+        if self.lanes[at].is_clear() {
+            let now = clock();
+            let bound = self.bound(now);
+            let lane = &mut self.lanes[at];
+            let bytes = bound.map_or(0, |_| (self.weigh)(&record));
+            if !busy {
+                (lane.begun, lane.bytes) = (Some(now), bytes);
+                return Some((record, now));
+            }
+            let shares = lane
+                .begun
+                .is_some_and(|begun| now.duration_since(begun) < self.window);
+            let fits = bound.is_none_or(|bound| lane.bytes + bytes <= bound);
+            if shares && fits {
+                lane.bytes += bytes;
+                return Some((record, now));
+            }
         }
-        let shares = lane
-            .begun
-            .is_some_and(|begun| now.duration_since(begun) < self.window);
-        let fits = bound.is_none_or(|bound| lane.bytes + bytes <= bound);
-        if shares && fits && lane.is_clear() {
-            lane.bytes += bytes;
-            return Some(record);
-        }
-        lane.held.push_back(record);
+        self.lanes[at].held.push_back(record);
         self.held += 1;
         None
     }

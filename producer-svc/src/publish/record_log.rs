@@ -50,11 +50,6 @@ impl InFlight {
         Self { sending, ..self }
     }
 
-    /// The record's value. Cheap to clone.
-    pub fn value(&self) -> &Bytes {
-        &self.value
-    }
-
     /// All in-sync replicas have it.
     pub fn stored(mut self, partition: i32, offset: Option<i64>) {
         if self.sending.is_recorded() {
@@ -112,12 +107,14 @@ impl InFlight {
     }
 }
 
-/// Key and headers of a record; its value is in its [`InFlight`].
+/// What of a record is written.
 pub struct Addressed<'a> {
     /// Decides the partition.
     pub key: &'a str,
     /// Names and values.
     pub headers: &'a [(&'a str, &'a [u8])],
+    /// The same as in its [`InFlight`].
+    pub value: &'a [u8],
 }
 
 /// The port to the log.

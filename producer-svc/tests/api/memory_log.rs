@@ -181,7 +181,7 @@ impl RecordLog for MemoryLog {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(to.key);
         let record = Record {
             key: to.key.to_owned(),
-            value: waiting.value().clone(),
+            value: Bytes::copy_from_slice(to.value),
             headers: to
                 .headers
                 .iter()

@@ -79,11 +79,8 @@ impl Desk {
     fn send(&self, key: &str) -> JoinHandle<Verdict> {
         let permit = self.credits.try_take(Cost { count: 1, bytes: 1 }).unwrap();
         let (ticket, verdict) = Ticket::new(permit, Instant::now());
-        let record = InFlight::new(
-            ticket,
-            Bytes::from(format!("value of {key}")),
-            Arc::new(Metrics::new()),
-        );
+        let value = Bytes::from(format!("value of {key}"));
+        let record = InFlight::new(ticket, value.clone(), Arc::new(Metrics::new()));
         let to = Addressed {
             key,
             headers: &[
@@ -93,6 +90,7 @@ impl Desk {
                 ("d", b"4"),
                 ("e", b"5"),
             ],
+            value: &value,
         };
         if let Err((why, record)) = self.log.append(&to, Box::new(record)) {
             record.not_stored(why);

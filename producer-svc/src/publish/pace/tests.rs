@@ -8,21 +8,35 @@ use super::*;
 
 const LINGER: Duration = Duration::from_millis(10);
 
+fn arrived(
+    pacer: &mut Pacer<usize>,
+    lane: usize,
+    busy: bool,
+    now: Instant,
+    record: usize,
+) -> Option<usize> {
+    let arrived = pacer.arrived(lane, busy, || now, record);
+    arrived.map(|(record, at)| {
+        assert_eq!(at, now);
+        record
+    })
+}
+
 #[test]
 fn the_first_record_and_those_soon_after_share_a_request_and_the_rest_the_next() {
     let (mut pacer, start) = (Pacer::new(LINGER, |_| 1), Instant::now());
-    assert_eq!(pacer.arrived(0, false, start, 1), Some(1));
-    assert_eq!(pacer.arrived(0, true, start + LINGER / 2, 2), Some(2));
-    assert_eq!(pacer.arrived(0, true, start + LINGER, 3), None);
-    assert_eq!(pacer.arrived(0, true, start + LINGER, 4), None);
+    assert_eq!(arrived(&mut pacer, 0, false, start, 1), Some(1));
+    assert_eq!(arrived(&mut pacer, 0, true, start + LINGER / 2, 2), Some(2));
+    assert_eq!(arrived(&mut pacer, 0, true, start + LINGER, 3), None);
+    assert_eq!(arrived(&mut pacer, 0, true, start + LINGER, 4), None);
     assert_eq!(
-        pacer.arrived(1, false, start + LINGER, 5),
+        arrived(&mut pacer, 1, false, start + LINGER, 5),
         Some(5),
         "another lane is free"
     );
     assert_eq!(pacer.landed(0, start + LINGER), [3, 4]);
     assert_eq!(
-        pacer.arrived(0, true, start + LINGER, 6),
+        arrived(&mut pacer, 0, true, start + LINGER, 6),
         Some(6),
         "a new request was begun"
     );
@@ -53,9 +67,9 @@ fn the_last_report_of_a_lane_is_told_and_no_other() {
 #[test]
 fn what_is_overdue_is_given_up_in_order() {
     let (mut pacer, now) = (Pacer::new(LINGER, |_| 1), Instant::now());
-    pacer.arrived(0, false, now, 0);
+    arrived(&mut pacer, 0, false, now, 0);
     for record in 1..5 {
-        assert_eq!(pacer.arrived(0, true, now + LINGER, record), None);
+        assert_eq!(arrived(&mut pacer, 0, true, now + LINGER, record), None);
     }
     assert_eq!(pacer.overdue(|&record| record < 3), [1, 2]);
     assert_eq!(pacer.held(), 2);
@@ -90,9 +104,9 @@ fn exhaust(
 #[test]
 fn the_next_requests_are_small_enough_at_once_and_later_a_large_one_is_tried_again() {
     let (mut pacer, now) = (Pacer::new(LINGER, |&record| record), Instant::now());
-    assert_eq!(pacer.arrived(0, false, now, 1), Some(1));
+    assert_eq!(arrived(&mut pacer, 0, false, now, 1), Some(1));
     let come = |pacer: &mut Pacer<usize>, now| {
-        (0..16).for_each(|_| assert_eq!(pacer.arrived(0, true, now, 10), None));
+        (0..16).for_each(|_| assert_eq!(arrived(pacer, 0, true, now, 10), None));
     };
     come(&mut pacer, now + LINGER);
     // 160, 80, 40 and 20 at once, and then by 20 each.
@@ -144,7 +158,7 @@ proptest! {
                 out[lane].extend(next);
             } else {
                 sent[lane].push(at);
-                if let Some(record) = pacer.arrived(lane, under_way[lane] > 0, now, at) {
+                if let Some(record) = arrived(&mut pacer, lane, under_way[lane] > 0, now, at) {
                     under_way[lane] += 1;
                     out[lane].push(record);
                 }
