@@ -45,7 +45,7 @@ use own::Itself;
 
 pub use door::Door;
 pub use own::{Own, own};
-pub use received::Received;
+pub use received::{Received, Unread};
 pub use tls::Tls;
 
 /// Any error of a service or a body; hyper logs nothing of it, the service does.

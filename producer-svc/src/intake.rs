@@ -6,11 +6,12 @@
 //! through its mailbox.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actors::{Cx, Failure, Stage};
-use host::serve::{BoxError, Door, ServeReport};
+use host::serve::{Door, ServeReport};
 use http::Request;
 use hyper::body::Body;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -83,7 +84,7 @@ pub fn service<B>(
 where
     B: Body + Send + Sync + 'static,
     B::Data: Send,
-    B::Error: Into<BoxError> + Send,
+    B::Error: Error + Send + Sync + 'static,
 {
     let others = warp::service(routes::routes(Arc::clone(desk), closing.clone()));
     Front::new(Arc::clone(desk), others)

@@ -14,7 +14,7 @@ use super::{JSON, page};
 use crate::env;
 use crate::levels::Levels;
 use crate::problem::{Invalid, Problem};
-use crate::serve::Received;
+use crate::serve::{Received, Unread};
 
 const ALLOWED: &str = "GET, HEAD, PUT";
 /// Longest text of directives.
@@ -91,8 +91,10 @@ async fn directives(body: Received) -> Result<String, Problem> {
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             return Err(Problem::too_large(MAX_BODY));
         }
-        Ok(Err(_)) => return Err(Problem::malformed("The body could not be read to its end.")),
-        Err(_) => return Err(Problem::malformed("The body did not arrive in time.")),
+        Ok(Err(error)) if !matches!(error.downcast_ref(), Some(Unread::Late)) => {
+            return Err(Problem::malformed("The body could not be read to its end."));
+        }
+        Ok(Err(_)) | Err(_) => return Err(Problem::malformed("The body did not arrive in time.")),
     };
     String::from_utf8(whole.into()).map_err(|_| Problem::malformed("The body is not UTF-8."))
 }

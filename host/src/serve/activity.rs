@@ -26,6 +26,8 @@ const DRAIN_HEAD: Duration = Duration::from_secs(1);
 /// While draining: how long a client may take nothing of its answer, and at most a quarter of the drain. What it
 /// says was decided before.
 const DRAIN_WRITE: Duration = Duration::from_secs(5);
+/// While draining: how long the rest of a body may take.
+const DRAIN_BODY: Duration = Duration::from_secs(2);
 /// While draining: how often to look.
 const DRAIN_LOOK: Duration = Duration::from_millis(250);
 
@@ -133,10 +135,16 @@ impl Activity {
         }
     }
 
-    /// The client took something.
+    /// The client took something. While draining that is not enough: who takes a byte now and then has no longer
+    /// for all the rest than who takes none.
     pub(super) fn moved(&self) {
-        if self.stalled_since.load(Ordering::Relaxed) != 0 {
-            self.stalled_since.store(0, Ordering::Relaxed);
+        let stalled = self.stalled_since.load(Ordering::Relaxed);
+        if stalled != 0 {
+            let since = match self.drain_began.load(Ordering::Relaxed) {
+                0 => 0,
+                began => stalled.max(began),
+            };
+            self.stalled_since.store(since, Ordering::Relaxed);
         }
     }
 
@@ -165,6 +173,14 @@ impl Activity {
         if whole {
             self.unread.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// Whether a body is waited for, and was for long enough while this drains.
+    pub(super) fn is_body_late(&self) -> bool {
+        let since = self.body_since.load(Ordering::Relaxed);
+        let began = self.drain_began.load(Ordering::Relaxed);
+        let limit = DRAIN_BODY.as_millis() as u64;
+        since > 0 && began > 0 && self.now() >= since.max(began) + limit
     }
 
     pub(super) fn is_unread(&self) -> bool {

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use host::serve::{Limits, Received, ServeReport, Server};
+use host::serve::{Limits, Received, ServeReport, Server, Unread};
 use host::web::cors::Cors;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// `/slow/N` answers after N milliseconds, `/read` after the body's end, `/big` with 64 MiB, `/panic`
-/// panics.
+/// `/slow/N` answers after N milliseconds, `/read` after the body's end (408 where it does not come whole in time),
+/// `/big` with 64 MiB, `/panic` panics.
 /// Counts the requests that were begun, so that a test can wait for them.
 #[derive(Clone, Default)]
 pub(crate) struct Routes(pub(crate) Arc<watch::Sender<usize>>);
@@ -41,12 +41,18 @@ impl tower_service::Service<Request<Received>> for Routes {
             if let Some(millis) = path.strip_prefix("/slow/") {
                 sleep(Duration::from_millis(millis.parse().expect("a number"))).await;
             }
+            let mut status = StatusCode::OK;
             if path == "/read" {
-                request.into_body().collect().await.expect("a whole body");
+                match request.into_body().collect().await {
+                    Err(Unread::Late) => status = StatusCode::REQUEST_TIMEOUT,
+                    read => drop(read.expect("a whole body")),
+                }
             }
             assert!(path != "/panic", "this route panics");
             let size = if path == "/big" { 64 << 20 } else { 5 };
-            Ok(Response::new(Full::new(Bytes::from(vec![b'x'; size]))))
+            let mut response = Response::new(Full::new(Bytes::from(vec![b'x'; size])));
+            *response.status_mut() = status;
+            Ok(response)
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use host::serve::{Limits, ServeReport, Server};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -134,6 +134,81 @@ async fn half_a_head_and_an_answer_that_nobody_takes_do_not_keep_a_drain_up() {
     assert!(took < Duration::from_secs(4), "an untaken answer: {took:?}");
     assert!(took > Duration::from_millis(1_500), "{took:?}");
     assert_eq!(report.cut, 0);
+}
+
+#[tokio::test]
+async fn half_a_body_is_given_up_in_a_drain_however_it_trickles_in() {
+    let mut server = start(Limits::default(), Duration::from_secs(8));
+    let half = b"POST /read HTTP/1.1\r\nhost: test\r\ncontent-length: 1000\r\n\r\nx";
+    let mut silent = TcpStream::connect(server.addr).await.unwrap();
+    silent.write_all(half).await.unwrap();
+    let mut trickling = TcpStream::connect(server.addr).await.unwrap();
+    trickling.write_all(half).await.unwrap();
+    server.has_begun(2).await;
+    server.stop.cancel();
+    let begun = Instant::now();
+    let trickle = tokio::spawn(async move {
+        let (mut from, mut to) = trickling.split();
+        let send = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if to.write_all(b"x").await.is_err() {
+                    return;
+                }
+            }
+        };
+        let mut answer = String::new();
+        tokio::select! {
+            () = send => {}
+            read = from.read_to_string(&mut answer) => drop(read),
+        }
+        answer
+    });
+    let said = within(answer(&mut silent)).await;
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    let said = within(trickle).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    let report = within(server.task).await.unwrap();
+    let took = begun.elapsed();
+    assert!(
+        took > Duration::from_millis(1_900) && took < Duration::from_secs(4),
+        "{took:?}"
+    );
+    assert_eq!(report.cut, 0);
+}
+
+#[tokio::test]
+async fn the_other_half_of_a_body_is_still_taken_in_a_drain() {
+    let mut server = start(Limits::default(), Duration::from_secs(5));
+    let mut half = TcpStream::connect(server.addr).await.unwrap();
+    let head = b"POST /read HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\nx";
+    half.write_all(head).await.unwrap();
+    server.has_begun(1).await;
+    server.stop.cancel();
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    half.write_all(b"x").await.unwrap();
+    let answer = within(answer(&mut half)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(within(server.task).await.unwrap().cut, 0);
+}
+
+#[tokio::test]
+async fn who_takes_a_byte_now_and_then_keeps_no_drain_up() {
+    let mut server = start(Limits::default(), Duration::from_secs(8));
+    let mut slow = TcpStream::connect(server.addr).await.unwrap();
+    slow.write_all(&get("/big")).await.unwrap();
+    server.has_begun(1).await;
+    server.stop.cancel();
+    let begun = Instant::now();
+    let mut some = vec![0; 256 * 1024];
+    // Each time more than the kernel waits for before it lets the server write again.
+    while !server.task.is_finished() {
+        assert!(begun.elapsed() < Duration::from_secs(4), "it goes on");
+        drop(slow.read(&mut some).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(begun.elapsed() > Duration::from_millis(1_500));
+    assert_eq!(within(server.task).await.unwrap().cut, 0);
 }
 
 #[tokio::test]

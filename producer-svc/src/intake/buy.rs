@@ -4,6 +4,7 @@
 //! known. The request waits once, for the verdict; nothing on its way spawns, locks out others or
 //! waits for another request, except for a credit.
 
+use std::error::Error;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use actors::{Cost, Permit, Undelivered};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::FutureExt;
 use host::problem::{self, Problem};
+use host::serve::Unread;
 use host::span::{Span, SpanKind};
 use host::trace::TraceParent;
 use host::web::accept;
@@ -58,7 +60,7 @@ pub(super) async fn buy(
     desk: &Desk,
     asked: &Asked,
     headers: BuyHeaders,
-    body: impl Body,
+    body: impl Body<Error: Error + 'static>,
 ) -> Result<Response, Problem> {
     if let (Some(limiter), Some(Client(client))) = (&desk.limiter, headers.client) {
         let admitted = limiter.admit(client, asked.since);
@@ -177,13 +179,12 @@ async fn admitted(desk: &Desk, length: usize, keyed: Option<&Keyed>) -> Result<P
 }
 
 /// The whole body, but no more than is allowed, whatever its declared length.
-async fn read(body: impl Body) -> Result<Bytes, Problem> {
+async fn read(body: impl Body<Error: Error + 'static>) -> Result<Bytes, Problem> {
     let mut all = pin!(async {
         let mut body = pin!(body);
         let (mut whole, mut rest) = (Bytes::new(), None::<BytesMut>);
         while let Some(frame) = body.frame().await {
-            let frame =
-                frame.map_err(|_| Problem::malformed("The body could not be read to its end."))?;
+            let frame = frame.map_err(|error| unread(&error))?;
             // Trailers say nothing that is asked for.
             let Ok(mut chunk) = frame.into_data() else {
                 continue;
@@ -215,6 +216,13 @@ async fn read(body: impl Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_WITHIN, all).await {
         Ok(read) => read,
         Err(_) => Err(too_slow()),
+    }
+}
+
+fn unread(error: &(dyn Error + 'static)) -> Problem {
+    match error.downcast_ref() {
+        Some(Unread::Late) => too_slow(),
+        _ => Problem::malformed("The body could not be read to its end."),
     }
 }
 

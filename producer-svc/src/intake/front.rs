@@ -6,6 +6,7 @@
 //! done for it here; the figures stand in docs/decisions/0006.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ where
     S::Future: Send + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
-    B::Error: Send,
+    B::Error: Error + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;

@@ -5,6 +5,7 @@
 //! its request id and is counted.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -144,7 +145,7 @@ fn asked(desk: &Desk, ids: &ClientIds<'_>, route: Route, method: &Method) -> Ask
 /// Whatever is asked of `/buy`.
 pub(super) async fn answer_buy(
     desk: Arc<Desk>,
-    request: Request<impl Body>,
+    request: Request<impl Body<Error: Error + 'static>>,
 ) -> Result<Response, Infallible> {
     let (head, body) = request.into_parts();
     let (mut headers, ids) = BuyHeaders::read(&head.headers);

@@ -93,6 +93,29 @@ async fn a_record_has_the_user_as_key_five_fields_as_value_and_the_rest_in_heade
 }
 
 #[tokio::test]
+async fn who_names_no_request_gets_the_name_of_its_trace_and_the_record_says_it_once() {
+    let shop = Shop::open(&[]).await;
+    let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let cases: [&[(&str, &str)]; 2] = [&[], &[("traceparent", traced)]];
+    for (place, headers) in cases.iter().enumerate() {
+        let answer = shop.buy_with(JOHN, headers).await;
+        let id = answer.header("x-request-id").to_owned();
+        let record = &shop.broker.records()[place];
+        let trace = std::str::from_utf8(&record.headers["traceparent"]).unwrap();
+        let said = record.headers.get("request-id").map(Vec::as_slice);
+        match headers.is_empty() {
+            true => assert_eq!((id.as_str(), said), (&trace[3..35], None)),
+            // Many requests may belong to a trace that the client began.
+            false => {
+                assert_ne!(id, trace[3..35]);
+                assert_eq!(said, Some(id.as_bytes()));
+            }
+        }
+    }
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn no_answer_comes_before_the_log_has_the_purchase() {
     let shop = Shop::open(&[]).await;
     shop.broker.set(Mode::Hold);

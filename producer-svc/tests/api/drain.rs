@@ -1,5 +1,6 @@
 //! Stopping: what was accepted is answered, nothing else is begun.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::log_lines::LogLines;
@@ -61,6 +62,26 @@ async fn what_is_too_large_together_goes_in_smaller_requests_to_the_end() {
     }
     ended.await.unwrap().unwrap();
     assert_eq!(broker.records().len(), 20);
+}
+
+#[tokio::test]
+async fn half_a_purchase_holds_no_drain_up_and_is_told_why_it_was_not_sold() {
+    let shop = Shop::open(&[]).await;
+    let mut client = TcpStream::connect(shop.addr).await.unwrap();
+    let head = "POST /buy HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    client.write_all(head.as_bytes()).await.unwrap();
+    let began = std::time::Instant::now();
+    let ended = tokio::spawn(shop.close());
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("did not arrive in time"), "{answer}");
+    ended.await.unwrap().unwrap();
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
