@@ -181,6 +181,12 @@ impl Permit {
         })
     }
 
+    /// Splits off `part`, or what there is of it. `None` if it was given back already.
+    pub(crate) fn split_most(&mut self, part: Cost) -> Option<Self> {
+        let most = part.least(self.cost());
+        self.split(most)
+    }
+
     /// Gives it back now, for somebody who is gone and whose work still holds it. Its drop then
     /// gives back nothing.
     pub(crate) fn reclaim(&self) {

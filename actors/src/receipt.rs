@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::guard::catch_now;
-use crate::{Epoch, Permit, metrics};
+use crate::sync::{Mutex, lock};
+use crate::{Cost, Epoch, Permit, metrics};
 
 /// Where a delivery stands in its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -93,9 +94,8 @@ struct Shared<C: 'static> {
 /// Held for its drop only: the credit comes back when all the work is settled.
 enum Credit {
     None,
-    Own {
-        _permit: Permit,
-    },
+    /// Each receipt may take its part of it [apart](Receipt::apart).
+    Own(Mutex<Permit>),
     /// Somebody else may take it back before.
     Shared {
         _permit: Arc<Permit>,
@@ -104,7 +104,7 @@ enum Credit {
 
 impl From<Option<Permit>> for Credit {
     fn from(permit: Option<Permit>) -> Self {
-        permit.map_or(Self::None, |permit| Self::Own { _permit: permit })
+        permit.map_or(Self::None, |permit| Self::Own(Mutex::new(permit)))
     }
 }
 
@@ -238,6 +238,40 @@ impl<C: 'static> Receipt<C> {
             };
             calls.add(origin, settled, &mut room);
         }
+    }
+
+    /// Takes it out of what it came with, because it will take longer than that: `cost` of the credit
+    /// that it shares becomes its own, or what is left of it if that is less. The others' comes back with
+    /// the last of them, and this one's with its own settlement.
+    ///
+    /// Without a credit this does nothing, nor where somebody may take the shared one back, as a
+    /// pipeline does with that of a lane: then it stays whole.
+    ///
+    /// ```
+    /// use actors::testkit::Settlements;
+    /// use actors::{Cost, Credits, Epoch, Outcome, Position, Receipt};
+    ///
+    /// let (book, room) = (Settlements::<()>::new(), Credits::new("room", Cost { count: 10, bytes: 10 }));
+    /// let permit = room.try_take(Cost { count: 3, bytes: 6 })?;
+    /// let epoch = Epoch::next();
+    /// let positions = (0..3).map(|seq| Position { lane: 0, epoch, seq });
+    /// let mut receipts = book.receipts(positions, Some(permit));
+    /// let mut slow = receipts.remove(0);
+    /// slow.apart(Cost { count: 1, bytes: 2 });
+    /// Receipt::settle_all(receipts.into_iter().map(|receipt| (receipt, Outcome::Stored, None)));
+    /// assert_eq!(room.in_use(), Cost { count: 1, bytes: 2 });
+    /// slow.settle(Outcome::Stored, None);
+    /// assert_eq!(room.in_use(), Cost::default());
+    /// # Ok::<(), actors::Refused>(())
+    /// ```
+    pub fn apart(&mut self, cost: Cost) {
+        let Some(shared) = &self.origin else { return };
+        let Credit::Own(permit) = &shared.credit else {
+            return;
+        };
+        let own = lock(permit).split_most(cost);
+        let alone = Origin::new(Arc::clone(&shared.outlet), own);
+        self.origin = Some(alone.shared);
     }
 
     /// Which delivery it stands for.

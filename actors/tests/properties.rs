@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use actors::{Epoch, TrackError, Tracker};
+use actors::testkit::Settlements;
+use actors::{Cost, Credits, Epoch, Outcome, Position, Receipt, TrackError, Tracker};
 use proptest::prelude::*;
 
 fn config() -> ProptestConfig {
@@ -29,8 +30,79 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     proptest::collection::vec(op, 0..120)
 }
 
+/// What happens to the receipts of one permit.
+#[derive(Clone, Debug)]
+enum Way {
+    /// This one takes so many bytes apart.
+    Apart(usize, usize),
+    Settled(usize),
+    Dropped(usize),
+    /// So many are settled at once.
+    Batch(usize),
+}
+
+fn ways() -> impl Strategy<Value = Vec<Way>> {
+    let way = prop_oneof![
+        (0..12usize, 0..20usize).prop_map(|(which, bytes)| Way::Apart(which, bytes)),
+        (0..12usize).prop_map(Way::Settled),
+        (0..12usize).prop_map(Way::Dropped),
+        (1..4usize).prop_map(Way::Batch),
+    ];
+    proptest::collection::vec(way, 0..40)
+}
+
 proptest! {
     #![proptest_config(config())]
+
+    /// The reference is an account of who holds what: those that are together one sum, the others each
+    /// their own.
+    #[test]
+    fn a_credit_that_is_taken_apart_comes_back_once_and_no_later_than_its_own_receipts(
+        ways in ways(),
+        charge in 0..100usize,
+    ) {
+        let (mut together, mut count) = (Cost { count: 12, bytes: charge }, 12);
+        let room = Credits::new("room", Cost { count: 12, bytes: 100 });
+        let permit = room.try_take(together).unwrap();
+        let (book, epoch) = (Settlements::<()>::new(), Epoch::next());
+        let positions = (0..12).map(|seq| Position { lane: 0, epoch, seq });
+        let receipts = book.receipts(positions, Some(permit));
+        let mut held: Vec<(Receipt, Option<Cost>)> = receipts.into_iter().map(|one| (one, None)).collect();
+        for way in ways {
+            let taken = match way {
+                Way::Apart(which, bytes) if which < held.len() => {
+                    let (receipt, own) = &mut held[which];
+                    receipt.apart(Cost { count: 1, bytes });
+                    let from = own.unwrap_or(together);
+                    let part = Cost { count: from.count.min(1), bytes: from.bytes.min(bytes) };
+                    if own.replace(part).is_none() {
+                        count -= 1;
+                        together = Cost { count: together.count - part.count, bytes: together.bytes - part.bytes };
+                    }
+                    Vec::new()
+                }
+                Way::Settled(which) | Way::Dropped(which) if which < held.len() => vec![held.remove(which)],
+                Way::Batch(most) => held.split_off(held.len().saturating_sub(most)),
+                _ => Vec::new(),
+            };
+            count -= taken.iter().filter(|(_, own)| own.is_none()).count();
+            if matches!(way, Way::Dropped(_)) {
+                drop(taken);
+            } else {
+                Receipt::settle_all(taken.into_iter().map(|(one, _)| (one, Outcome::Stored, None)));
+            }
+            let none = Cost::default();
+            let parts = held.iter().filter_map(|(_, own)| *own);
+            let used = parts.fold(if count == 0 { none } else { together }, |sum, own| Cost {
+                count: sum.count + own.count,
+                bytes: sum.bytes + own.bytes,
+            });
+            prop_assert_eq!(room.in_use(), used);
+        }
+        drop(held);
+        prop_assert_eq!(room.in_use(), Cost::default());
+        book.assert_each_once();
+    }
 
     /// The reference keeps everything that was admitted and everything that was settled.
     #[test]

@@ -249,7 +249,8 @@ impl<O: OpenPartition> PartitionReader<O> {
         let mut purchases: Vec<(Delivered, usize)> = Vec::with_capacity(polled.len());
         let mut bad: Vec<(Rejected, usize)> = Vec::new();
         let mut passed = Vec::new();
-        // One credit for the turn: it comes back when the last record of it is settled.
+        // One credit for the turn: it comes back when the last record of it is settled, but for what may
+        // take longer than the others and is taken apart.
         let origin = Origin::new(Arc::clone(&self.args.outlet), Some(permit));
         for record in polled {
             let position = Position {
@@ -257,7 +258,7 @@ impl<O: OpenPartition> PartitionReader<O> {
                 epoch,
                 seq: record.offset(),
             };
-            let receipt = origin.receipt(position);
+            let mut receipt = origin.receipt(position);
             match record {
                 Polled::Purchase(value, bytes) => purchases.push((
                     Delivered {
@@ -268,6 +269,7 @@ impl<O: OpenPartition> PartitionReader<O> {
                 )),
                 Polled::Bad(value, bytes) => {
                     warn!(partition, offset = value.origin.offset, reason = %value.reason, "bad record, goes to the dead letters");
+                    receipt.apart(Cost { count: 1, bytes });
                     bad.push((
                         Rejected {
                             value: Rejection::Record(*value),

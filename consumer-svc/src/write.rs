@@ -13,7 +13,7 @@ pub mod mongo;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use actors::{Addr, Backoff, BatchSink, Outcome, Receipt};
+use actors::{Addr, Backoff, BatchSink, Cost, Outcome, Receipt};
 use host::span::SpanKind;
 use tracing::{debug, info, warn};
 
@@ -72,6 +72,15 @@ pub struct Unwritten {
     document: PurchaseDocument,
 }
 
+impl Unwritten {
+    /// It may take longer than what it was read with, or for ever: the others' credit does not wait for it,
+    /// and it keeps that of what is kept of it.
+    fn stay_behind(&mut self) {
+        let bytes = self.document.raw().as_bytes().len();
+        self.delivery.receipt.apart(Cost { count: 1, bytes });
+    }
+}
+
 /// What an attempt leaves to be tried again.
 #[derive(Default)]
 struct Left {
@@ -110,7 +119,11 @@ impl<S: PurchaseStore> Attempts<S> {
     fn refuse(&self, mut refused: Vec<(Delivered, String)>) {
         refused.sort_by_key(|(delivery, _)| delivery.receipt.position());
         let mut letters = Vec::with_capacity(refused.len());
-        for (Delivered { mut value, receipt }, reason) in refused {
+        for (delivery, reason) in refused {
+            let Delivered {
+                mut value,
+                mut receipt,
+            } = delivery;
             value.span.fail(&reason);
             let Origin {
                 partition, offset, ..
@@ -126,6 +139,11 @@ impl<S: PurchaseStore> Attempts<S> {
                 continue;
             }
             let letter = lane.and_then(|lane| lane.letter(receipt.position().epoch));
+            // Its letter may wait for long: the credit of what it was read with does not.
+            receipt.apart(Cost {
+                count: 1,
+                bytes: LETTER_BYTES,
+            });
             warn!(purchase_id = %value.purchase.id(), partition, offset, %reason, "the database refuses the document, it goes to the dead letters");
             let incoming = Box::new(value);
             let value = Rejection::Document { incoming, reason };
@@ -214,13 +232,15 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
         let (mut attempt, mut pauses) = (0, self.backoff.pace());
         loop {
             let Left {
-                later,
+                mut later,
                 cause,
                 nothing_passes,
             } = self.attempts.attempt(pending, started).await;
             let Some(cause) = cause else { break };
             if !nothing_passes {
-                // They may never pass. The writer is for what comes behind them.
+                // They may never pass. The writer is for what comes behind them, and so is the credit of what
+                // they were read with.
+                later.iter_mut().for_each(Unwritten::stay_behind);
                 if self.again.send(AgainMsg::push(later, cause)).is_err() {
                     debug!("the stage for them is being replaced, the records will be read again");
                 }

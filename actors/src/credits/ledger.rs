@@ -50,6 +50,14 @@ impl Cost {
         })
     }
 
+    /// No more than that, in either part.
+    pub(super) fn least(self, most: Self) -> Self {
+        Self {
+            count: self.count.min(most.count),
+            bytes: self.bytes.min(most.bytes),
+        }
+    }
+
     fn fits(self, limit: Self) -> bool {
         self.count <= limit.count && self.bytes <= limit.bytes
     }

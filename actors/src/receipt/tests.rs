@@ -75,6 +75,139 @@ fn the_credit_comes_back_with_the_last_receipt_that_shares_it() {
     assert_eq!(credits.in_use().count, 0);
 }
 
+/// An account, and so many receipts that share a permit of it.
+fn sharing(count: u64, charge: Cost, log: &Arc<Log>) -> (Credits, Vec<Receipt<u8>>) {
+    let limit = Cost {
+        count: 100,
+        bytes: 100,
+    };
+    let credits = Credits::new("t", limit);
+    let permit = credits.try_take(charge).unwrap();
+    let origin = Origin::new(Arc::clone(log) as Outlet<u8>, Some(permit));
+    let receipts = (0..count).map(|seq| origin.receipt(position(seq)));
+    let receipts = receipts.collect();
+    (credits, receipts)
+}
+
+const fn cost(count: usize, bytes: usize) -> Cost {
+    Cost { count, bytes }
+}
+
+#[test]
+fn the_credit_of_what_was_taken_apart_does_not_keep_that_of_the_others() {
+    let log = Arc::new(Log::default());
+    let (credits, mut receipts) = sharing(10, cost(10, 80), &log);
+    let mut slow = receipts.split_off(8);
+    for receipt in &mut slow {
+        receipt.apart(cost(1, 8));
+        assert_eq!(credits.in_use(), cost(10, 80), "nothing is back yet");
+    }
+    Receipt::settle_all(receipts.into_iter().map(|one| (one, Outcome::Stored, None)));
+    assert_eq!(credits.in_use(), cost(2, 16));
+    slow.pop().unwrap().settle(Outcome::DeadLettered, None);
+    assert_eq!(credits.in_use(), cost(1, 8));
+    drop(slow);
+    assert_eq!(credits.in_use(), Cost::default());
+    // Each was told once, and those that share an outlet together.
+    let told = log.outcomes();
+    assert_eq!(told[0].len(), 8);
+    let (lettered, failed) = ((9, Outcome::DeadLettered), (8, Outcome::Failed));
+    assert_eq!(told[1..], [vec![lettered], vec![failed]]);
+}
+
+#[test]
+fn the_last_one_that_is_taken_apart_gives_back_what_the_others_left() {
+    let log = Arc::new(Log::default());
+    let (credits, mut receipts) = sharing(10, cost(10, 80), &log);
+    let mut slow = receipts.pop().unwrap();
+    drop(receipts);
+    assert_eq!(credits.in_use(), cost(10, 80));
+    for _ in 0..2 {
+        slow.apart(cost(1, 8));
+        assert_eq!(credits.in_use(), cost(1, 8), "however often");
+    }
+    drop(slow);
+    assert_eq!(credits.in_use(), Cost::default());
+}
+
+#[test]
+fn no_more_is_taken_apart_than_there_is() {
+    let log = Arc::new(Log::default());
+    // Three of eight bytes each, of which the account had less to give.
+    let (credits, mut receipts) = sharing(3, cost(3, 10), &log);
+    for receipt in &mut receipts {
+        receipt.apart(cost(1, 8));
+    }
+    let mut left = [cost(2, 2), cost(1, 0), Cost::default()].into_iter();
+    for receipt in receipts {
+        receipt.settle(Outcome::Stored, None);
+        assert_eq!(Some(credits.in_use()), left.next());
+    }
+    // All of it can be taken again, and no more.
+    let whole = credits.try_take(credits.limit()).unwrap();
+    assert!(credits.try_take(cost(1, 1)).is_err());
+    drop(whole);
+}
+
+#[test]
+fn without_a_credit_nothing_is_taken_apart() {
+    let log = Arc::new(Log::default());
+    let mut alone = receipt(1, &log);
+    alone.apart(cost(1, 8));
+    alone.settle(Outcome::Stored, None);
+    assert_eq!(log.outcomes(), [vec![(1, Outcome::Stored)]]);
+}
+
+#[test]
+fn what_was_taken_back_meanwhile_comes_back_from_nobody_a_second_time() {
+    let log = Arc::new(Log::default());
+    let (credits, mut receipts) = sharing(4, cost(4, 40), &log);
+    receipts[0].apart(cost(1, 10));
+    // Their receiver died, and another one has taken all there is.
+    credits.reclaim();
+    let whole = credits.try_take(credits.limit()).unwrap();
+    receipts[1].apart(cost(1, 10));
+    drop(receipts);
+    assert_eq!(credits.in_use(), credits.limit());
+    drop(whole);
+    assert_eq!(credits.in_use(), Cost::default());
+}
+
+#[test]
+fn a_credit_that_somebody_may_take_back_stays_whole() {
+    let log = Arc::new(Log::default());
+    let credits = Credits::new("t", cost(4, 40));
+    let permit = Arc::new(credits.try_take(cost(4, 40)).unwrap());
+    let origin = Origin::watched(Arc::clone(&log) as Outlet<u8>, Arc::clone(&permit));
+    let [mut first, second] = [1, 2].map(|seq| origin.receipt(position(seq)));
+    drop(origin);
+    first.apart(cost(1, 10));
+    permit.reclaim();
+    assert_eq!(credits.in_use(), Cost::default());
+    drop((first, second, permit));
+    assert_eq!(credits.in_use(), Cost::default());
+}
+
+#[test]
+fn an_outlet_that_panics_keeps_no_credit_of_what_was_taken_apart() {
+    struct Broken;
+    impl Settle<u8> for Broken {
+        fn settled(&self, _: Vec<Settled<u8>>) {
+            panic!("planned panic");
+        }
+    }
+    let credits = Credits::new("t", cost(2, 2));
+    let permit = credits.try_take(cost(2, 2)).unwrap();
+    let origin = Origin::new(Arc::new(Broken) as Outlet<u8>, Some(permit));
+    let [mut slow, other] = [1, 2].map(|seq| origin.receipt(position(seq)));
+    drop(origin);
+    slow.apart(cost(1, 1));
+    other.settle(Outcome::Stored, None);
+    assert_eq!(credits.in_use(), cost(1, 1));
+    slow.settle(Outcome::Stored, None);
+    assert_eq!(credits.in_use(), Cost::default());
+}
+
 #[test]
 fn what_was_settled_before_the_batch_panicked_is_told_and_the_rest_failed() {
     let log = Arc::new(Log::default());

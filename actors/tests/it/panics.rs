@@ -1,7 +1,7 @@
 //! A panic in every callback of every role neither deadlocks nor leaks.
 
 use actors::testkit::{
-    Callback, Fault, Faults, Probe, Settlements, kill_supervisor, panic_supervisor, until,
+    Callback, Fault, Faults, Probe, Settlements, kill, kill_supervisor, panic_supervisor, until,
 };
 use actors::{
     Addr, ChildSpec, Children, Cost, Credits, Epoch, Exit, Outcome, Position, Receipt, Settle,
@@ -161,6 +161,46 @@ async fn what_a_child_reclaims_is_taken_back_also_when_it_dies_with_its_supervis
     assert_eq!(rooms.in_use(), whole, "it gave nothing back twice");
     drop(again);
     assert_eq!(rooms.in_use(), Cost::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_child_gives_back_what_was_taken_apart_and_what_was_not() {
+    let (a, notes, book) = (Addr::new("a"), Notes::default(), Settlements::new());
+    let whole = Cost { count: 6, bytes: 6 };
+    let rooms = Credits::new("rooms", whole);
+    let root = eager(Strategy::OneForOne).child(Doer::child("a", &a, &notes));
+    let system = System::start("t", root).await.unwrap();
+    let epoch = Epoch::next();
+    let positions = (0..6).map(|seq| Position {
+        lane: 0,
+        epoch,
+        seq,
+    });
+    let mut receipts = book.receipts(positions, Some(rooms.try_take(whole).unwrap()));
+    for receipt in receipts.iter_mut().step_by(2) {
+        receipt.apart(Cost { count: 1, bytes: 2 });
+    }
+    // Three in its hands, one it is asked to settle much later, two in its mailbox.
+    for (at, receipt) in receipts.into_iter().enumerate() {
+        let message = match at {
+            3 => Do::Settle(3600 * SECOND, receipt),
+            _ => Do::Keep(receipt),
+        };
+        a.send(message).unwrap();
+        if at == 3 {
+            a.send(Do::Hang).unwrap();
+        }
+    }
+    until("it hangs", || a.depth() <= 2).await;
+    assert_eq!(rooms.in_use(), whole);
+    assert!(kill(&a));
+    until("all but one have failed", || book.open() == 1).await;
+    // The one that its owned task holds is one of three that are together, which had no byte left.
+    assert_eq!(rooms.in_use(), Cost { count: 3, bytes: 0 });
+    tokio::time::sleep(3600 * SECOND).await;
+    assert_eq!(rooms.in_use(), Cost::default());
+    book.assert_each_once();
+    system.drain(SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -135,6 +135,40 @@ async fn a_partition_waits_at_its_bound_for_its_oldest_record_and_the_others_go_
 }
 
 #[tokio::test]
+async fn letters_that_are_not_delivered_keep_their_own_credit_and_not_that_of_what_they_were_read_with()
+ {
+    // One in each of ten turns, of which five are all the credit there is.
+    let first = (0..40).map(|offset| (offset, offset % 4 != 1)).collect();
+    let bench = Bench::start(Setup {
+        logs: vec![first, good(0..100)],
+        credits: 20,
+        hold_letters: true,
+        ..Setup::default()
+    })
+    .await;
+    bench
+        .until("both are read, and stored but for the bad ones", |bench| {
+            bench.position(1) == Some(100) && bench.stored(0).len() == 30
+        })
+        .await;
+    bench
+        .until("ten are left, with a credit each", |bench| {
+            bench.credits.in_use()
+                == Cost {
+                    count: 10,
+                    bytes: 100,
+                }
+        })
+        .await;
+    bench.letters.open.add_permits(1);
+    bench
+        .until("all credits are back", |bench| {
+            bench.position(0) == Some(40) && bench.credits.in_use() == Cost::default()
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_run_of_bad_records_stops_its_partition_before_the_one_too_many() {
     let mut first = good(0..5);
     first.extend((5..40).map(|offset| (offset, false)));

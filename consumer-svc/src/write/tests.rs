@@ -240,6 +240,69 @@ async fn what_came_back_and_is_refused_again_stops_nothing() {
     assert!(lane.halted().is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refused_record_keeps_its_own_credit_and_not_that_of_what_it_was_read_with() {
+    let (stored, bad) = (WriteOutcome::Stored, WriteOutcome::Bad("no".into()));
+    let script = Arc::new(Script {
+        answers: Mutex::new(vec![vec![stored.clone(), bad, stored]].into()),
+        calls: Mutex::default(),
+    });
+    // Nobody has got round to the letter yet.
+    let (letters, kept) = (Addr::new("dead letters"), Kept::default());
+    let stage = kept.clone();
+    let stage = actors::ChildSpec::stage("dead", &letters, move |_| stage.clone());
+    let root = actors::SupervisorSpec::new(actors::Strategy::OneForOne).child(stage);
+    let _system = actors::System::start("test", root).await.unwrap();
+    let whole = Cost {
+        count: 3,
+        bytes: 3_000,
+    };
+    let credits = actors::Credits::new("in flight", whole);
+    let (books, epoch) = (Arc::new(Books::default()), Epoch::next());
+    let permit = credits.try_take(whole).unwrap();
+    let origin = actors::Origin::new(Arc::clone(&books) as _, Some(permit));
+    let at = |seq| Position {
+        lane: 0,
+        epoch,
+        seq,
+    };
+    let turn = [0, 1, 2].map(|offset| {
+        let id = PurchaseId::from_bytes([offset as u8; 12]);
+        delivered(id, (0, offset), origin.receipt(at(offset)))
+    });
+    drop(origin);
+    let lanes = crate::lane::tests::patient();
+    writer(script, letters, lanes).write(turn.into()).await;
+    actors::testkit::until("it is kept", || kept.0.lock().unwrap().len() == 1).await;
+    let one = Cost {
+        count: 1,
+        bytes: LETTER_BYTES,
+    };
+    assert_eq!(credits.in_use(), one);
+    kept.0.lock().unwrap().clear();
+    assert_eq!(credits.in_use(), Cost::default());
+}
+
+/// Keeps letters.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<Rejected>>>);
+
+impl actors::Stage for Kept {
+    type Msg = DeadLetterMsg;
+
+    async fn handle(
+        &mut self,
+        msg: DeadLetterMsg,
+        _: &mut actors::Cx<DeadLetterMsg>,
+    ) -> Result<(), actors::Failure> {
+        if let DeadLetterMsg::Push(letters) = msg {
+            let letters = letters.into_iter().map(|(letter, _)| letter);
+            self.0.lock().unwrap().extend(letters);
+        }
+        Ok(())
+    }
+}
+
 /// Takes letters without a batch.
 #[derive(Clone, Default)]
 struct Letters(Arc<Mutex<Vec<i64>>>);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actors::testkit::until;
 use actors::{
-    Addr, BatchLimits, BatchMsg, BatchStage, ChildSpec, Delivery, Epoch, Outcome, Outlet, Position,
-    Receipt, Settle, Settled, Strategy, SupervisorSpec, System,
+    Addr, BatchLimits, BatchMsg, BatchStage, ChildSpec, Cost, Credits, Delivery, Epoch, Outcome,
+    Outlet, Position, Settle, Settled, Strategy, SupervisorSpec, System,
 };
 use purchases::{Cents, Event, ItemName, Purchase, PurchaseId, Timestamp, UserId, Username};
 
@@ -63,6 +63,11 @@ fn id(offset: u64) -> PurchaseId {
 }
 
 fn delivery(offset: u64, epoch: Epoch, books: &Arc<Books>) -> Delivered {
+    let outlet: Outlet<Note> = Arc::clone(books) as _;
+    delivered(offset, epoch, &actors::Origin::new(outlet, None))
+}
+
+fn delivered(offset: u64, epoch: Epoch, of: &actors::Origin<Note>) -> Delivered {
     let event = Event {
         username: Username::parse("john").unwrap(),
         user_id: UserId::parse("u1").unwrap(),
@@ -80,7 +85,6 @@ fn delivery(offset: u64, epoch: Epoch, books: &Arc<Books>) -> Delivered {
         epoch,
         seq: offset,
     };
-    let outlet: Outlet<Note> = Arc::clone(books) as _;
     Delivery {
         value: Incoming {
             purchase: Purchase::new(id(offset), event),
@@ -88,7 +92,7 @@ fn delivery(offset: u64, epoch: Epoch, books: &Arc<Books>) -> Delivered {
             came_back: false,
             span: host::span::Span::none(),
         },
-        receipt: Receipt::new(position, outlet, None),
+        receipt: of.receipt(position),
     }
 }
 
@@ -138,6 +142,20 @@ impl Shop {
         let records = offsets.map(|offset| (delivery(offset, epoch, &self.books), 1));
         self.write.send(BatchMsg::Push(records.collect())).unwrap();
     }
+
+    /// As a reader does: with a credit for all of them.
+    async fn read_on_credit(&self, credits: &Credits, epoch: Epoch, offsets: std::ops::Range<u64>) {
+        let count = usize::try_from(offsets.end - offsets.start).unwrap();
+        let turn = Cost {
+            count,
+            bytes: count * 100,
+        };
+        let permit = credits.take(turn, Duration::from_secs(1)).await;
+        let permit = permit.expect("there is a credit for a turn");
+        let origin = actors::Origin::new(Arc::clone(&self.books) as _, Some(permit));
+        let records = offsets.map(|offset| (delivered(offset, epoch, &origin), 1));
+        self.write.send(BatchMsg::Push(records.collect())).unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,6 +178,30 @@ async fn batches_that_never_succeed_keep_no_writer_from_the_others() {
     // What passes in the end is stored.
     shop.store.never.lock().unwrap().clear();
     until("they are stored", || stored() == 2_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_passes_keeps_its_own_credit_and_not_that_of_what_it_was_read_with() {
+    // One in each of a hundred turns of twenty, of which ten are all the credit there is.
+    let never: Vec<u64> = (0..100).map(|turn| turn * 20 + 3).collect();
+    let shop = Shop::open(never.iter().copied()).await;
+    let limit = Cost {
+        count: 200,
+        bytes: 200 * 1_000,
+    };
+    let (credits, epoch) = (Credits::new("in flight", limit), Epoch::next());
+    for turn in 0..100 {
+        let offsets = turn * 20..(turn + 1) * 20;
+        shop.read_on_credit(&credits, epoch, offsets).await;
+    }
+    let stored = || shop.books.are(Outcome::Stored).len();
+    until("all others are stored", || stored() == 1_900).await;
+    until("a hundred are left", || credits.in_use().count == 100).await;
+    let bytes = credits.in_use().bytes / 100;
+    assert!((100..1_000).contains(&bytes), "{bytes} bytes each");
+    shop.store.never.lock().unwrap().clear();
+    until("they are stored", || stored() == 2_000).await;
+    assert_eq!(credits.in_use(), Cost::default());
 }
 
 #[tokio::test(start_paused = true)]
