@@ -35,7 +35,16 @@ async fn stores(shop: &Shop, count: usize) {
     .await;
 }
 
-/// The broker through which the group commits: a hash of its name says in which partition of theirs.
+/// In which partition of theirs the brokers keep a group: as Java hashes a text, without the sign.
+fn place(group: &str, partitions: usize) -> usize {
+    let hash = group.bytes().fold(0_i32, |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(i32::from(byte))
+    });
+    // Of the smallest number Java has no amount.
+    hash.checked_abs().unwrap_or(0).unsigned_abs() as usize % partitions
+}
+
+/// The broker through which the group joins and commits: who leads that partition.
 async fn coordinator(shop: &Shop) -> usize {
     shop.witness.committed().await;
     let led = shop
@@ -43,11 +52,14 @@ async fn coordinator(shop: &Shop) -> usize {
         .leading("__consumer_offsets")
         .await
         .expect("led");
-    let hash = shop.witness.group.bytes().fold(0_i32, |hash, byte| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(byte))
-    });
-    let place = (hash & i32::MAX) as usize % led.len();
-    led[place].expect("the group has a coordinator")
+    led[place(&shop.witness.group, led.len())].expect("the group has a coordinator")
+}
+
+/// The brokers said so.
+#[test]
+fn a_group_whose_hash_is_negative_is_found_where_the_brokers_keep_it() {
+    assert_eq!(place("e2e-1a20b44f5c7-0-group", 4), 1);
+    assert_eq!(place("e2e-1a20b3a591f-0-group", 4), 1);
 }
 
 async fn assigned(consumer: &Service) -> f64 {
