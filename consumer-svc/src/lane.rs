@@ -7,6 +7,7 @@
 //! assignment is a new one. One that cannot be begun, because its statistics cannot be
 //! loaded or its leader is away, is told of in the same way, and goes on by itself. Nothing here knows a client, and a good record never comes here.
 
+mod given_back;
 mod limit;
 mod line;
 mod opening;
@@ -234,6 +235,8 @@ pub struct Lanes(Arc<Shared>);
 
 struct Shared {
     open: Mutex<BTreeMap<i32, Lane>>,
+    /// What was read in these and earlier epochs was given back, and nobody waits for it any more.
+    given_back: Mutex<BTreeMap<i32, Epoch>>,
     limits: BadLimits,
     /// Holds for what is assigned later, too.
     all: OnceLock<Halt>,
@@ -246,6 +249,7 @@ impl Lanes {
         report(None);
         Self(Arc::new(Shared {
             open: Mutex::default(),
+            given_back: Mutex::default(),
             limits,
             all: OnceLock::new(),
             report,
@@ -320,13 +324,6 @@ impl Lanes {
                 lane.0.place.taken(epoch, seq);
             }
         }
-    }
-
-    /// Whether another reader has begun there since this was read. One whose partition is being given
-    /// back is not: it is waited for.
-    pub fn is_superseded(&self, at: Position) -> bool {
-        let lane = i32::try_from(at.lane).ok().and_then(|lane| self.get(lane));
-        lane.is_some_and(|lane| lane.0.place.is_newer_than(at.epoch))
     }
 
     /// The database answered somebody: a sign of life of all who stand in line behind him.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actors::{Addr, ChildSpec, Children};
+use actors::{Addr, ChildSpec, Children, Epoch};
 use futures_util::future::join_all;
 use tracing::{debug, info, warn};
 
@@ -155,6 +155,8 @@ impl<P: Send + Sync + 'static> Assignment<P> {
         for partition in partitions {
             self.held.lanes.close(*partition);
         }
+        // Whoever reads a closed one from here on takes nothing.
+        let last = Epoch::next();
         join_all(partitions.iter().map(|partition| self.stop(*partition))).await;
         // Half-full batches need not wait for their age.
         if self.write.send(WriteMsg::Flush).is_err()
@@ -192,6 +194,8 @@ impl<P: Send + Sync + 'static> Assignment<P> {
                 warn!(?partitions, %error, "partitions given back without a last commit; their next owner reads again what was not committed")
             }
         }
+        // However it went, they are not ours any more, and what is left of them is not tried any further.
+        self.held.lanes.given_back(partitions, last);
         // Again, because the last commit came after the lanes were closed.
         partitions.iter().copied().for_each(metrics::let_go);
         metrics::assigned(&self.held.partitions());
@@ -242,7 +246,7 @@ impl<P: Send + Sync + 'static> Assignment<P> {
 
 #[cfg(test)]
 mod tests {
-    use actors::{Cx, Failure, Stage, Strategy, SupervisorSpec, System};
+    use actors::{Cx, Failure, Position, Stage, Strategy, SupervisorSpec, System};
 
     use super::*;
     use crate::lane::tests::patient;
@@ -280,6 +284,29 @@ mod tests {
         assignment.held.lanes.open(0);
         assert_eq!(assignment.release_all(false).await, [0]);
         assert_eq!(assignment.held.given_back().uncommitted, 1);
+    }
+
+    fn at(lane: u32, epoch: Epoch) -> Position {
+        let seq = 7;
+        Position { lane, epoch, seq }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_partition_is_given_up_once_it_is_given_back_whoever_answers() {
+        let assignment = alone();
+        let lanes = &assignment.held.lanes;
+        let old = Epoch::next();
+        for partition in [0, 1] {
+            lanes.open(partition).begin(old);
+        }
+        assert!(!lanes.is_superseded(at(0, old)));
+        assignment.release(&[0], false).await;
+        assert!(lanes.is_superseded(at(0, old)) && !lanes.is_superseded(at(1, old)));
+        // What is read of it when it comes back is another thing.
+        let new = Epoch::next();
+        assert!(!lanes.is_superseded(at(0, new)));
+        lanes.open(0).begin(new);
+        assert!(!lanes.is_superseded(at(0, new)) && lanes.is_superseded(at(0, old)));
     }
 
     /// Notes how long each release may take, and lets go at once.

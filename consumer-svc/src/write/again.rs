@@ -82,7 +82,7 @@ impl<S: PurchaseStore> WriteAgain<S> {
 
     fn attempt(&mut self, cx: &mut Cx<AgainMsg>) {
         let lanes = &self.attempts.lanes;
-        // What a former reader left is read again by the one that took its place.
+        // What a former reader left is read again by the one that took its place, here or elsewhere.
         self.resting
             .retain(|one| !lanes.is_superseded(one.delivery.receipt.position()));
         let chunk: Vec<Unwritten> = {

@@ -220,6 +220,35 @@ async fn what_a_former_reader_left_is_not_tried_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_partition_that_others_have_is_not_tried_for_ever_nor_keeps_its_credit() {
+    let shop = Shop::open([3]).await;
+    let whole = Cost {
+        count: 10,
+        bytes: 1_000,
+    };
+    let (credits, epoch) = (Credits::new("in flight", whole), Epoch::next());
+    shop.lanes.open(0).begin(epoch);
+    shop.read_on_credit(&credits, epoch, 0..10).await;
+    until("one is left", || credits.in_use().count == 1).await;
+    // While it is being given back, somebody waits for it.
+    shop.lanes.close(0);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(shop.books.are(Outcome::Failed), BTreeSet::new());
+    shop.lanes.given_back(&[0], Epoch::next());
+    until("it is given up", || credits.in_use() == Cost::default()).await;
+    assert_eq!(shop.books.are(Outcome::Failed), BTreeSet::from([3]));
+    // Read again, it is tried again.
+    let new = Epoch::next();
+    shop.lanes.open(0).begin(new);
+    shop.read_on_credit(&credits, new, 0..10).await;
+    until("it is left again", || credits.in_use().count == 1).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(credits.in_use().count, 1);
+    shop.store.never.lock().unwrap().clear();
+    until("it is stored", || credits.in_use() == Cost::default()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_never_passes_does_not_hold_up_the_end() {
     let shop = Shop::open([3]).await;
     shop.read(Epoch::next(), 0..10);
