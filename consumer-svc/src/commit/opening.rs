@@ -28,6 +28,8 @@ pub(super) struct Pending {
     loading: bool,
     pub(super) attempts: u32,
     pub(super) began: Instant,
+    /// Since when its statistics are asked for; nothing while nobody knows where it stands.
+    asked: Option<Instant>,
     /// Why the last attempt to load its statistics failed.
     cause: Option<TallyError>,
     /// Why the last attempt to learn where it stands failed.
@@ -73,6 +75,7 @@ impl Pending {
             loading: false,
             attempts: 0,
             began: Instant::now(),
+            asked: None,
             cause: None,
             unknown: None,
         }
@@ -88,12 +91,13 @@ impl Pending {
         if self.standing.is_none() {
             return self.tell_unknown();
         }
+        let Some(asked) = self.asked else { return };
         let reason = match &self.cause {
             Some(cause @ TallyError::Malformed(_)) => format!(
                 "{cause}; run the version that wrote them, or stop all consumers and count anew: \
                  put statistics and collection aside together and reset the group's offsets"
             ),
-            _ if self.began.elapsed() < LATE => return,
+            _ if asked.elapsed() < LATE => return,
             Some(cause) => format!(
                 "{cause}; look at the database (MONGODB_URI) and the broker"
             ),
@@ -151,6 +155,11 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             return;
         };
         pending.loading = true;
+        if pending.asked.is_none() {
+            // Whatever it waited for before has passed.
+            pending.asked = Some(Instant::now());
+            pending.reader.lane.goes_on();
+        }
         let (tallies, log) = (Arc::clone(&self.tallies), Arc::clone(&self.committer));
         cx.spawn(async move {
             let found = match tallies.load(partition).await {

@@ -41,7 +41,7 @@ impl Lane {
             }
             std::mem::replace(&mut opening.late, late)
         };
-        if before.is_none() {
+        if before.is_none_or(|before| before.cause != cause) {
             error!(
                 partition,
                 cause = cause.label(),
@@ -52,10 +52,9 @@ impl Lane {
         self.0.lanes.report();
     }
 
-    /// Reading begins in another epoch: nothing is under way.
-    pub fn begin(&self, epoch: Epoch) {
-        self.rest();
-        let waited = std::mem::take(&mut *locked(&self.0.opening)).late;
+    /// What it waited for has passed, whatever it waits for next.
+    pub fn goes_on(&self) {
+        let waited = locked(&self.0.opening).late.take();
         if waited.is_some() && self.halted().is_none() {
             info!(
                 partition = self.0.partition,
@@ -64,6 +63,13 @@ impl Lane {
             metrics::stopped(self.0.partition, None);
             self.0.lanes.report();
         }
+    }
+
+    /// Reading begins in another epoch: nothing is under way.
+    pub fn begin(&self, epoch: Epoch) {
+        self.rest();
+        self.goes_on();
+        locked(&self.0.opening).since = None;
         self.0.place.begin(epoch);
         self.0.epoch.store(epoch.get(), Ordering::Relaxed);
     }

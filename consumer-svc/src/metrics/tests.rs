@@ -9,15 +9,23 @@ use metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use super::*;
 use crate::lane::tests::patient;
 
-/// Keeps gauges by name, all of one partition.
+type Kept = Mutex<BTreeMap<String, Arc<AtomicU64>>>;
+
+/// Keeps gauges by name, all of one partition, and counters by name and value of their label.
 #[derive(Default)]
-pub(crate) struct Gauges(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+pub(crate) struct Gauges(Kept, Kept);
 
 impl Gauges {
     pub(crate) fn of(&self, name: &str) -> f64 {
         let kept = self.0.lock().unwrap();
         let bits = kept.get(name).expect(name).load(Ordering::Relaxed);
         f64::from_bits(bits)
+    }
+
+    fn count(&self, name: &str, label: &str) -> u64 {
+        let kept = self.1.lock().unwrap();
+        let count = kept.get(&format!("{name} {label}"));
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -26,8 +34,11 @@ impl Recorder for Gauges {
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
-    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::noop()
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let label = key.labels().map(metrics::Label::value).collect::<String>();
+        let name = format!("{} {label}", key.name());
+        let mut kept = self.1.lock().unwrap();
+        Counter::from_arc(Arc::clone(kept.entry(name).or_default()))
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
@@ -76,6 +87,25 @@ fn one_that_waits_or_is_stopped_when_it_goes_is_not_shown_as_stopped_here() {
         lane.halt(Cause::OtherLog, "made anew");
         let_go(3);
         assert_eq!(gauges.of(STOPPED), 0.0);
+    });
+}
+
+#[test]
+fn each_cause_that_a_partition_waits_for_is_counted_once_however_often_it_is_told() {
+    let gauges = Gauges::default();
+    metrics::with_local_recorder(&gauges, || {
+        let lanes = patient();
+        let lane = lanes.open(3);
+        for (cause, reason) in [
+            (Cause::StartUnknown, "no leader"),
+            (Cause::Statistics, "no answer"),
+            (Cause::Statistics, "down"),
+        ] {
+            lane.waits(cause, reason);
+        }
+        let counts =
+            [Cause::StartUnknown, Cause::Statistics].map(|one| gauges.count(STOPS, one.label()));
+        assert_eq!(counts, [1, 1]);
     });
 }
 

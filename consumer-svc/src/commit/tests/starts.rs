@@ -1,5 +1,7 @@
 //! Partitions of which nobody says where to start when they are assigned.
 
+use actors::testkit::until;
+
 use super::*;
 use crate::lane::Cause;
 
@@ -152,4 +154,31 @@ async fn a_start_outside_the_log_stops_the_partition_also_when_it_is_learnt_late
         })
         .await;
     drop(opened);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_its_start_is_known_the_leader_is_not_blamed_any_more_nor_a_database_that_had_no_time()
+{
+    let said: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+    let hears = Arc::clone(&said);
+    let lanes = heard(Box::new(move |told| hears.lock().unwrap().push(told)));
+    let bench = Bench {
+        lanes,
+        ..Bench::without_leader().await
+    };
+    bench.learns(vec![]);
+    bench.tallies.freeze().await;
+    let (_, opened) = bench.begin_to_open(1, 0);
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let last = || said.lock().unwrap().last().cloned().flatten();
+    assert!(last().is_some_and(|told| told.contains("no leader")));
+    bench.learns(vec![standing(1, 3)]);
+    until("it goes on", || last().is_none()).await;
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert_eq!(last(), None, "the database may take its time");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(last().is_some_and(|told| told.contains("has not answered")));
+    bench.tallies.thaw();
+    assert_eq!(opened.await.unwrap(), 3);
+    until("ready again", || last().is_none()).await;
 }
