@@ -110,7 +110,7 @@ pub fn describe() {
         PREFETCHED_RECORDS,
         "Records that the Kafka client holds and that were not read yet."
     );
-    describe_gauge!(PREFETCHED_BYTES, "Their bytes.");
+    describe_gauge!(PREFETCHED_BYTES, "The bytes of their values alone.");
     describe_gauge!(
         PREFETCH_LIMIT,
         "The bound of both, over all partitions, by unit: records, bytes."

@@ -253,6 +253,11 @@ async fn what_never_passes_does_not_hold_up_the_end() {
     let shop = Shop::open([3]).await;
     shop.read(Epoch::next(), 0..10);
     until("one is left", || shop.books.are(Outcome::Stored).len() == 9).await;
+    // Until the pauses are long, and at the beginning of one.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let asked = || shop.store.asked.lock().unwrap().len();
+    let before = asked();
+    until("it is tried again", || asked() > before).await;
     let began = tokio::time::Instant::now();
     shop.system.drain(Duration::from_secs(60)).await;
     assert!(

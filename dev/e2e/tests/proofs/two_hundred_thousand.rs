@@ -16,8 +16,8 @@ const PURCHASES: usize = 200_000;
 /// Purchases between two faults.
 const SHARE: usize = PURCHASES / 7;
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Longer than the default of `DRAIN_TIMEOUT`, 25 s: who needs more has ended with 75 by then.
-const DRAIN: Duration = Duration::from_secs(30);
+/// Longer than the defaults of `DRAIN_TIMEOUT`, 25 s and 30 s: who needs more has ended with 75 by then.
+const DRAIN: Duration = Duration::from_secs(35);
 
 /// What customers learnt in all rounds, and what they still want.
 struct Customers {
