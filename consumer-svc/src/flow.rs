@@ -204,6 +204,8 @@ pub struct Learnt {
     pub known: Vec<Standing>,
     /// Why it is not known of those, in words.
     pub unknown: BTreeMap<i32, String>,
+    /// What the group has committed in those, as far as at least that was said.
+    pub committed: BTreeMap<i32, u64>,
 }
 
 impl Learnt {
@@ -213,6 +215,7 @@ impl Learnt {
         Self {
             known: Vec::new(),
             unknown: each.collect(),
+            committed: BTreeMap::new(),
         }
     }
 }

@@ -9,6 +9,8 @@
 mod args;
 mod decode;
 pub mod kafka;
+mod place;
+mod resume;
 mod source;
 mod traced;
 
@@ -23,7 +25,9 @@ use tracing::{debug, warn};
 
 pub use self::args::{ReadLimits, ReaderArgs};
 pub(crate) use self::decode::{Decoded, Raw, decode};
-pub use self::source::{OpenPartition, PartitionSource, Polled, SourceError};
+use self::place::Place;
+use self::resume::SEEK_PAUSE;
+pub use self::source::{OpenPartition, PartitionSource, Polled, SeekError, SourceError};
 pub(crate) use self::traced::Traced;
 use crate::flow::{
     CommitMsg, DeadLetterMsg, Delivered, Opened, Recall, Rejected, Rejection, WriteMsg,
@@ -38,6 +42,8 @@ pub enum ReaderMsg {
     Opened(Epoch, u64),
     /// There may be records.
     Poll,
+    /// The client is to be set to where the reader stands.
+    Seek,
     /// An answer to the wish for a credit.
     Credit(Result<Permit, Refused>),
     /// A record of this epoch failed: end, so that the next epoch starts at what is settled.
@@ -49,12 +55,14 @@ pub struct PartitionReader<O: OpenPartition> {
     args: ReaderArgs<O>,
     epoch: Epoch,
     source: Option<O::Source>,
+    place: Place,
     /// Collapses a burst of wake-ups into one message.
     woken: Arc<AtomicBool>,
     waiting_for_credit: bool,
     /// As far ahead of what is settled as it may be.
     held: bool,
     safety_tick: Option<Timer>,
+    seek_again: Option<Timer>,
 }
 
 /// How long one wish for a credit waits before it is renewed. Short, so that a reader that must
@@ -72,10 +80,12 @@ impl<O: OpenPartition> PartitionReader<O> {
             args,
             epoch,
             source: None,
+            place: Place::default(),
             woken: Arc::default(),
             waiting_for_credit: false,
             held: false,
             safety_tick: None,
+            seek_again: None,
         }
     }
 
@@ -99,22 +109,6 @@ impl<O: OpenPartition> PartitionReader<O> {
         })
     }
 
-    /// Takes hold of the partition's records, from `next` on.
-    async fn begin(&mut self, next: u64, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
-        if self.args.lane.is_shut() {
-            return Ok(());
-        }
-        let again = self.args.opened_before.swap(true, Ordering::AcqRel);
-        let source = self.args.open.open(self.wake(cx))?;
-        let stands = self.args.standing.map(|standing| standing.start());
-        if again || stands != Some(next) {
-            let open = Arc::clone(&self.args.open);
-            tokio::task::spawn_blocking(move || open.seek(next)).await??;
-        }
-        self.source = Some(source);
-        self.pump(None, cx)
-    }
-
     fn wake(&self, cx: &Cx<ReaderMsg>) -> Arc<dyn Fn() + Send + Sync> {
         let (addr, woken) = (cx.addr().clone(), Arc::clone(&self.woken));
         Arc::new(move || {
@@ -128,7 +122,8 @@ impl<O: OpenPartition> PartitionReader<O> {
     /// Reads until the queue is empty, the turn is over, or no credit is left.
     fn pump(&mut self, permit: Option<Permit>, cx: &mut Cx<ReaderMsg>) -> Result<(), Failure> {
         self.woken.store(false, Ordering::Release);
-        if self.source.is_none() || self.args.lane.is_shut() {
+        let is_elsewhere = self.place.is_elsewhere().is_some();
+        if self.source.is_none() || is_elsewhere || self.args.lane.is_shut() {
             return Ok(());
         }
         let ReadLimits {
@@ -152,7 +147,10 @@ impl<O: OpenPartition> PartitionReader<O> {
                 return Ok(());
             }
         };
-        if self.turn(permit)? {
+        let more = self.turn(permit)?;
+        if self.place.is_elsewhere().is_some() {
+            self.seek_again = Some(cx.send_after(SEEK_PAUSE, ReaderMsg::Seek));
+        } else if more {
             // More is waiting; other messages get their chance first.
             self.woken.store(true, Ordering::Release);
             if cx.addr().send(ReaderMsg::Poll).is_err() {
@@ -184,6 +182,10 @@ impl<O: OpenPartition> PartitionReader<O> {
             }
             match source.poll() {
                 Ok(None) => break,
+                Ok(Some(record)) if self.place.is_below(record.offset()) => {
+                    self.strayed(record.offset(), polled.is_empty())?;
+                    break;
+                }
                 Ok(Some(Polled::Bad(record, _)))
                     if !self.args.lane.takes_bad(&Bad {
                         offset: record.origin.offset.unsigned_abs(),
@@ -194,6 +196,7 @@ impl<O: OpenPartition> PartitionReader<O> {
                     break;
                 }
                 Ok(Some(record)) => {
+                    self.place.passed(record.offset());
                     bytes += record.bytes();
                     polled.push(record);
                 }
@@ -324,6 +327,7 @@ impl<O: OpenPartition> Stage for PartitionReader<O> {
         match msg {
             ReaderMsg::Opened(epoch, next) if epoch == self.epoch => self.begin(next, cx).await,
             ReaderMsg::Opened(..) => Ok(()),
+            ReaderMsg::Seek => self.go_on(cx).await,
             ReaderMsg::Poll => {
                 if !self.waiting_for_credit {
                     self.pump(None, cx)?;

@@ -26,7 +26,7 @@ use self::resolve::Unresolved;
 use super::Membership;
 use super::release::Assignment;
 use crate::config::KafkaConfig;
-use crate::flow::{Learnt, Standing};
+use crate::flow::Learnt;
 use crate::kafka::{
     ConsumerSlot, GroupConsumer, GroupContext, Observer, Rebalance, assign, consumer_config,
     decline, refused, unassign,
@@ -152,6 +152,9 @@ fn member_thread<P: Send + Sync + 'static>(
                 );
                 member.make_room(partitions);
             }
+            Stay::GivenUp => {
+                warn!("the Kafka client holds a partition and does not read it: joining again");
+            }
             Stay::Stranded => {
                 warn!("the Kafka client reaches no broker where another one does: joining again");
             }
@@ -165,6 +168,8 @@ enum Stay {
     Over,
     /// So many partitions, and the client was made for fewer.
     Outgrown(usize),
+    /// The client does not read all that it holds, and will not.
+    GivenUp,
     /// The client reaches nobody, and will not: others do.
     Stranded,
 }
@@ -229,6 +234,9 @@ fn poll_until<P>(
         let ended = member.ended.lock();
         if let Some(ended) = ended.unwrap_or_else(PoisonError::into_inner).take() {
             return ended;
+        }
+        if slot.is_given_up() {
+            return Ok(Stay::GivenUp);
         }
         let others = || member.observer.partitions(LOOK_TIMEOUT).is_some();
         if doubt.is_certain(slot.is_silent(), others, Instant::now()) {
@@ -336,7 +344,11 @@ impl<P: Send + Sync + 'static> Member<P> {
             .iter()
             .map(|element| element.partition())
             .collect();
-        let Learnt { known, unknown } = self.resolve(&given)?;
+        let Learnt {
+            known,
+            unknown,
+            committed,
+        } = self.resolve(&given)?;
         info!(partitions = ?known, "partitions assigned");
         if !unknown.is_empty() {
             warn!(
@@ -349,10 +361,12 @@ impl<P: Send + Sync + 'static> Member<P> {
         let known = known.into_iter().map(|one| (one.partition, Some(one)));
         let unknown = unknown.into_keys().map(|partition| (partition, None));
         for (partition, standing) in known.chain(unknown) {
-            // Of the others the client takes hold, too, as it must to be told later where to read. What it
-            // fetches until then nobody takes; should anybody, it is nothing that skips a record.
-            let start = |standing: Standing| Offset::Offset(standing.start() as i64);
-            let offset = standing.map_or(Offset::Beginning, start);
+            // Of the others the client takes hold, too, as it must to be told later where to read: where the
+            // group is known to have committed there, so that it has nothing to ask a leader that is away.
+            // What it fetches until then nobody takes; should anybody, it is nothing that skips a record.
+            let start = standing.map(|standing| standing.start());
+            let start = start.or_else(|| committed.get(&partition).copied());
+            let offset = start.map_or(Offset::Beginning, |start| Offset::Offset(start as i64));
             list.add_partition_offset(&self.topic, partition, offset)
                 .map_err(|error| Unresolved::Failed(error.to_string()))?;
             let split = || format!("partition {partition} cannot be split off");

@@ -90,7 +90,9 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
     /// What is known begins; the rest is told of, and asked for again.
     pub(super) fn stood(&mut self, asked: &[(i32, Epoch)], found: Learnt, cx: &mut Cx<CommitMsg>) {
         self.starts.is_asking = false;
-        let Learnt { known, mut unknown } = found;
+        let Learnt {
+            known, mut unknown, ..
+        } = found;
         if !known.is_empty() {
             self.starts.pauses.reset();
         }

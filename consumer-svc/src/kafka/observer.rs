@@ -121,6 +121,12 @@ impl Observer {
                 end: end.unsigned_abs(),
             });
         }
+        for (partition, offset) in commits {
+            if let (true, Offset::Offset(next)) = (learnt.unknown.contains_key(&partition), offset)
+            {
+                learnt.committed.insert(partition, next.unsigned_abs());
+            }
+        }
         Ok(learnt)
     }
 

@@ -1,5 +1,6 @@
 //! Where the consumer of the present membership is found, and what is known of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct ConsumerSlot {
     refusal: Refusal,
     /// Whether it reaches anybody.
     contact: Arc<Mutex<Contact>>,
+    /// Whether another one is wanted in its place.
+    is_given_up: Arc<AtomicBool>,
 }
 
 impl ConsumerSlot {
@@ -30,6 +33,16 @@ impl ConsumerSlot {
     pub(crate) fn set(&self, consumer: Option<Arc<GroupConsumer>>) {
         self.consumer.store(consumer);
         self.contact(|contact| *contact = Contact::default());
+        self.is_given_up.store(false, Ordering::Release);
+    }
+
+    /// The consumer holds a partition and will not read it.
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
     }
 
     /// Whether the consumer did not answer the last [`probe`](Self::probe) and has no connection.

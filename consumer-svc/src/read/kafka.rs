@@ -1,16 +1,19 @@
 //! One partition's queue of the group consumer.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::decode::Raw;
-use super::{Decoded, OpenPartition, PartitionSource, Polled, SourceError, Traced, decode};
+use super::{
+    Decoded, OpenPartition, PartitionSource, Polled, SeekError, SourceError, Traced, decode,
+};
 use crate::flow::Origin;
 use crate::kafka::{ConsumerSlot, GroupConsumer, GroupContext, time_of};
 use crate::lane::{Cause, Halt};
@@ -18,6 +21,8 @@ use crate::mark::{Mark, Print};
 
 /// How long the client may take to move its position.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may not read the partition at all before another one takes its place.
+const UNREAD: Duration = Duration::from_secs(5);
 
 /// A partition of the present assignment.
 ///
@@ -30,6 +35,8 @@ pub struct KafkaPartition {
     topic: Arc<str>,
     partition: i32,
     waiting: Mutex<Option<PartitionQueue<GroupContext>>>,
+    /// Since when the client does not let itself be set to an offset.
+    unread: Mutex<Option<Instant>>,
     traced: Traced,
 }
 
@@ -48,6 +55,7 @@ impl KafkaPartition {
             topic,
             partition,
             waiting: Mutex::new(Some(queue)),
+            unread: Mutex::default(),
             traced,
         })
     }
@@ -82,21 +90,42 @@ impl OpenPartition for KafkaPartition {
         })
     }
 
-    fn seek(&self, offset: u64) -> Result<(), String> {
-        let consumer = self.slot.get().ok_or("no consumer to seek with")?;
-        consumer
-            .seek(
-                &self.topic,
-                self.partition,
-                Offset::Offset(offset as i64),
-                SEEK_TIMEOUT,
-            )
-            .map_err(|error| {
-                format!(
-                    "partition {} cannot be set to offset {offset}: {error}",
-                    self.partition
-                )
-            })
+    fn seek(&self, offset: u64) -> Result<(), SeekError> {
+        let sought = self.sought(offset).and_then(|list| {
+            let elements = list.elements();
+            elements.iter().try_for_each(|element| element.error())
+        });
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = match sought {
+            Ok(()) => {
+                *unread = None;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let cause = format!(
+            "partition {} cannot be set to offset {offset}: {error}",
+            self.partition
+        );
+        if error.rdkafka_error_code() != Some(Code::State) {
+            return Err(SeekError::Failed(cause));
+        }
+        // It has not begun to read it, which it does soon; or it failed to where it was to begin, and will
+        // not try again.
+        if unread.get_or_insert_with(Instant::now).elapsed() >= UNREAD {
+            self.slot.give_up();
+        }
+        Err(SeekError::NotYet(cause))
+    }
+}
+
+impl KafkaPartition {
+    fn sought(&self, offset: u64) -> KafkaResult<TopicPartitionList> {
+        let consumer = self.slot.get().ok_or(KafkaError::Canceled)?;
+        let mut list = TopicPartitionList::new();
+        let at = Offset::Offset(offset as i64);
+        list.add_partition_offset(&self.topic, self.partition, at)?;
+        consumer.seek_partitions(list, SEEK_TIMEOUT)
     }
 }
 
@@ -193,5 +222,54 @@ fn polled(
         Decoded::Tombstone => Polled::Tombstone {
             offset: message.offset(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::config::ClientConfig;
+
+    use super::*;
+    use crate::kafka::Rebalance;
+
+    struct Nobody;
+
+    impl Rebalance for Nobody {
+        fn assigned(&self, _: &Arc<GroupConsumer>, _: &mut TopicPartitionList) {}
+        fn revoked(&self, _: &Arc<GroupConsumer>, _: &TopicPartitionList, _: bool) {}
+    }
+
+    /// A client that knows the partition and has not begun to read it, as one that failed to its beginning.
+    fn idle() -> (ConsumerSlot, KafkaPartition) {
+        let slot = ConsumerSlot::default();
+        let settings = host::kafka::KafkaSettings::plain("127.0.0.1:1");
+        let context = GroupContext::new(Arc::new(Nobody), slot.clone(), settings);
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", "127.0.0.1:1");
+        client.set("group.id", "nobody");
+        let consumer: GroupConsumer = client.create_with_context(context).unwrap();
+        let consumer = Arc::new(consumer);
+        slot.set(Some(Arc::clone(&consumer)));
+        let traced = Traced::new(host::span::Tracer::off(), Arc::from("none"));
+        let topic = Arc::from("none");
+        let partition = KafkaPartition::split(&consumer, slot.clone(), topic, 0, traced);
+        (slot, partition.unwrap())
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_what_it_holds_is_waited_for_and_then_given_up() {
+        let (slot, partition) = idle();
+        for _ in 0..2 {
+            let set = partition.seek(7);
+            assert!(matches!(set, Err(SeekError::NotYet(_))), "{set:?}");
+            assert!(!slot.is_given_up(), "it may yet begin");
+        }
+        *partition.unread.lock().unwrap() = Instant::now().checked_sub(UNREAD);
+        let set = partition.seek(7);
+        assert!(matches!(set, Err(SeekError::NotYet(_))), "{set:?}");
+        assert!(slot.is_given_up());
+        slot.set(None);
+        assert!(!slot.is_given_up(), "the next one has not failed");
+        assert!(matches!(partition.seek(7), Err(SeekError::Failed(_))));
     }
 }

@@ -41,8 +41,16 @@ pub trait PartitionSource: Send + 'static {
     fn mark(&mut self) -> Option<Mark>;
 }
 
-/// Opens the records of a partition. `resume_at` is `None` where the client already stands at
-/// the right offset. `wake` is called whenever records arrive at an empty queue.
+/// Why the client's position was not moved.
+#[derive(Debug)]
+pub enum SeekError {
+    /// It does not read this partition for now; it may soon.
+    NotYet(String),
+    /// Anything else, in words.
+    Failed(String),
+}
+
+/// Opens the records of a partition. `wake` is called whenever records arrive at an empty queue.
 pub trait OpenPartition: Send + Sync + 'static {
     /// What it opens.
     type Source: PartitionSource;
@@ -55,7 +63,7 @@ pub trait OpenPartition: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the client says.
-    fn seek(&self, offset: u64) -> Result<(), String>;
+    fn seek(&self, offset: u64) -> Result<(), SeekError>;
 }
 
 impl Polled {

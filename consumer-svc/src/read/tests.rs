@@ -62,6 +62,57 @@ async fn a_failed_record_is_read_again_from_what_is_settled() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_back_by_itself_is_set_again_and_nothing_is_read_twice() {
+    let mut log = good(0..30);
+    log[2].1 = false;
+    let bench = Bench::start(Setup {
+        start: 5,
+        ..one(log)
+    })
+    .await;
+    bench
+        .until("all committed", |bench| bench.position(0) == Some(30))
+        .await;
+    let log = &bench.logs[0];
+    for times in 1..=2 {
+        log.position.store(0, Ordering::SeqCst);
+        bench
+            .until("it is set again", |_| {
+                log.seeks.lock().unwrap().len() == times
+            })
+            .await;
+    }
+    assert_eq!(*log.seeks.lock().unwrap(), [30, 30]);
+    log.records.lock().unwrap().extend(good(30..40));
+    bench
+        .until("all committed", |bench| bench.position(0) == Some(40))
+        .await;
+    assert_eq!(bench.stored(0), (5..40).collect::<Vec<_>>());
+    assert_eq!(bench.lettered(), [] as [u64; 0]);
+    let (pending, used) = (bench.lane(0).pulse().pending(), bench.credits.in_use());
+    assert_eq!((pending, used.count, bench.restarts(0)), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_reader_whose_client_is_not_to_be_set_yet_waits_for_it_and_does_not_fail() {
+    let bench = Bench::start(Setup {
+        hold_writes: true,
+        fail_once: Some(6),
+        ..one(good(0..12))
+    })
+    .await;
+    let log = &bench.logs[0];
+    log.unready.store(8, Ordering::SeqCst);
+    bench.sink.held.add_permits(1);
+    bench
+        .until("all committed", |bench| bench.position(0) == Some(12))
+        .await;
+    assert_eq!(log.unready.load(Ordering::SeqCst), 0, "it was tried again");
+    assert_eq!(log.seeks.lock().unwrap().len(), 1);
+    assert_eq!(bench.restarts(0), 1, "for the record that failed");
+}
+
+#[tokio::test]
 async fn without_credits_nothing_more_is_read() {
     let bench = Bench::start(Setup {
         credits: 8,

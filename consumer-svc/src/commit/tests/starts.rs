@@ -27,7 +27,11 @@ impl Bench {
     /// From now on it is known where these start.
     fn learns(&self, known: Vec<Standing>) {
         let unknown = [(1, "no leader".to_owned())].into();
-        *self.coordinator.standings.lock().unwrap() = Learnt { known, unknown };
+        *self.coordinator.standings.lock().unwrap() = Learnt {
+            known,
+            unknown,
+            ..Learnt::default()
+        };
     }
 }
 

@@ -23,9 +23,11 @@ pub(super) const SOON: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct Log {
     partition: i32,
-    records: Mutex<VecDeque<(u64, bool)>>,
+    pub(super) records: Mutex<VecDeque<(u64, bool)>>,
     pub(super) position: AtomicU64,
     pub(super) seeks: Mutex<Vec<u64>>,
+    /// So many times it is not to be set yet.
+    pub(super) unready: AtomicU64,
     /// What comes instead of the next record.
     pub(super) broken: Mutex<Option<SourceError>>,
 }
@@ -98,7 +100,12 @@ impl OpenPartition for Shared {
         Ok(Tail(Arc::clone(&self.0)))
     }
 
-    fn seek(&self, offset: u64) -> Result<(), String> {
+    fn seek(&self, offset: u64) -> Result<(), SeekError> {
+        let less = |left: u64| left.checked_sub(1);
+        let unready = &self.0.unready;
+        if (unready.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)).is_ok() {
+            return Err(SeekError::NotYet("its leader is away".into()));
+        }
         self.0.seeks.lock().unwrap().push(offset);
         self.0.position.store(offset, Ordering::SeqCst);
         Ok(())

@@ -1,5 +1,5 @@
 //! A partition whose leader nobody reaches is its own trouble: the others are read, whoever joins or leaves
-//! meanwhile, and it is read once its leader is back.
+//! meanwhile, and it is read once its leader is back: from where the group stood, and nothing twice.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -62,6 +62,13 @@ fn a_group_whose_hash_is_negative_is_found_where_the_brokers_keep_it() {
     assert_eq!(place("e2e-1a20b3a591f-0-group", 4), 1);
 }
 
+/// Records that it read of this partition.
+async fn read(consumer: &Service, partition: i32) -> f64 {
+    let partition = format!("partition=\"{partition}\"");
+    let name = "purchases_records_read_total";
+    consumer.metric(name, &[&partition]).await
+}
+
 async fn assigned(consumer: &Service) -> f64 {
     consumer.metric("purchases_partitions_assigned", &[]).await
 }
@@ -80,10 +87,16 @@ async fn a_partition_whose_leader_is_away_keeps_no_other_from_being_read() {
         .filter(|one| leading[*one as usize] != Some(broker))
         .collect();
 
+    // All of it is stored and committed before, and more is written.
+    let before = shop.consumer().start();
+    stores(&shop, 3 * EACH).await;
+    before.drains(SOON).await;
+    written.extend(write(&shop, &[0, 1, 2]).await);
+
     // The other brokers still see it, so that it goes on leading what nobody can ask it about.
     shop.ground.broker_proxy(broker).set(Fault::Refuse);
     let first = shop.consumer().start();
-    stores(&shop, others.len() * EACH).await;
+    stores(&shop, (3 + others.len()) * EACH).await;
     let lag = |stats: &serde_json::Value, partition: i32| {
         let partitions = stats["partitions"].as_array().expect("partitions");
         let one = partitions.iter().find(|one| one["partition"] == partition);
@@ -122,14 +135,17 @@ async fn a_partition_whose_leader_is_away_keeps_no_other_from_being_read() {
     })
     .await;
     written.extend(write(&shop, &others).await);
-    stores(&shop, 2 * others.len() * EACH).await;
+    stores(&shop, (3 + 2 * others.len()) * EACH).await;
     second.drains(SOON).await;
     written.extend(write(&shop, &others).await);
-    stores(&shop, 3 * others.len() * EACH).await;
+    stores(&shop, (3 + 3 * others.len()) * EACH).await;
 
     shop.ground.broker_proxy(broker).set(Fault::None);
     shop.settles(PATIENCE).await;
     first.becomes_ready().await;
+    assert_eq!(read(&first, away).await, EACH as f64, "nothing twice");
+    let fenced = "purchases_settlements_fenced_total";
+    assert_eq!(first.metric(fenced, &[]).await, 0.0);
     let documents = shop.documents.all().await;
     let stored: BTreeSet<(i32, i64)> = documents
         .iter()
