@@ -65,13 +65,13 @@ pub enum FieldError {
 }
 
 fn check(text: &str) -> Result<&str, FieldError> {
+    // Most names: every byte is a character, and none of them a control character or white space.
+    if (1..=MAX_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text);
+    }
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(FieldError::Empty);
-    }
-    // Most names: every byte is a character, and none of them a control character.
-    if trimmed.len() <= MAX_CHARS && trimmed.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return Ok(trimmed);
     }
     let mut length = 0;
     for character in trimmed.chars() {

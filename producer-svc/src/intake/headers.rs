@@ -89,7 +89,7 @@ impl BuyHeaders {
             }
         }
         // Once for all lines, which are one list: there may be as many as a head may have.
-        buy.unacceptable = choosy && !accept::takes(headers, "application/json");
+        buy.unacceptable = choosy && !accept::takes(headers, JSON);
         (buy, ids)
     }
 }
@@ -105,12 +105,17 @@ pub enum BadKey {
     Several,
 }
 
+const JSON: &str = "application/json";
 /// Name of the retry key's header.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 fn is_json(content_type: &str) -> bool {
+    // Nearly always it is this and nothing else.
+    if content_type == JSON {
+        return true;
+    }
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/json")
+    media_type.eq_ignore_ascii_case(JSON)
 }
 
 fn is_identity(coding: &str) -> bool {

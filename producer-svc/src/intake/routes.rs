@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use host::web::docs::DocsPage;
 use host::web::front::Client;
 use host::web::paths::{Found, Paths, below_api};
 use host::web::{self, accept};
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderValue};
 use http::{Method, Request};
 use hyper::body::Body;
 use tokio_util::sync::CancellationToken;
@@ -266,7 +267,9 @@ impl<'a> Counted<'a> {
         let (status, took) = (response.status().as_u16(), self.asked.since.elapsed());
         self.metrics.answered(self.route, status, took);
         self.asked.span.answered(status);
-        let request_id = self.asked.request_id.clone();
+        // Taken and not shared: this is the last that is asked for it.
+        let none = HeaderValue::from_static("");
+        let request_id = mem::replace(&mut self.asked.request_id, none);
         response.headers_mut().insert(REQUEST_ID, request_id);
         response
     }
