@@ -331,6 +331,7 @@ impl<C: Committer, T: TallyStore> Stage for Commit<C, T> {
     async fn drained(&mut self, cx: &mut Cx<CommitMsg>) -> Result<(), Failure> {
         (self.tick, self.draining) = (None, true);
         self.openings.clear();
+        self.starts.close();
         let open: Vec<i32> = self.ledger.partitions().collect();
         if !open.is_empty() {
             warn!(partitions = ?open, "draining while partitions are still assigned");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Backoff, Cx, Epoch, Pace, owned_blocking_within};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -28,6 +29,8 @@ pub(super) struct Starts {
     due: Instant,
     is_asking: bool,
     pauses: Pace,
+    /// Ends the wait for an answer.
+    closing: Arc<Notify>,
 }
 
 impl Starts {
@@ -41,7 +44,13 @@ impl Starts {
             due: Instant::now(),
             is_asking: false,
             pauses: pace.pace(),
+            closing: Arc::default(),
         }
+    }
+
+    /// Nobody waits any more for what is being asked.
+    pub(super) fn close(&self) {
+        self.closing.notify_one();
     }
 }
 
@@ -77,12 +86,19 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             return;
         }
         self.starts.is_asking = true;
-        let log = Arc::clone(&self.committer);
+        let (log, closing) = (
+            Arc::clone(&self.committer),
+            Arc::clone(&self.starts.closing),
+        );
         cx.spawn(async move {
             let partitions: Vec<i32> = asked.iter().map(|(partition, _)| *partition).collect();
             let all = partitions.clone();
-            let found = owned_blocking_within(WAIT, move || log.standings(&partitions)).await;
-            let found = found.unwrap_or_else(|none| Learnt::nothing(&all, &none.to_string()));
+            let found = tokio::select! {
+                found = owned_blocking_within(WAIT, move || log.standings(&partitions)) => {
+                    found.unwrap_or_else(|none| Learnt::nothing(&all, &none.to_string()))
+                }
+                () = closing.notified() => Learnt::nothing(&all, "this process ends"),
+            };
             CommitMsg::Stood { asked, found }
         });
     }

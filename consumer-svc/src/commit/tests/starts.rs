@@ -105,9 +105,14 @@ async fn one_that_goes_while_it_waits_leaves_no_work() {
 #[tokio::test]
 async fn a_drain_does_not_wait_for_what_nobody_knows() {
     let bench = Bench::without_leader().await;
+    let ((asked, asks), (answer, answers)) = (mpsc::channel(), mpsc::channel());
+    *bench.coordinator.silent.lock().unwrap() = Some((asked, answers));
     let (_, opened) = bench.begin_to_open(0, 0);
-    assert!(bench.system.drain(SOON).await.is_clean());
-    drop(opened);
+    // A question that nobody answers is under way.
+    let asks = tokio::task::spawn_blocking(move || asks.recv_timeout(SOON));
+    asks.await.unwrap().unwrap();
+    assert!(bench.system.drain(Duration::from_secs(1)).await.is_clean());
+    drop((opened, answer));
 }
 
 #[tokio::test(start_paused = true)]
