@@ -68,7 +68,20 @@ pub(crate) async fn connect(config: &MongoConfig) -> Result<Client, String> {
 /// # Errors
 /// Why it takes none of it, as the end of a sentence about the variable.
 pub(crate) fn parse(uri: &str) -> Result<ConnectionString, String> {
-    ConnectionString::parse(uri).map_err(|cause| not_taken(uri, &cause))
+    let read = ConnectionString::parse(uri).map_err(|cause| not_taken(uri, &cause))?;
+    let concern = read.write_concern.as_ref();
+    let (w, journal) = concern.map_or((None, None), |concern| {
+        (concern.w.as_ref(), concern.journal)
+    });
+    // Not overruled in silence: whoever asks for less believes to have it.
+    if w.is_some_and(|w| *w != Acknowledgment::Majority) || journal == Some(false) {
+        return Err(
+            "(value hidden) asks for another write concern; what is settled is written with w=majority and \
+             journal=true always, so leave w and journal out"
+                .to_owned(),
+        );
+    }
+    Ok(read)
 }
 
 fn not_taken(uri: &str, cause: &Error) -> String {

@@ -200,6 +200,26 @@ fn what_only_the_whole_client_can_see_is_told_beside_what_else_is_wrong() {
 }
 
 #[test]
+fn a_weaker_write_concern_is_refused_and_not_overruled_in_silence() {
+    for options in [
+        "w=1",
+        "w=0",
+        "w=some-tag",
+        "journal=false",
+        "w=majority&journal=false",
+    ] {
+        let uri = format!("mongodb://u:hunter2@db/?{options}");
+        let error = read(&[("MONGODB_URI", &uri)]).unwrap_err().to_string();
+        assert!(error.contains("leave w and journal out"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    for options in ["w=majority", "journal=true", "retryWrites=true&w=majority"] {
+        let uri = format!("mongodb://u:hunter2@db/?{options}");
+        read(&[("MONGODB_URI", &uri)]).unwrap();
+    }
+}
+
+#[test]
 fn what_the_database_would_refuse_is_found_before_the_start_and_all_at_once() {
     let errors = read(&[
         ("MONGODB_URI", "mongodb://localhost:notaport/"),
