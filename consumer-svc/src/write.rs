@@ -70,6 +70,8 @@ pub struct Attempts<S> {
 pub struct Unwritten {
     delivery: Delivered,
     document: PurchaseDocument,
+    /// How often it was not taken; since it stays behind.
+    tries: u32,
 }
 
 impl Unwritten {
@@ -78,6 +80,7 @@ impl Unwritten {
     fn stay_behind(&mut self) {
         let bytes = self.document.raw().as_bytes().len();
         self.delivery.receipt.apart(Cost { count: 1, bytes });
+        self.tries = 1;
     }
 }
 
@@ -163,14 +166,19 @@ impl<S: PurchaseStore> Attempts<S> {
     async fn attempt(&self, pending: Vec<Unwritten>, started: Instant) -> Left {
         let (deliveries, documents): (Vec<_>, Vec<_>) = pending
             .into_iter()
-            .map(|one| (one.delivery, one.document))
+            .map(|one| ((one.delivery, one.tries), one.document))
             .unzip();
         let outcomes = self.store.store(&documents).await;
         self.lanes.answered();
         let mut settled = Vec::with_capacity(documents.len());
         let (mut known, mut left, mut refused) = (0, Left::default(), Vec::new());
         let each = deliveries.into_iter().zip(documents).zip(outcomes);
-        for ((delivery, document), outcome) in each {
+        for (((delivery, tries), document), outcome) in each {
+            let again = |delivery, document| Unwritten {
+                delivery,
+                document,
+                tries: tries + 1,
+            };
             match outcome {
                 WriteOutcome::Stored => {
                     settled.push(stored(delivery, Some(document.created_at()), started));
@@ -186,11 +194,11 @@ impl<S: PurchaseStore> Attempts<S> {
                 WriteOutcome::Retry(reason) => {
                     left.nothing_passes = true;
                     left.cause = Some(reason);
-                    left.later.push(Unwritten { delivery, document });
+                    left.later.push(again(delivery, document));
                 }
                 WriteOutcome::NotYet(reason) => {
                     left.cause.get_or_insert(reason);
-                    left.later.push(Unwritten { delivery, document });
+                    left.later.push(again(delivery, document));
                 }
                 WriteOutcome::Bad(reason) => refused.push((delivery, reason)),
             }
@@ -227,6 +235,7 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
         let documented = |delivery: Delivered| Unwritten {
             document: PurchaseDocument::new(&delivery.value),
             delivery,
+            tries: 0,
         };
         let mut pending: Vec<Unwritten> = batch.into_iter().map(documented).collect();
         let (mut attempt, mut pauses) = (0, self.backoff.pace());

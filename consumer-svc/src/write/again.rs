@@ -1,22 +1,28 @@
 //! Records that the database does not take now, while it takes others: they are tried again here, with the
 //! same ids, until it does.
 //!
-//! In: what an attempt of a writer left. Out: the same as of any attempt. All of them are one heap, tried
-//! in turns after a pause, however many batches they came from; so what never passes costs an attempt now
-//! and then, and no writer.
+//! In: what an attempt of a writer left. Out: the same as of any attempt. All of them are one heap, however
+//! many batches they came from, of which is tried what is due, one attempt at a time; so what never passes
+//! costs an attempt now and then, and no writer.
 
-use std::collections::VecDeque;
+mod resting;
+
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use actors::{Backoff, Cx, Failure, Pace, Stage};
 use tokio::sync::Notify;
-use tracing::{debug, info, warn};
+use tokio::time::Instant;
+use tracing::{info, warn};
 
+use self::resting::Resting;
 use super::{Attempts, Left, PurchaseStore, Unwritten};
 
 /// Records in one attempt. A document is small, so the bytes are few.
 const CHUNK: usize = 1_000;
+const SECOND: Duration = Duration::from_secs(1);
+/// That some are not taken is told, not chanted.
+const TOLD: Duration = Duration::from_secs(60);
 
 /// What the stage takes.
 pub struct AgainMsg(Word);
@@ -39,65 +45,87 @@ impl AgainMsg {
 /// Tries again.
 pub struct WriteAgain<S> {
     attempts: Arc<Attempts<S>>,
-    resting: VecDeque<Unwritten>,
-    pauses: Pace,
+    resting: Resting<Unwritten>,
+    /// Chance, as the pauses of a second: what it leaves of one.
+    seconds: Pace,
     failed: u32,
     since: Instant,
-    /// Ends the pause.
-    closing: Arc<Notify>,
+    told: Option<Instant>,
+    /// Whether the attempt under way has some that came to the longest pause.
+    has_old: bool,
+    /// Ends the pause: somebody may be due sooner, or it is the end.
+    sooner: Arc<Notify>,
     is_closing: bool,
 }
 
 impl<S: PurchaseStore> WriteAgain<S> {
-    /// With a pause of `backoff` after every attempt that did not take everything.
+    /// Each record rests for a pause of `backoff` after an attempt that did not take it.
     pub fn new(attempts: Arc<Attempts<S>>, backoff: Backoff) -> Self {
+        let (min, max) = (SECOND, SECOND);
         Self {
             attempts,
-            resting: VecDeque::new(),
-            pauses: backoff.pace(),
+            resting: Resting::new(backoff, CHUNK),
+            seconds: Backoff {
+                min,
+                max,
+                ..backoff
+            }
+            .pace(),
             failed: 0,
+            has_old: false,
             since: Instant::now(),
-            closing: Arc::default(),
+            told: None,
+            sooner: Arc::default(),
             is_closing: false,
         }
     }
 
-    fn rest(&mut self, cause: &str, cx: &mut Cx<AgainMsg>) {
+    fn not_taken(&mut self, later: Vec<Unwritten>, cause: &str) {
+        let share = self.seconds.next().unwrap_or(SECOND).as_secs_f64();
+        let now = (Instant::now(), share);
+        self.resting.push(later, |one| one.tries, now);
         self.failed += 1;
-        let (records, attempt) = (self.resting.len(), self.failed);
-        let pause = self.pauses.next().unwrap_or_default();
-        // The first refusal and then every tenth.
-        if attempt % 10 == 1 {
-            warn!(records, attempt, ?pause, %cause, "not written while others are, will be retried with the same ids");
+        if self.told.is_none_or(|told| told.elapsed() >= TOLD) {
+            self.told = Some(Instant::now());
+            let (records, attempt) = (self.resting.len(), self.failed);
+            warn!(records, attempt, %cause, "not written while others are, will be retried with the same ids");
         }
-        let closing = Arc::clone(&self.closing);
+    }
+
+    /// Until the next may be due.
+    fn rest(&self, cx: &mut Cx<AgainMsg>) {
+        let Some(due) = self.resting.look_at(Instant::now()) else {
+            return;
+        };
+        let sooner = Arc::clone(&self.sooner);
         cx.spawn(async move {
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = closing.notified() => {}
+                () = tokio::time::sleep_until(due) => {}
+                () = sooner.notified() => {}
             }
             AgainMsg(Word::Rested)
         });
     }
 
+    /// Tries what is due, or rests.
     fn attempt(&mut self, cx: &mut Cx<AgainMsg>) {
         let lanes = &self.attempts.lanes;
         // What a former reader left is read again by the one that took its place, here or elsewhere.
         self.resting
             .retain(|one| !lanes.is_superseded(one.delivery.receipt.position()));
-        let chunk: Vec<Unwritten> = {
-            let count = self.resting.len().min(CHUNK);
-            self.resting.drain(..count).collect()
-        };
-        if chunk.is_empty() {
+        if self.resting.is_empty() {
             if self.failed > 0 && !self.is_closing {
                 info!(attempts = self.failed, took = ?self.since.elapsed(), "nothing is left to be written again");
             }
-            self.failed = 0;
-            self.pauses.reset();
+            (self.failed, self.told) = (0, None);
             return;
         }
-        let (attempts, began) = (Arc::clone(&self.attempts), Instant::now());
+        let chunk = self.resting.take_due(Instant::now());
+        if chunk.is_empty() {
+            return self.rest(cx);
+        }
+        self.has_old = chunk.iter().any(|one| self.resting.is_old(one.tries));
+        let (attempts, began) = (Arc::clone(&self.attempts), std::time::Instant::now());
         cx.spawn(async move { AgainMsg(Word::Tried(attempts.attempt(chunk, began).await)) });
     }
 }
@@ -108,25 +136,30 @@ impl<S: PurchaseStore> Stage for WriteAgain<S> {
     async fn handle(&mut self, msg: AgainMsg, cx: &mut Cx<AgainMsg>) -> Result<(), Failure> {
         match msg.0 {
             Word::Push(later, cause) => {
-                self.resting.extend(later);
-                if cx.in_flight() == 0 {
+                if self.failed == 0 {
                     self.since = Instant::now();
-                    self.rest(&cause, cx);
+                }
+                self.not_taken(later, &cause);
+                if cx.in_flight() == 0 {
+                    self.rest(cx);
                 } else {
-                    debug!(%cause, "more is to be written again");
+                    self.sooner.notify_one();
                 }
             }
-            Word::Rested => self.attempt(cx),
+            Word::Rested => {
+                // Who rests is known to.
+                self.attempts.wait(self.resting.iter());
+                self.attempt(cx);
+            }
             Word::Tried(Left { later, cause, .. }) => {
                 // An answer is a sign of life of all who wait for their turn behind it.
                 self.attempts.wait(self.resting.iter());
-                if !self.is_closing {
-                    self.resting.extend(later);
-                }
                 match cause {
-                    Some(cause) if !self.resting.is_empty() => self.rest(&cause, cx),
-                    _ => self.attempt(cx),
+                    Some(cause) if !self.is_closing => self.not_taken(later, &cause),
+                    None if self.has_old => self.resting.hurry(Instant::now()),
+                    _ => {}
                 }
+                self.attempt(cx);
             }
         }
         Ok(())
@@ -137,7 +170,7 @@ impl<S: PurchaseStore> Stage for WriteAgain<S> {
     async fn drained(&mut self, _: &mut Cx<AgainMsg>) -> Result<(), Failure> {
         self.is_closing = true;
         self.resting.clear();
-        self.closing.notify_one();
+        self.sooner.notify_one();
         Ok(())
     }
 }

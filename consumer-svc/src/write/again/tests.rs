@@ -205,6 +205,34 @@ async fn what_never_passes_keeps_its_own_credit_and_not_that_of_what_it_was_read
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_not_taken_once_does_not_wait_behind_thousands_that_never_pass() {
+    let shop = Shop::open(0..5_000).await;
+    shop.lanes.open(0);
+    let epoch = Epoch::next();
+    shop.read(epoch, 0..5_000);
+    let asked = || shop.store.asked.lock().unwrap().clone();
+    let all = |asked: &[usize]| asked.iter().sum::<usize>();
+    // Until their pauses are long. Then they ask for no more than a chunk in five seconds.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let before = asked().len();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let in_vain = all(&asked()[before..]);
+    assert!((60_000..200_000).contains(&in_vain), "{in_vain}");
+    shop.store.never.lock().unwrap().insert(id(5_003));
+    shop.read(epoch, 5_000..5_010);
+    let stored = || shop.books.are(Outcome::Stored).len();
+    until("one is left", || stored() == 9).await;
+    shop.store.never.lock().unwrap().remove(&id(5_003));
+    let began = tokio::time::Instant::now();
+    until("it is stored", || stored() == 10).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    // The others pass one after the other as soon as the first of them do.
+    shop.store.never.lock().unwrap().clear();
+    until("all are stored", || stored() == 5_010).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_former_reader_left_is_not_tried_for_ever() {
     let shop = Shop::open([3]).await;
     let (lane, old, new) = (shop.lanes.open(0), Epoch::next(), Epoch::next());
