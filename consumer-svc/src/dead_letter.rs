@@ -3,7 +3,8 @@
 //! In: bad records, whole. Out: the same key, value and headers on the dead-letter topic, with
 //! reason and origin in headers of their own. A record is settled only after its letter's
 //! delivery is confirmed; until then its partition's offset stands still and its reader comes to its
-//! bound, which is the wanted pressure: nothing is skipped because letters cannot be delivered.
+//! bound, which is the wanted pressure: nothing is skipped because letters cannot be delivered. A letter that
+//! cannot is given up once another reader of its partition has begun, here or elsewhere: he reads the record again.
 
 pub mod kafka;
 
@@ -60,7 +61,7 @@ pub trait Originals: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Option<Original>>, String>> + Send;
 }
 
-/// Delivers letters until each is confirmed.
+/// Delivers letters until each is confirmed, or another reader has its record.
 pub struct DeadLetters<L, O> {
     letters: L,
     originals: O,
@@ -114,6 +115,9 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
         let mut failed = self.nothing_failed();
         while let Err(cause) = self.letters.deliver(&record).await {
             self.failed(&record.origin, &mut failed, &cause).await;
+            if self.lanes.is_superseded(receipt.position()) {
+                return;
+            }
         }
         self.lanes.letter_answered();
         metrics::dead_lettered(1);
@@ -128,8 +132,8 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
         join_all(each).await;
     }
 
-    /// Reads again what these documents came in.
-    async fn whole(&self, refused: Vec<(Incoming, String)>) -> Vec<BadRecord> {
+    /// Reads again what these documents came in. Nothing, once nobody waits for them any more.
+    async fn whole(&self, refused: Vec<(Incoming, String)>, owed: &[Owed]) -> Vec<BadRecord> {
         let wanted: Vec<Origin> = refused.iter().map(|(one, _)| one.origin.clone()).collect();
         let Some(first) = wanted.first() else {
             return Vec::new();
@@ -139,6 +143,10 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
             match self.originals.read(wanted.clone()).await {
                 Ok(originals) => break originals,
                 Err(cause) => self.failed(first, &mut failed, &cause).await,
+            }
+            let superseded = |(receipt, _): &Owed| self.lanes.is_superseded(receipt.position());
+            if owed.iter().all(superseded) {
+                return Vec::new();
             }
         };
         let records = refused.into_iter().zip(originals);
@@ -169,7 +177,7 @@ impl<L: LetterBox, O: Originals> BatchSink<Rejected> for DeadLetters<L, O> {
         // All letters of a batch travel together; each is settled when it has arrived. What is read again is
         // read for each partition apart: one whose leader is away must not keep the others' letters.
         let again = refused.into_values().map(async |(refused, owed)| {
-            let records = self.whole(refused).await;
+            let records = self.whole(refused, &owed).await;
             self.deliver_all(records.into_iter().zip(owed).collect())
                 .await;
         });

@@ -87,7 +87,11 @@ impl Settle<Note> for Books {
                 .lock()
                 .unwrap()
                 .contains(&(settled.position.seq as i64));
-            assert!(delivered, "settled before its letter was delivered");
+            let is_failed = settled.outcome == Outcome::Failed;
+            assert_ne!(
+                delivered, is_failed,
+                "settled before its letter was delivered"
+            );
             self.settled.lock().unwrap().push(settled.outcome);
         }
     }
@@ -271,4 +275,30 @@ async fn a_partition_that_cannot_be_read_again_keeps_no_other_from_its_letters()
     let ended = tokio::time::timeout(hour, writer.write(batch.into())).await;
     assert!(ended.is_err(), "nobody has said what partition 1 holds");
     assert_eq!(*letters.delivered.lock().unwrap(), [4, 6]);
+}
+
+type Batch = fn(&Arc<Books>) -> Vec<Rejected>;
+
+#[tokio::test(start_paused = true)]
+async fn letters_that_cannot_be_written_are_given_up_once_others_have_their_partition() {
+    let lanes = patient();
+    let batches: [(u32, Batch); 2] = [
+        // Neither are their letters taken nor, of partition 1, what they are made of.
+        (u32::MAX, |books| vec![letter(3, books), letter(5, books)]),
+        (0, |books| vec![refused(1, 3, books), refused(1, 5, books)]),
+    ];
+    for (failures, batch) in batches {
+        let (letters, books) = failing(failures);
+        let ports = (Arc::clone(&letters), WithoutLeader);
+        let writer = DeadLetters::new(ports, lanes.clone(), BACKOFF);
+        let mut writing = std::pin::pin!(writer.write(batch(&books)));
+        let hour = Duration::from_secs(3600);
+        let ended = tokio::time::timeout(hour, &mut writing).await;
+        assert!(ended.is_err(), "somebody waits for them");
+        lanes.given_back(&[0, 1], Epoch::next());
+        let ended = tokio::time::timeout(BACKOFF.max, writing).await;
+        assert!(ended.is_ok(), "nobody does");
+        assert_eq!(*books.settled.lock().unwrap(), [Outcome::Failed; 2]);
+        assert!(letters.delivered.lock().unwrap().is_empty());
+    }
 }
