@@ -13,8 +13,9 @@ use crate::flow::{CommitError, Learnt};
 use crate::kafka::{ConsumerSlot, Lookup, Observer};
 use crate::mark::Print;
 
-/// For a request to the coordinator, and for all leaders together.
-const STANDINGS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(2));
+/// For a request to the coordinator, and for all leaders together. More than an assignment has for the same
+/// question: nobody waits here, and who always takes this long would leave its partitions unread for good.
+const STANDINGS: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(4));
 
 /// Commits with whatever consumer is in the slot at that moment.
 pub struct KafkaCommitter {
@@ -86,7 +87,40 @@ fn classify(error: &KafkaError) -> CommitError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use host::env::Reader;
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
+    use rdkafka::producer::DefaultProducerContext;
+
     use super::*;
+    use crate::config::{Config, VARS};
+
+    /// Longer than an assignment waits.
+    const SLOW: Duration = Duration::from_millis(2_500);
+
+    #[test]
+    fn a_coordinator_that_always_takes_longer_than_an_assignment_waits_is_understood() {
+        let mock: MockCluster<'static, DefaultProducerContext> = MockCluster::new(2).unwrap();
+        mock.create_topic("purchases", 1, 1).unwrap();
+        mock.partition_leader("purchases", 0, Some(1)).unwrap();
+        let servers = ("KAFKA_BOOTSTRAP_SERVERS", mock.bootstrap_servers());
+        let topic = ("KAFKA_TOPIC", "purchases".to_owned());
+        let env = [servers, topic].map(|(name, value)| (name.to_owned(), value));
+        let env: HashMap<String, String> = env.into();
+        let mut reader = Reader::new(VARS, &env);
+        let read = Config::read(&mut reader);
+        let config = reader.finish(|| read).unwrap().kafka;
+        let group = MockCoordinator::Group(config.group_id.clone());
+        mock.coordinator(group, 2).unwrap();
+        let observer = Arc::new(Observer::new(&config).unwrap());
+        let committer = KafkaCommitter::new((ConsumerSlot::default(), observer), &config);
+        let known = |learnt: Learnt| (learnt.known.len(), learnt.unknown);
+        let connects = std::iter::repeat_with(|| known(committer.standings(&[0])));
+        assert!(connects.take(10).any(|(known, _)| known == 1));
+        mock.broker_round_trip_time(2, SLOW).unwrap();
+        assert_eq!(known(committer.standings(&[0])), (1, [].into()));
+    }
 
     #[test]
     fn a_commit_of_a_member_that_is_none_any_more_is_never_retried() {
