@@ -46,11 +46,16 @@ pub trait Committer: Send + Sync + 'static {
     /// Where the group stands in these partitions, as far as anybody says. Blocks, for seconds at most.
     fn standings(&self, partitions: &[i32]) -> Learnt;
 
-    /// The record that stands at this offset; `None` if there is none any more. Blocks.
+    /// The record that stands at this offset; `None` if there is none any more. Whoever waits no longer may drop
+    /// it.
     ///
     /// # Errors
     /// Why it cannot be read, in words.
-    fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String>;
+    fn print(
+        &self,
+        partition: i32,
+        offset: u64,
+    ) -> impl Future<Output = Result<Option<Print>, String>> + Send;
 }
 
 /// Delivers settlements to the commit stage. A settlement that finds it dead is dropped: the

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{Backoff, Cx, Pace, owned_blocking_within};
+use actors::{Backoff, Cx, Pace};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -24,7 +24,7 @@ use crate::tally::TallyStore;
 
 /// From one look to the next.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
-/// How long one look is waited for. It may go on for longer without anybody.
+/// How long one look is waited for.
 const WAIT: Duration = Duration::from_secs(2);
 
 /// When which partition is looked at.
@@ -65,9 +65,9 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
         (self.looks.is_looking, self.looks.last) = (true, look.partition);
         let log = Arc::clone(&self.committer);
         cx.spawn(async move {
-            let read = move || log.print(look.partition, look.known.offset);
-            let found = owned_blocking_within(WAIT, read).await;
-            let found = found.unwrap_or_else(|none| Err(none.to_string()));
+            let read = log.print(look.partition, look.known.offset);
+            let found = tokio::time::timeout(WAIT, read).await;
+            let found = found.unwrap_or_else(|_| Err(format!("no answer within {WAIT:?}")));
             CommitMsg::Looked { look, found }
         });
     }

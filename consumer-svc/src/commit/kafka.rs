@@ -22,7 +22,7 @@ pub struct KafkaCommitter {
     slot: ConsumerSlot,
     observer: Arc<Observer>,
     topic: String,
-    log: Lookup,
+    log: Arc<Lookup>,
 }
 
 impl KafkaCommitter {
@@ -32,7 +32,7 @@ impl KafkaCommitter {
             slot,
             observer,
             topic: config.topic.clone(),
-            log: Lookup::of_single(config),
+            log: Arc::new(Lookup::of_single(config)),
         }
     }
 }
@@ -59,8 +59,10 @@ impl Committer for KafkaCommitter {
         asked.unwrap_or_else(|cause| Learnt::nothing(partitions, &cause))
     }
 
-    fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String> {
-        let found = self.log.at(&self.topic, partition, &[offset as i64])?;
+    async fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String> {
+        let topic = self.topic.clone();
+        let ask = move |log: &Lookup| log.at(&topic, partition, &[offset as i64]);
+        let found = self.log.in_turn(ask).await?;
         Ok(found.first().map(|(_, record)| Print::again(record)))
     }
 }

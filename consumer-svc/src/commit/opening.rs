@@ -161,11 +161,14 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             pending.reader.lane.goes_on();
         }
         let (tallies, log) = (Arc::clone(&self.tallies), Arc::clone(&self.committer));
+        let closing = self.starts.closing();
         cx.spawn(async move {
             let found = match tallies.load(partition).await {
                 Ok(None) => Ok(None),
                 Ok(Some(tally)) => {
-                    let kin = kin(log, standing, tally.mark()).await;
+                    let kin = closing.run_until_cancelled(kin(log, standing, tally.mark()));
+                    let ends = || Err(TallyError::Unavailable("this process ends".to_owned()));
+                    let kin = kin.await.unwrap_or_else(ends);
                     kin.map(|kin| Some((Box::new(tally), kin)))
                 }
                 Err(cause) => Err(cause),
@@ -313,9 +316,7 @@ async fn kin<C: Committer>(
     let Some(mark) = mark.filter(|mark| kept.contains(&mark.offset)) else {
         return Ok(Kin::Unknown);
     };
-    let look = move || log.print(standing.partition, mark.offset);
-    let found = tokio::task::spawn_blocking(look).await;
-    match found.unwrap_or_else(|error| Err(error.to_string())) {
+    match log.print(standing.partition, mark.offset).await {
         Ok(Some(print)) if print == mark.print => Ok(Kin::Same),
         Ok(Some(_)) => Ok(Kin::Other(mark)),
         Ok(None) => Ok(Kin::Unknown),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Backoff, Cx, Epoch, Pace, owned_blocking_within};
-use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::opening::{LATE, Pending};
@@ -29,8 +29,8 @@ pub(super) struct Starts {
     due: Instant,
     is_asking: bool,
     pauses: Pace,
-    /// Ends the wait for an answer.
-    closing: Arc<Notify>,
+    /// Ends the wait for answers of brokers.
+    closing: CancellationToken,
 }
 
 impl Starts {
@@ -44,13 +44,18 @@ impl Starts {
             due: Instant::now(),
             is_asking: false,
             pauses: pace.pace(),
-            closing: Arc::default(),
+            closing: CancellationToken::new(),
         }
     }
 
     /// Nobody waits any more for what is being asked.
     pub(super) fn close(&self) {
-        self.closing.notify_one();
+        self.closing.cancel();
+    }
+
+    /// Cancelled once nobody waits for them.
+    pub(super) fn closing(&self) -> CancellationToken {
+        self.closing.clone()
     }
 }
 
@@ -86,10 +91,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
             return;
         }
         self.starts.is_asking = true;
-        let (log, closing) = (
-            Arc::clone(&self.committer),
-            Arc::clone(&self.starts.closing),
-        );
+        let (log, closing) = (Arc::clone(&self.committer), self.starts.closing());
         cx.spawn(async move {
             let partitions: Vec<i32> = asked.iter().map(|(partition, _)| *partition).collect();
             let all = partitions.clone();
@@ -97,7 +99,7 @@ impl<C: Committer, T: TallyStore> Commit<C, T> {
                 found = owned_blocking_within(WAIT, move || log.standings(&partitions)) => {
                     found.unwrap_or_else(|none| Learnt::nothing(&all, &none.to_string()))
                 }
-                () = closing.notified() => Learnt::nothing(&all, "this process ends"),
+                () = closing.cancelled() => Learnt::nothing(&all, "this process ends"),
             };
             CommitMsg::Stood { asked, found }
         });

@@ -6,7 +6,7 @@ mod overtaken;
 mod starts;
 mod statistics;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use actors::{ChildSpec, Epoch, Outcome, Position, Strategy, SupervisorSpec, System};
@@ -33,6 +33,8 @@ struct Coordinator {
     log: Mutex<Vec<Mark>>,
     /// The partitions whose log was looked at.
     looks: Mutex<Vec<i32>>,
+    /// Nobody shows what stands in it.
+    is_hidden: AtomicBool,
     /// What it says to who asks where to start.
     standings: Mutex<Learnt>,
     /// Who asks where to start waits for this, and tells that he does.
@@ -75,8 +77,11 @@ impl Committer for Coordinator {
         self.standings.lock().unwrap().clone()
     }
 
-    fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String> {
+    async fn print(&self, partition: i32, offset: u64) -> Result<Option<Print>, String> {
         self.looks.lock().unwrap().push(partition);
+        if self.is_hidden.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let log = self.log.lock().unwrap();
         Ok(log
             .iter()

@@ -227,8 +227,7 @@ impl KafkaOriginals {
 
 impl Originals for KafkaOriginals {
     async fn read(&self, wanted: Vec<Origin>) -> Result<Vec<Option<Original>>, String> {
-        let lookup = Arc::clone(&self.0);
-        let read = tokio::task::spawn_blocking(move || {
+        let asked = self.0.in_turn(move |lookup| {
             let mut places: BTreeMap<(&str, i32), Vec<i64>> = BTreeMap::new();
             for origin in &wanted {
                 let offsets = places.entry((&*origin.topic, origin.partition));
@@ -246,7 +245,7 @@ impl Originals for KafkaOriginals {
                 .map(|origin| found.remove(&(&*origin.topic, origin.partition, origin.offset)));
             Ok(each.collect())
         });
-        read.await.unwrap_or_else(|error| Err(error.to_string()))
+        asked.await
     }
 }
 

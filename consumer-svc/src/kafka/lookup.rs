@@ -1,16 +1,17 @@
 //! Reads records again from where they stand, apart from the group: for letters, and for those who
 //! look at them.
 //!
-//! In: a topic, a partition, offsets. Out: records, whole. Blocks. It joins no group and commits
-//! nothing; connects when it is first asked.
+//! In: a topic, a partition, offsets. Out: records, whole. Asking blocks; waiting for one's turn does not.
+//! It joins no group and commits nothing; connects when it is first asked.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::sync::Semaphore;
 
 use super::observer::Quiet;
 use super::{asking_config, partitions_of, time_of};
@@ -25,9 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One look for the next record.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Clients at most that are asked at the same time. Each has threads and connections of its own; and a question
-/// about a partition whose leader is away takes long, for which the others must not wait.
-const AT_ONCE: usize = 8;
+/// Clients at most that are asked at the same time. A question about a partition whose leader is away takes
+/// long, and one more can be asked meanwhile. Each has threads, connections and records of its own, which count
+/// in the memory of a process that has none to spare; so there are no more, and the others wait.
+const AT_ONCE: usize = 2;
 
 /// Looks records up. One client is kept; who asks while it is asked has another one.
 pub(crate) struct Lookup {
@@ -35,8 +37,7 @@ pub(crate) struct Lookup {
     /// What one fetch brings, and how many records are kept before they are asked for.
     fetch: (usize, usize),
     consumer: Mutex<Option<BaseConsumer<Quiet>>>,
-    asking: Mutex<usize>,
-    answered: Condvar,
+    turns: Arc<Semaphore>,
 }
 
 /// First offset and end of a partition's log.
@@ -61,9 +62,24 @@ impl Lookup {
             config: config.clone(),
             fetch,
             consumer: Mutex::default(),
-            asking: Mutex::default(),
-            answered: Condvar::new(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
+    }
+
+    /// Asks when it is one's turn, on a thread that may block; a question that was begun ends by itself.
+    pub(crate) async fn in_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&Self) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|closed| closed.to_string())?;
+        let lookup = Arc::clone(self);
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = ask(&lookup);
+            drop(turn);
+            answer
+        });
+        asked.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// The partitions of a topic, which is the one that `variable` names.
@@ -138,7 +154,6 @@ impl Lookup {
         &self,
         ask: impl FnOnce(&BaseConsumer<Quiet>) -> Result<T, String>,
     ) -> Result<T, String> {
-        let _turn = self.turn();
         let kept = || self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = kept().take();
         let consumer = match idle {
@@ -160,26 +175,6 @@ impl Lookup {
         };
         drop(spare);
         answer
-    }
-
-    fn turn(&self) -> Turn<'_> {
-        let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        let asking = self
-            .answered
-            .wait_while(asking, |asking| *asking >= AT_ONCE);
-        *asking.unwrap_or_else(PoisonError::into_inner) += 1;
-        Turn(self)
-    }
-}
-
-/// The right to ask.
-struct Turn<'l>(&'l Lookup);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let asking = self.0.asking.lock();
-        *asking.unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.answered.notify_one();
     }
 }
 
@@ -224,5 +219,55 @@ fn original(message: &BorrowedMessage<'_>) -> Original {
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers.unwrap_or_default(),
         time: time_of(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::mpsc;
+
+    use host::env::Reader;
+
+    use super::*;
+    use crate::config::{Config, VARS};
+
+    #[tokio::test]
+    async fn no_more_are_asked_at_once_than_there_is_memory_for_and_who_left_is_not_asked_for() {
+        let env: HashMap<String, String> = HashMap::new();
+        let mut reader = Reader::new(VARS, &env);
+        let read = Config::read(&mut reader);
+        let config = reader.finish(|| read).unwrap().kafka;
+        let lookup = Arc::new(Lookup::new(&config));
+        let (begins, begun) = mpsc::channel();
+        let ask = |number: usize| {
+            let (lookup, begins) = (Arc::clone(&lookup), begins.clone());
+            let (end, ends) = mpsc::channel::<()>();
+            let asked = tokio::spawn(async move {
+                let long = move |_: &Lookup| {
+                    begins.send(number).unwrap();
+                    ends.recv().map_err(|gone| gone.to_string())
+                };
+                lookup.in_turn(long).await
+            });
+            (end, asked)
+        };
+        let mut all: Vec<_> = (0..AT_ONCE + 2).map(ask).collect();
+        let mut first: Vec<usize> = Vec::new();
+        while first.len() < AT_ONCE {
+            tokio::task::yield_now().await;
+            first.extend(begun.try_iter());
+        }
+        first.sort_unstable();
+        assert_eq!(first, (0..AT_ONCE).collect::<Vec<_>>());
+        // The others wait, and the next of them no longer.
+        all[AT_ONCE].1.abort();
+        assert!(begun.try_recv().is_err());
+        let (end, asked) = all.swap_remove(0);
+        end.send(()).unwrap();
+        assert_eq!(asked.await.unwrap(), Ok(()));
+        let next = tokio::task::spawn_blocking(move || begun.recv()).await;
+        assert_eq!(next.unwrap(), Ok(AT_ONCE + 1));
+        drop(all);
     }
 }

@@ -115,6 +115,21 @@ async fn a_drain_does_not_wait_for_what_nobody_knows() {
     drop((opened, answer));
 }
 
+#[tokio::test]
+async fn a_drain_does_not_wait_for_a_log_that_nobody_shows() {
+    let bench = Bench::on(super::statistics::ten_counted().await, vec![]).await;
+    bench.coordinator.is_hidden.store(true, Ordering::SeqCst);
+    let (_, opened) = bench.begin_to_open(0, 5);
+    bench
+        .until("its mark is looked for", |bench| {
+            !bench.coordinator.looks.lock().unwrap().is_empty()
+        })
+        .await;
+    let drained = bench.system.drain(Duration::from_secs(1)).await;
+    assert!(drained.is_clean(), "{drained:?}");
+    drop(opened);
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_waits_long_says_so_with_its_cause_until_it_begins() {
     let said: Arc<Mutex<Vec<Option<String>>>> = Arc::default();

@@ -203,7 +203,7 @@ async fn reason_of_stop(bench: &Bench, start: u64) -> (Cause, String) {
 }
 
 /// Ten records were read and counted.
-async fn ten_counted() -> Arc<MemoryTallies> {
+pub(super) async fn ten_counted() -> Arc<MemoryTallies> {
     let bench = Bench::start(vec![]).await;
     let (epoch, _) = bench.open(0, 0).await;
     bench.serve(0, epoch, 0..10);

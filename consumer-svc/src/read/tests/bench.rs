@@ -125,7 +125,7 @@ impl Committer for Committed {
         unreachable!("it is always said where to start")
     }
 
-    fn print(&self, _: i32, _: u64) -> Result<Option<Print>, String> {
+    async fn print(&self, _: i32, _: u64) -> Result<Option<Print>, String> {
         Ok(None)
     }
 }
