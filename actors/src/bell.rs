@@ -1,10 +1,10 @@
-//! One wake-up for many results. In: rings. Out: who has to carry the sound.
+//! One wake-up for many messages and results. In: rings. Out: who has to carry the sound.
 //!
 //! The atomics come from `super::sync`, so that the model checker can compile this very file.
 
 use super::sync::{AtomicBool, Ordering};
 
-/// Rung after a result was put down; whoever rings first wakes the listener.
+/// Rung after a message or a result was put down; whoever rings first wakes the listener.
 pub(crate) struct Bell {
     rung: AtomicBool,
 }
@@ -21,7 +21,7 @@ impl Bell {
         !self.rung.swap(true, Ordering::AcqRel)
     }
 
-    /// The listener woke up. Called before it looks for results, so that one that comes while it
+    /// The listener woke up. Called before it looks for what was put down, so that what comes while it
     /// looks is announced again.
     pub(crate) fn heard(&self) {
         self.rung.swap(false, Ordering::AcqRel);

@@ -91,12 +91,12 @@ struct Shared<C: 'static> {
     credit: Credit,
 }
 
-/// Held for its drop only: the credit comes back when all the work is settled.
+/// Comes back when all the work is settled.
 enum Credit {
     None,
     /// Each receipt may take its part of it [apart](Receipt::apart).
     Own(Mutex<Permit>),
-    /// Somebody else may take it back before.
+    /// Held for its drop only, and somebody else may take it back before.
     Shared {
         _permit: Arc<Permit>,
     },

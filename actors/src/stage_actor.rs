@@ -290,6 +290,7 @@ impl<S: Stage> Actor for StageActor<S> {
             state.judge(result)?;
         }
         while let Some(done) = state.cx.done().await {
+            state.obey_kill().await;
             state.take(done).await?;
         }
         state.launch.notice.record(if state.draining {

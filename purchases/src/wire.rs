@@ -18,7 +18,7 @@ pub const PURCHASE_ID: &str = "purchase-id";
 pub const TRACEPARENT: &str = "traceparent";
 /// Header: what others note on that trace, where somebody does.
 pub const TRACESTATE: &str = "tracestate";
-/// Header: id of the request that made the record, where its client gave it one. Otherwise it is that of the trace.
+/// Header: id of the request that made the record. Absent where it is that of the trace.
 pub const REQUEST_ID: &str = "request-id";
 /// Header: media type of the value, [`JSON`].
 pub const CONTENT_TYPE: &str = "content-type";

@@ -145,7 +145,9 @@ pub(crate) async fn run(site: &Site, args: &Args) -> Result<Verdicts, Failure> {
     // A broker whose JVM has never answered a fetch is slow for whoever reads first, and a database that has
     // stored nothing for whoever writes first. That is nobody's merit, so one turn goes before all that count.
     if let Some(ours) = contestants.last() {
-        let round = turn(site, &client, ours, "drain_warm_up").await?;
+        let round = turn(site, &client, ours, "drain_warm_up")
+            .await
+            .map_err(|error| format!("{}, warming up: {error}", ours.name()))?;
         say(&format!(
             "drain: warming up, not counted: {:.0} docs/s",
             round.rate

@@ -23,10 +23,10 @@ use super::unfinished::{Part, Unfinished};
 /// While draining: how long half of a head may keep its connection, with no request in hand. Its other half is
 /// as far away as the first was, and what comes later would be answered by nobody anyway.
 const DRAIN_HEAD: Duration = Duration::from_secs(1);
-/// While draining: how long a client may take nothing of its answer, and at most a quarter of the drain. What it
-/// says was decided before.
+/// While draining: for how long, all in all, a client may take nothing of its answer, and at most a quarter of the
+/// drain. What it says was decided before.
 const DRAIN_WRITE: Duration = Duration::from_secs(5);
-/// While draining: how long the rest of a body may take.
+/// While draining: how long the rest of a body may take, and at most a quarter of the drain.
 const DRAIN_BODY: Duration = Duration::from_secs(2);
 /// While draining: how often to look.
 const DRAIN_LOOK: Duration = Duration::from_millis(250);
@@ -44,6 +44,10 @@ pub(super) struct Activity {
     drain_began: AtomicU64,
     /// How long a client may take nothing while this drains, in milliseconds.
     untaken: AtomicU64,
+    /// For how long it took nothing since then, up to when it last took something.
+    untaken_before: AtomicU64,
+    /// How long the rest of a body may take while this drains, in milliseconds.
+    body_within: AtomicU64,
     /// Since when the body of the request in hand is waited for.
     body_since: AtomicU64,
     /// Whether the client may have sent what nobody read.
@@ -76,6 +80,8 @@ impl Activity {
             drain_at: AtomicU64::new(0),
             drain_began: AtomicU64::new(0),
             untaken: AtomicU64::new(0),
+            untaken_before: AtomicU64::new(0),
+            body_within: AtomicU64::new(0),
             body_since: AtomicU64::new(0),
             unread: AtomicBool::new(false),
             unwanted: AtomicBool::new(false),
@@ -131,7 +137,9 @@ impl Activity {
     /// The client takes nothing.
     pub(super) fn stalled(&self) {
         if self.stalled_since.load(Ordering::Relaxed) == 0 {
-            self.stalled_since.store(self.now(), Ordering::Relaxed);
+            let before = self.untaken_before.load(Ordering::Relaxed);
+            self.stalled_since
+                .store(self.now().saturating_sub(before), Ordering::Relaxed);
         }
     }
 
@@ -139,13 +147,15 @@ impl Activity {
     /// for all the rest than who takes none.
     pub(super) fn moved(&self) {
         let stalled = self.stalled_since.load(Ordering::Relaxed);
-        if stalled != 0 {
-            let since = match self.drain_began.load(Ordering::Relaxed) {
-                0 => 0,
-                began => stalled.max(began),
-            };
-            self.stalled_since.store(since, Ordering::Relaxed);
+        if stalled == 0 {
+            return;
         }
+        let began = self.drain_began.load(Ordering::Relaxed);
+        if began > 0 {
+            let before = self.now().saturating_sub(stalled.max(began));
+            self.untaken_before.store(before, Ordering::Relaxed);
+        }
+        self.stalled_since.store(0, Ordering::Relaxed);
     }
 
     /// A request's head is complete. The answer has ended when `Busy` is dropped.
@@ -179,7 +189,7 @@ impl Activity {
     pub(super) fn is_body_late(&self) -> bool {
         let since = self.body_since.load(Ordering::Relaxed);
         let began = self.drain_began.load(Ordering::Relaxed);
-        let limit = DRAIN_BODY.as_millis() as u64;
+        let limit = self.body_within.load(Ordering::Relaxed);
         since > 0 && began > 0 && self.now() >= since.max(began) + limit
     }
 
@@ -195,8 +205,10 @@ impl Activity {
     /// From now on, no further request than those on their way; and less patience with clients, so that no
     /// stranger decides how long the drain of so long takes.
     pub(super) fn drain(&self, linger: Duration, deadline: Duration) {
-        let untaken = DRAIN_WRITE.min(deadline / 4).as_millis() as u64;
-        self.untaken.store(untaken, Ordering::Relaxed);
+        let within = |limit: Duration| limit.min(deadline / 4).as_millis() as u64;
+        self.untaken.store(within(DRAIN_WRITE), Ordering::Relaxed);
+        self.body_within
+            .store(within(DRAIN_BODY), Ordering::Relaxed);
         let now = self.now();
         self.drain_began.store(now, Ordering::Relaxed);
         self.drain_at

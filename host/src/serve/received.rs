@@ -19,7 +19,7 @@ use super::activity::Activity;
 /// Why a body does not come whole.
 #[derive(Debug, thiserror::Error)]
 pub enum Unread {
-    /// The server shuts down, and the rest did not come in the 2 s that it has then.
+    /// The server shuts down, and the rest did not come in the 2 s, at most a quarter of the shutdown, that it has then.
     #[error("the server shuts down and waits no longer for the rest of the body")]
     Late,
     /// The connection broke, or what came is no body.

@@ -1,32 +1,34 @@
 //! A server with a few routes, and a client that sees every byte.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use host::serve::{Limits, Received, ServeReport, Server, Unread};
 use host::web::cors::Cors;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// `/slow/N` answers after N milliseconds, `/read` after the body's end (408 where it does not come whole in time),
-/// `/big` with 64 MiB, `/panic` panics.
+/// `/big` with 64 MiB, `/pieces` with 8 MiB and the rest three seconds later, `/panic` panics.
 /// Counts the requests that were begun, so that a test can wait for them.
 #[derive(Clone, Default)]
 pub(crate) struct Routes(pub(crate) Arc<watch::Sender<usize>>);
 
 impl tower_service::Service<Request<Received>> for Routes {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Pieces>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -50,10 +52,51 @@ impl tower_service::Service<Request<Received>> for Routes {
             }
             assert!(path != "/panic", "this route panics");
             let size = if path == "/big" { 64 << 20 } else { 5 };
-            let mut response = Response::new(Full::new(Bytes::from(vec![b'x'; size])));
+            let mut pieces = Pieces::from(Bytes::from(vec![b'x'; size]));
+            if path == "/pieces" {
+                pieces.left.push_front(vec![b'x'; 8 << 20].into());
+            }
+            let mut response = Response::new(pieces);
             *response.status_mut() = status;
             Ok(response)
         })
+    }
+}
+
+/// A body in pieces, three seconds apart.
+pub(crate) struct Pieces {
+    left: VecDeque<Bytes>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl From<Bytes> for Pieces {
+    fn from(piece: Bytes) -> Self {
+        let left = VecDeque::from([piece]);
+        Self { left, pause: None }
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+        }
+        self.pause = Some(Box::pin(sleep(Duration::from_secs(3))));
+        Poll::Ready(self.left.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left.iter().map(|piece| piece.len() as u64).sum())
     }
 }
 

@@ -212,6 +212,21 @@ async fn who_takes_a_byte_now_and_then_keeps_no_drain_up() {
 }
 
 #[tokio::test]
+async fn who_takes_all_that_there_is_is_not_blamed_for_what_comes_late() {
+    let mut server = start(Limits::default(), Duration::from_secs(8));
+    let mut client = TcpStream::connect(server.addr).await.unwrap();
+    client.write_all(&get("/pieces")).await.unwrap();
+    server.has_begun(1).await;
+    server.stop.cancel();
+    let begun = Instant::now();
+    let mut all = Vec::new();
+    within(client.read_to_end(&mut all)).await.unwrap();
+    assert!(begun.elapsed() > Duration::from_millis(2_500));
+    assert!(all.len() > (8 << 20) + 5, "it came whole: {}", all.len());
+    assert_eq!(within(server.task).await.unwrap().cut, 0);
+}
+
+#[tokio::test]
 async fn the_other_half_of_a_head_is_still_taken_in_a_drain() {
     let server = start(Limits::default(), Duration::from_secs(5));
     let mut half = TcpStream::connect(server.addr).await.unwrap();
