@@ -9,6 +9,7 @@
 pub mod kafka;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actors::{Backoff, BatchSink, Outcome, Pace, Receipt};
 use futures_util::future::join_all;
@@ -61,13 +62,22 @@ pub trait Originals: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Option<Original>>, String>> + Send;
 }
 
+/// Batches of letters that may be under way: all there are. One whose letters cannot go must not have a place that
+/// another needs, and what bounds them is their credit.
+pub const BATCHES_AT_ONCE: usize = usize::MAX;
+
 /// Delivers letters until each is confirmed, or another reader has its record.
 pub struct DeadLetters<L, O> {
     letters: L,
     originals: O,
     lanes: Lanes,
     backoff: Backoff,
+    /// Whose turn it is to read again what stands in a partition. Many batches may wait for one that cannot be
+    /// read, and one of them finds out when it can.
+    turns: Mutex<BTreeMap<i32, Arc<Turn>>>,
 }
+
+type Turn = tokio::sync::Mutex<()>;
 
 /// What is under way until a letter has arrived.
 type Owed = (Receipt<Note>, Option<Letter>);
@@ -86,7 +96,13 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
             originals,
             lanes,
             backoff,
+            turns: Mutex::default(),
         }
+    }
+
+    fn turn(&self, partition: i32) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(partition).or_default())
     }
 
     /// Before the next attempt.
@@ -138,17 +154,20 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
         let Some(first) = wanted.first() else {
             return Vec::new();
         };
+        let turn = self.turn(first.partition);
+        let turn = turn.lock().await;
         let mut failed = self.nothing_failed();
         let originals = loop {
-            match self.originals.read(wanted.clone()).await {
-                Ok(originals) => break originals,
-                Err(cause) => self.failed(first, &mut failed, &cause).await,
-            }
             let superseded = |(receipt, _): &Owed| self.lanes.is_superseded(receipt.position());
             if owed.iter().all(superseded) {
                 return Vec::new();
             }
+            match self.originals.read(wanted.clone()).await {
+                Ok(originals) => break originals,
+                Err(cause) => self.failed(first, &mut failed, &cause).await,
+            }
         };
+        drop(turn);
         let records = refused.into_iter().zip(originals);
         records
             .map(|((incoming, reason), original)| bad_record(incoming, reason, original))

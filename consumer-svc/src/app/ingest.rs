@@ -16,8 +16,8 @@ use crate::assign::{Assign, Assigned, Assignment, Held, ReleasePace};
 use crate::commit::kafka::KafkaCommitter;
 use crate::commit::{Commit, CommitOutlet};
 use crate::config::{Config, FlowConfig, TURN_BYTES};
-use crate::dead_letter::DeadLetters;
 use crate::dead_letter::kafka::{KafkaLetterBox, KafkaOriginals};
+use crate::dead_letter::{BATCHES_AT_ONCE, DeadLetters};
 use crate::flow::{CommitMsg, DeadLetterMsg, Note, WriteMsg};
 use crate::kafka::{ConsumerSlot, Observer, refused};
 use crate::lane::{Lanes, Report};
@@ -38,13 +38,12 @@ fn again() -> Backoff {
         ..Backoff::default()
     }
 }
-/// Letters are few; they go out at once, and this many batches of them at a time.
+/// Letters are few, and go out at once.
 const LETTERS: BatchLimits = BatchLimits {
     count: 100,
     bytes: 1 << 20,
     age: Duration::from_millis(10),
 };
-const LETTER_BATCHES: usize = 4;
 /// A reader that fails is one thing; readers that go on failing are a broken partition, and the
 /// process should say so by ending.
 fn reader_restarts(stall: Duration) -> Intensity {
@@ -189,7 +188,7 @@ fn write(flow: &FlowConfig, addrs: &Addrs, attempts: Arc<Attempts<MongoStore>>) 
 
 fn dead_letter(addrs: &Addrs, letters: (KafkaLetterBox, KafkaOriginals), held: &Held) -> ChildSpec {
     let sink = Arc::new(DeadLetters::new(letters, held.lanes.clone(), again()));
-    let make = move |_| BatchStage::new(LETTERS, LETTER_BATCHES, Arc::clone(&sink));
+    let make = move |_| BatchStage::new(LETTERS, BATCHES_AT_ONCE, Arc::clone(&sink));
     ChildSpec::stage("dead_letter", &addrs.dead_letter, make).shutdown(Shutdown::Infinity)
 }
 

@@ -4,7 +4,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actors::{Epoch, Position, Settle, Settled};
+use actors::testkit::until;
+use actors::{
+    Addr, BatchLimits, BatchMsg, BatchStage, ChildSpec, Epoch, Position, Settle, Settled, Strategy,
+    SupervisorSpec, System,
+};
 use tokio::time::Instant;
 
 use super::*;
@@ -252,11 +256,19 @@ async fn a_document_that_is_refused_is_lettered_with_the_bytes_of_its_record() {
     assert_eq!(replay_of(at(10).unwrap()), Some(place));
 }
 
-/// Partition 1 is not read: its leader is away.
-struct WithoutLeader;
+/// Partition 1 is not read: its leader is away. Keeps how many ask at the same time.
+#[derive(Clone, Default)]
+struct WithoutLeader {
+    asking: Arc<AtomicU32>,
+    at_once: Arc<AtomicU32>,
+}
 
 impl Originals for WithoutLeader {
     async fn read(&self, wanted: Vec<Origin>) -> Result<Vec<Option<Original>>, String> {
+        let asking = self.asking.fetch_add(1, Ordering::SeqCst) + 1;
+        self.at_once.fetch_max(asking, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.asking.fetch_sub(1, Ordering::SeqCst);
         match wanted.iter().any(|origin| origin.partition == 1) {
             true => Err("no leader".into()),
             false => Ok(vec![None; wanted.len()]),
@@ -269,7 +281,7 @@ async fn a_partition_that_cannot_be_read_again_keeps_no_other_from_its_letters()
     let (letters, books) = failing(0);
     let batch = [(1, 3), (0, 4), (1, 5), (2, 6)];
     let batch = batch.map(|(partition, offset)| refused(partition, offset, &books));
-    let ports = (Arc::clone(&letters), WithoutLeader);
+    let ports = (Arc::clone(&letters), WithoutLeader::default());
     let writer = DeadLetters::new(ports, patient(), BACKOFF);
     let hour = Duration::from_secs(3600);
     let ended = tokio::time::timeout(hour, writer.write(batch.into())).await;
@@ -289,7 +301,7 @@ async fn letters_that_cannot_be_written_are_given_up_once_others_have_their_part
     ];
     for (failures, batch) in batches {
         let (letters, books) = failing(failures);
-        let ports = (Arc::clone(&letters), WithoutLeader);
+        let ports = (Arc::clone(&letters), WithoutLeader::default());
         let writer = DeadLetters::new(ports, lanes.clone(), BACKOFF);
         let mut writing = std::pin::pin!(writer.write(batch(&books)));
         let hour = Duration::from_secs(3600);
@@ -301,4 +313,33 @@ async fn letters_that_cannot_be_written_are_given_up_once_others_have_their_part
         assert_eq!(*books.settled.lock().unwrap(), [Outcome::Failed; 2]);
         assert!(letters.delivered.lock().unwrap().is_empty());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_letters_of_a_partition_wait_the_others_go_out_and_one_of_them_asks() {
+    let (letters, books) = failing(0);
+    let (log, addr) = (WithoutLeader::default(), Addr::new("dead letters"));
+    let ports = (Arc::clone(&letters), log.clone());
+    let sink = Arc::new(DeadLetters::new(ports, patient(), BACKOFF));
+    let one_each = BatchLimits {
+        count: 1,
+        bytes: 1 << 20,
+        age: Duration::from_millis(10),
+    };
+    let make = move |_| BatchStage::new(one_each, BATCHES_AT_ONCE, Arc::clone(&sink));
+    let child = ChildSpec::stage("dead letters", &addr, make);
+    let root = SupervisorSpec::new(Strategy::OneForOne).child(child);
+    let _system = System::start("letters", root).await.unwrap();
+    for offset in 0..500 {
+        let refused = refused(1, offset, &books);
+        addr.send(BatchMsg::Push(vec![(refused, 1)])).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let refused = refused(0, 1_000, &books);
+    addr.send(BatchMsg::Push(vec![(refused, 1)])).unwrap();
+    until("the other one is out", || {
+        *letters.delivered.lock().unwrap() == [1_000]
+    })
+    .await;
+    assert!(log.at_once.load(Ordering::SeqCst) <= 2);
 }
