@@ -6,6 +6,7 @@
 
 mod complaints;
 mod doubt;
+mod in_vain;
 mod resolve;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +23,7 @@ use tracing::{debug, error, info, warn};
 
 use self::complaints::Complaints;
 use self::doubt::Doubt;
+use self::in_vain::InVain;
 use self::resolve::Unresolved;
 use super::Membership;
 use super::release::Assignment;
@@ -141,7 +143,9 @@ fn member_thread<P: Send + Sync + 'static>(
 ) -> Result<(), String> {
     let member = Arc::new(member);
     member.make_room(0);
+    let mut in_vain = InVain::default();
     loop {
+        let joined = Instant::now();
         match stay(config, slot, &member, leaving)? {
             Stay::Over => return Ok(()),
             // Everything was given back in order; the next client has smaller shares.
@@ -153,6 +157,7 @@ fn member_thread<P: Send + Sync + 'static>(
                 member.make_room(partitions);
             }
             Stay::GivenUp => {
+                in_vain.again(joined.elapsed())?;
                 warn!("the Kafka client holds a partition and does not read it: joining again");
             }
             Stay::Stranded => {

@@ -108,6 +108,7 @@ impl OpenPartition for KafkaPartition {
             self.partition
         );
         if error.rdkafka_error_code() != Some(Code::State) {
+            *unread = None;
             return Err(SeekError::Failed(cause));
         }
         // It has not begun to read it, which it does soon; or it failed to where it was to begin, and will
