@@ -92,6 +92,8 @@ struct Left {
     cause: Option<String>,
     /// Whether the reason speaks of the database, and not of single documents.
     nothing_passes: bool,
+    /// How often what it took was not taken before, at most, if it took any.
+    took: Option<u32>,
 }
 
 /// What a refused document counts for in a batch of letters. A purchase is never much larger.
@@ -179,6 +181,13 @@ impl<S: PurchaseStore> Attempts<S> {
                 document,
                 tries: tries + 1,
             };
+            let is_taken = matches!(
+                outcome,
+                WriteOutcome::Stored | WriteOutcome::Redelivered(_) | WriteOutcome::Repeated
+            );
+            if is_taken {
+                left.took = left.took.max(Some(tries));
+            }
             match outcome {
                 WriteOutcome::Stored => {
                     settled.push(stored(delivery, Some(document.created_at()), started));
@@ -244,6 +253,7 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
                 mut later,
                 cause,
                 nothing_passes,
+                ..
             } = self.attempts.attempt(pending, started).await;
             let Some(cause) = cause else { break };
             if !nothing_passes {

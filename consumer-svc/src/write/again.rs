@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::resting::Resting;
+use self::resting::{Moment, Resting};
 use super::{Attempts, Left, PurchaseStore, Unwritten};
 
 /// Records in one attempt. A document is small, so the bytes are few.
@@ -51,8 +51,6 @@ pub struct WriteAgain<S> {
     failed: u32,
     since: Instant,
     told: Option<Instant>,
-    /// Whether the attempt under way has some that came to the longest pause.
-    has_old: bool,
     /// Ends the pause: somebody may be due sooner, or it is the end.
     sooner: Arc<Notify>,
     is_closing: bool,
@@ -72,7 +70,6 @@ impl<S: PurchaseStore> WriteAgain<S> {
             }
             .pace(),
             failed: 0,
-            has_old: false,
             since: Instant::now(),
             told: None,
             sooner: Arc::default(),
@@ -80,9 +77,13 @@ impl<S: PurchaseStore> WriteAgain<S> {
         }
     }
 
-    fn not_taken(&mut self, later: Vec<Unwritten>, cause: &str) {
+    fn now(&mut self) -> Moment {
         let share = self.seconds.next().unwrap_or(SECOND).as_secs_f64();
-        let now = (Instant::now(), share);
+        (Instant::now(), share)
+    }
+
+    fn not_taken(&mut self, later: Vec<Unwritten>, cause: &str) {
+        let now = self.now();
         self.resting.push(later, |one| one.tries, now);
         self.failed += 1;
         if self.told.is_none_or(|told| told.elapsed() >= TOLD) {
@@ -109,10 +110,11 @@ impl<S: PurchaseStore> WriteAgain<S> {
 
     /// Tries what is due, or rests.
     fn attempt(&mut self, cx: &mut Cx<AgainMsg>) {
+        let now = self.now();
         let lanes = &self.attempts.lanes;
         // What a former reader left is read again by the one that took its place, here or elsewhere.
-        self.resting
-            .retain(|one| !lanes.is_superseded(one.delivery.receipt.position()));
+        let is_superseded = |one: &Unwritten| lanes.is_superseded(one.delivery.receipt.position());
+        self.resting.retain(|one| !is_superseded(one), now);
         if self.resting.is_empty() {
             if self.failed > 0 && !self.is_closing {
                 info!(attempts = self.failed, took = ?self.since.elapsed(), "nothing is left to be written again");
@@ -124,7 +126,6 @@ impl<S: PurchaseStore> WriteAgain<S> {
         if chunk.is_empty() {
             return self.rest(cx);
         }
-        self.has_old = chunk.iter().any(|one| self.resting.is_old(one.tries));
         let (attempts, began) = (Arc::clone(&self.attempts), std::time::Instant::now());
         cx.spawn(async move { AgainMsg(Word::Tried(attempts.attempt(chunk, began).await)) });
     }
@@ -151,13 +152,19 @@ impl<S: PurchaseStore> Stage for WriteAgain<S> {
                 self.attempts.wait(self.resting.iter());
                 self.attempt(cx);
             }
-            Word::Tried(Left { later, cause, .. }) => {
+            Word::Tried(left) => {
                 // An answer is a sign of life of all who wait for their turn behind it.
                 self.attempts.wait(self.resting.iter());
-                match cause {
-                    Some(cause) if !self.is_closing => self.not_taken(later, &cause),
-                    None if self.has_old => self.resting.hurry(Instant::now()),
-                    _ => {}
+                let took_old = left.took.is_some_and(|tries| self.resting.is_old(tries));
+                let is_all = left.cause.is_none();
+                if let Some(cause) = left.cause.filter(|_| !self.is_closing) {
+                    self.not_taken(left.later, &cause);
+                }
+                if !took_old {
+                    let now = self.now();
+                    self.resting.calm(now);
+                } else if is_all {
+                    self.resting.hurry(Instant::now());
                 }
                 self.attempt(cx);
             }

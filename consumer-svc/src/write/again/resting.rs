@@ -15,14 +15,22 @@ pub(super) struct Resting<T> {
     /// In one attempt, at most.
     chunk: usize,
     all: Vec<Rest<T>>,
-    /// When the last of those is due that have come to the longest pause.
+    /// When the last of those is due that have come to the longest pause, if any rest.
     last: Option<Instant>,
+    /// Whether those are due before their turn, since one of them passed.
+    is_hurried: bool,
 }
 
 struct Rest<T> {
     one: T,
+    is_old: bool,
     due: Instant,
+    /// From when on it comes along with another's attempt.
+    soon: Instant,
 }
+
+/// Now, and how much of a pause chance leaves.
+pub(super) type Moment = (Instant, f64);
 
 impl<T> Resting<T> {
     pub(super) fn new(backoff: Backoff, chunk: usize) -> Self {
@@ -31,6 +39,7 @@ impl<T> Resting<T> {
             chunk,
             all: Vec::new(),
             last: None,
+            is_hurried: false,
         }
     }
 
@@ -43,14 +52,8 @@ impl<T> Resting<T> {
         self.backoff.delay(tries.saturating_sub(1), 0.0)
     }
 
-    /// These were not taken. `tries`: how often each was tried, this time included; `share`: how much of its
-    /// pause chance leaves.
-    pub(super) fn push(
-        &mut self,
-        later: Vec<T>,
-        tries: impl Fn(&T) -> u32,
-        (now, share): (Instant, f64),
-    ) {
+    /// These were not taken. `tries`: how often each was tried, this time included.
+    pub(super) fn push(&mut self, later: Vec<T>, tries: impl Fn(&T) -> u32, (now, share): Moment) {
         let longest = self.backoff.max;
         let old = later.iter().filter(|one| self.is_old(tries(one))).count();
         let room = longest.mul_f64(old as f64 / self.chunk as f64);
@@ -61,18 +64,49 @@ impl<T> Resting<T> {
         }
         for one in later {
             let tries = tries(&one);
-            let due = match self.is_old(tries) {
-                true => behind,
-                false => now + self.pause(tries).mul_f64(share),
-            };
-            self.all.push(Rest { one, due });
+            let (is_old, pause) = (self.is_old(tries), self.pause(tries).mul_f64(share));
+            let due = if is_old { behind } else { now + pause };
+            let soon = due - pause / 2;
+            self.all.push(Rest {
+                one,
+                is_old,
+                due,
+                soon,
+            });
         }
     }
 
-    /// What kept the old ones has passed: all are due.
+    /// What kept the old ones has passed, it seems: they are due, until one attempt takes none of them.
     pub(super) fn hurry(&mut self, now: Instant) {
-        self.all.iter_mut().for_each(|rest| rest.due = now);
+        let old = self.all.iter_mut().filter(|rest| rest.is_old);
+        old.for_each(|rest| (rest.due, rest.soon) = (now, now));
+        (self.last, self.is_hurried) = (None, true);
+    }
+
+    /// An attempt took no old one: if they were hurried, they wait for their turn again.
+    pub(super) fn calm(&mut self, now: Moment) {
+        if std::mem::take(&mut self.is_hurried) {
+            self.line_up(now, |_, turn| turn);
+        }
+    }
+
+    /// Gives the old ones a turn each, a chunk in each of the longest pauses from now on, in the order in which
+    /// they are due; `due` chooses between when that is and the new turn.
+    fn line_up(&mut self, (now, share): Moment, due: impl Fn(Instant, Instant) -> Instant) {
+        let longest = self.backoff.max;
+        let half = longest.mul_f64(share) / 2;
         self.last = None;
+        self.all.sort_by_key(|rest| rest.due);
+        let mut turn = now + longest.mul_f64(share);
+        let old = self.all.iter_mut().filter(|rest| rest.is_old);
+        for (number, rest) in (1..).zip(old) {
+            rest.due = due(rest.due, turn);
+            rest.soon = rest.due - half;
+            self.last = Some(rest.due);
+            if number % self.chunk == 0 {
+                turn += longest;
+            }
+        }
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -86,21 +120,25 @@ impl<T> Resting<T> {
         Some(due.min(now + self.backoff.max))
     }
 
-    /// If somebody is due: he and who is next, who may come along if he is due soon, so that many that came
-    /// one by one end up in one attempt.
+    /// If somebody is due: he and who is next, who comes along if half of his pause is over, so that many that
+    /// came one by one end up in one attempt. No sooner: an attempt counts, and others may be due all the time.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<T> {
         if self.next_due().is_none_or(|due| due > now) {
+            self.is_hurried = false;
             return Vec::new();
         }
         self.all.sort_by_key(|rest| rest.due);
-        let soon = now + self.backoff.max / 2;
-        let most = self.all.len().min(self.chunk);
-        let count = self.all[..most].partition_point(|rest| rest.due <= soon);
-        self.all.drain(..count).map(|rest| rest.one).collect()
+        let soon = self.all.extract_if(.., |rest| rest.soon <= now);
+        soon.take(self.chunk).map(|rest| rest.one).collect()
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+    /// Nobody waits behind one that is gone.
+    pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool, now: Moment) {
+        let before = self.all.len();
         self.all.retain(|rest| keep(&rest.one));
+        if self.all.len() < before {
+            self.line_up(now, Instant::min);
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -117,6 +155,7 @@ impl<T> Resting<T> {
 
     pub(super) fn clear(&mut self) {
         self.all.clear();
+        (self.last, self.is_hurried) = (None, false);
     }
 }
 
@@ -138,6 +177,13 @@ mod tests {
 
     fn push(resting: &mut Resting<u32>, records: Vec<u32>, now: Instant) {
         resting.push(records, |tries| *tries, (now, 1.0));
+    }
+
+    /// What is taken in the seconds that follow, each.
+    fn taken(resting: &mut Resting<u32>, since: Instant, seconds: u64) -> Vec<usize> {
+        let second = |number| after(since, number * 1_000);
+        let each = (1..=seconds).map(|number| resting.take_due(second(number)).len());
+        each.collect()
     }
 
     fn after(since: Instant, millis: u64) -> Instant {
@@ -165,11 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn who_is_due_soon_comes_along_but_no_more_than_a_chunk() {
+    fn who_has_half_of_his_pause_behind_him_comes_along_but_no_more_than_a_chunk() {
         let start = Instant::now();
         let mut some = resting(vec![3, 1, 5, 2], start);
-        assert_eq!(some.take_due(after(start, 500)), [1, 2, 3]);
-        assert_eq!(some.len(), 1, "it is due in more than half of a pause");
+        assert_eq!(some.take_due(after(start, 500)), [1, 2]);
+        assert_eq!(some.len(), 2, "they have more than that before them");
         let mut many = resting(vec![1; 25], start);
         let chunks = [(); 4].map(|()| many.take_due(after(start, 500)).len());
         assert_eq!(chunks, [10, 10, 5, 0]);
@@ -208,5 +254,77 @@ mod tests {
         assert_eq!(chunks, [10, 10, 0]);
         push(&mut many, vec![99], start);
         assert_eq!(many.next_due(), Some(after(start, 5_000)));
+    }
+
+    #[test]
+    fn others_that_are_due_all_the_time_make_nobody_old_before_half_of_his_pauses() {
+        let start = Instant::now();
+        // The number of the record, and how often it was tried.
+        let tries = |(_, tries): &(u32, u32)| *tries;
+        let mut both = Resting::new(resting(Vec::new(), start).backoff, 100);
+        both.push(vec![(0, 1)], tries, (start, 1.0));
+        let became_old = (1..1_000).find(|number| {
+            let now = after(start, u64::from(*number) * 50);
+            both.push(vec![(*number, 1)], tries, (now, 1.0));
+            // Whoever else is tried passes.
+            let mine = both.take_due(now).into_iter().find(|(who, _)| *who == 0);
+            let again = mine.map(|(who, tries)| (who, tries + 1));
+            both.push(again.into_iter().collect(), tries, (now, 1.0));
+            again.is_some_and(|(_, tries)| both.is_old(tries))
+        });
+        let became_old = became_old.expect("it becomes old") * 50;
+        // Half a second, a second, two and four.
+        assert!((3_750..=7_500).contains(&became_old), "{became_old} ms");
+    }
+
+    #[test]
+    fn nobody_waits_behind_old_ones_that_are_gone() {
+        let start = Instant::now();
+        let mut many = resting(vec![98; 10], start);
+        for _ in 0..9 {
+            push(&mut many, vec![98; 10], start);
+        }
+        for _ in 0..3 {
+            push(&mut many, vec![99; 5], start);
+        }
+        many.retain(|tries| *tries == 99, (start, 1.0));
+        assert_eq!(taken(&mut many, start, 10), [0, 0, 0, 0, 10, 0, 0, 0, 0, 5]);
+        push(&mut many, vec![98; 10], start);
+        push(&mut many, vec![98; 10], start);
+        many.retain(|tries| *tries == 99, (start, 1.0));
+        push(&mut many, vec![97], start);
+        assert_eq!(many.next_due(), Some(after(start, 5_000)));
+        many.clear();
+        push(&mut many, vec![97], start);
+        assert_eq!(many.next_due(), Some(after(start, 5_000)));
+    }
+
+    #[test]
+    fn who_is_next_anyhow_keeps_his_turn_when_others_are_gone() {
+        let start = Instant::now();
+        let mut many = resting(vec![99; 10], start);
+        push(&mut many, vec![98], start);
+        many.retain(|tries| *tries == 99, (after(start, 4_000), 1.0));
+        assert_eq!(many.next_due(), Some(after(start, 5_000)));
+    }
+
+    #[test]
+    fn old_ones_that_were_hurried_in_vain_wait_for_their_turns_again() {
+        let start = Instant::now();
+        let mut many = resting(vec![99; 10], start);
+        for _ in 0..3 {
+            push(&mut many, vec![99; 10], start);
+        }
+        push(&mut many, vec![3], start);
+        many.hurry(start);
+        let vain = many.take_due(start);
+        assert_eq!(vain.len(), 10);
+        push(&mut many, vain, start);
+        many.calm((start, 1.0));
+        let calm = [0, 1, 0, 0, 10, 0, 0, 0, 0, 10];
+        assert_eq!(taken(&mut many, start, 10), calm);
+        // What is hurried once is not for ever.
+        many.calm((after(start, 10_000), 1.0));
+        assert_eq!(many.next_due(), Some(after(start, 15_000)));
     }
 }

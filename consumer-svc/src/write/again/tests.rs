@@ -23,11 +23,16 @@ use crate::write::{BatchWriter, WriteOutcome};
 struct Picky {
     never: Arc<Mutex<BTreeSet<PurchaseId>>>,
     asked: Arc<Mutex<Vec<usize>>>,
+    /// What it answers for all of the next attempt.
+    next: Arc<Mutex<Option<WriteOutcome>>>,
 }
 
 impl PurchaseStore for Picky {
     async fn store(&self, documents: &[PurchaseDocument]) -> Vec<WriteOutcome> {
         self.asked.lock().unwrap().push(documents.len());
+        if let Some(next) = self.next.lock().unwrap().take() {
+            return vec![next; documents.len()];
+        }
         let never = self.never.lock().unwrap();
         let answer = |document: &PurchaseDocument| match never.contains(&document.id()) {
             true => WriteOutcome::NotYet("a code that nobody knows".to_owned()),
@@ -230,6 +235,32 @@ async fn who_is_not_taken_once_does_not_wait_behind_thousands_that_never_pass() 
     // The others pass one after the other as soon as the first of them do.
     shop.store.never.lock().unwrap().clear();
     until("all are stored", || stored() == 5_010).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_pass_is_not_hurried_because_some_of_it_did_or_was_refused() {
+    for (next, hurried) in [
+        (WriteOutcome::Stored, 1),
+        (WriteOutcome::Bad("no".to_owned()), 0),
+    ] {
+        let shop = Shop::open(0..5_000).await;
+        shop.read(Epoch::next(), 0..5_000);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let asked = || shop.store.asked.lock().unwrap().len();
+        *shop.store.next.lock().unwrap() = Some(next);
+        let before = asked();
+        until("there is an attempt", || asked() > before).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let after = asked() - before - 1;
+        assert_eq!(after, hurried);
+        // They have their turns all the same.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(
+            (4..20).contains(&(asked() - before)),
+            "{}",
+            asked() - before
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
