@@ -272,6 +272,12 @@ impl<S: PurchaseStore> BatchSink<Delivered> for BatchWriter<S> {
                 warn!(records = later.len(), attempt, ?pause, %cause, "write failed, will be retried with the same ids");
             }
             tokio::time::sleep(pause).await;
+            // Whoever has their partition reads them again; in a drain nobody waits for them any more.
+            let lanes = &self.attempts.lanes;
+            later.retain(|one| !lanes.is_superseded(one.delivery.receipt.position()));
+            if later.is_empty() {
+                break;
+            }
             pending = later;
         }
         if attempt > 0 {

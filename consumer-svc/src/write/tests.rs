@@ -174,6 +174,32 @@ async fn a_database_that_is_down_for_long_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_nothing_passes_nobody_goes_on_for_partitions_that_others_have() {
+    let down = vec![WriteOutcome::Retry("down".into()); 2];
+    let script = Arc::new(Script {
+        answers: Mutex::new(vec![down; 10_000].into()),
+        calls: Mutex::default(),
+    });
+    let (books, lanes) = (Arc::new(Books::default()), crate::lane::tests::patient());
+    let writer = writer(
+        Arc::clone(&script),
+        Addr::new("dead letters"),
+        lanes.clone(),
+    );
+    let batch = (0..2).map(|offset| delivery(offset, &books)).collect();
+    let mut writing = std::pin::pin!(writer.write(batch));
+    let hour = Duration::from_secs(3600);
+    let ended = tokio::time::timeout(hour, &mut writing).await;
+    assert!(ended.is_err(), "somebody waits for them");
+    lanes.given_back(&[0], Epoch::next());
+    let longest = Backoff::default().max * 2;
+    let ended = tokio::time::timeout(longest, writing).await;
+    assert!(ended.is_ok(), "nobody does");
+    let settled = books.0.lock().unwrap().clone();
+    assert_eq!(settled, [(0, Outcome::Failed), (1, Outcome::Failed)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_record_without_a_dead_letter_stage_is_failed_and_not_stored() {
     let (settled, _) = written(
         vec![vec![WriteOutcome::Bad("no".into()), WriteOutcome::Stored]],
