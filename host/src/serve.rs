@@ -138,6 +138,8 @@ pub struct ServeReport {
     pub open: usize,
     /// Of these, how many had a request being answered.
     pub busy: usize,
+    /// Connections whose clients did not take their answers in the time that a shutdown leaves for it.
+    pub untaken: usize,
     /// Connections that the deadline cut.
     pub cut: usize,
 }
@@ -148,11 +150,12 @@ impl fmt::Display for ServeReport {
             accepted,
             open,
             busy,
+            untaken,
             cut,
         } = self;
         write!(
             f,
-            "{accepted} connections accepted, {open} open at shutdown ({busy} busy), {cut} cut"
+            "{accepted} connections accepted, {open} open at shutdown ({busy} busy), {untaken} with an answer that was not taken, {cut} cut"
         )
     }
 }

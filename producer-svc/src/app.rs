@@ -301,8 +301,11 @@ impl App {
         self.tracer.close(left).await;
         let end = judge(&drain, &intake, self.drain_timeout);
         match &end {
+            Ok(()) if intake.untaken > 0 => {
+                tracing::warn!(%intake, ?took, "drained: every accepted request was answered, and not every client took its answer");
+            }
             Ok(()) => {
-                tracing::info!(%intake, ?took, "drained: every accepted request has its answer")
+                tracing::info!(%intake, ?took, "drained: every accepted request has its answer");
             }
             // Why, and with which code, is said once, where the process ends.
             Err(_) => tracing::warn!(%intake, ?took, "the drain was not whole"),

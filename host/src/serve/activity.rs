@@ -28,6 +28,8 @@ const DRAIN_HEAD: Duration = Duration::from_secs(1);
 const DRAIN_WRITE: Duration = Duration::from_secs(5);
 /// While draining: how long the rest of a body may take, and at most a quarter of the drain.
 const DRAIN_BODY: Duration = Duration::from_secs(2);
+/// Why a connection ends whose client takes nothing.
+pub(super) const WRITE_TIMEOUT: &str = "write_timeout";
 /// While draining: how often to look.
 const DRAIN_LOOK: Duration = Duration::from_millis(250);
 
@@ -287,12 +289,12 @@ impl Activity {
             (now >= due).then_some(Verdict::Close(reason))
         };
         let mut late = if stalled > 0 {
-            check(stalled, limits.write, "write_timeout")
+            check(stalled, limits.write, WRITE_TIMEOUT)
         } else {
             None
         };
         if late.is_none() && draining && stalled > 0 {
-            late = check(stalled.max(began), untaken, "write_timeout");
+            late = check(stalled.max(began), untaken, WRITE_TIMEOUT);
         }
         // Of one that sent nothing, the linger decides.
         if late.is_none() && draining && head > 0 && !self.is_busy() && self.is_unread() {

@@ -37,8 +37,8 @@ pub(super) struct Site {
     pub(super) limits: Limits,
 }
 
-/// Serves a plain connection.
-pub(super) async fn serve<S, B>(site: Site, stream: TcpStream, service: S)
+/// Serves a plain connection, and says why it ended.
+pub(super) async fn serve<S, B>(site: Site, stream: TcpStream, service: S) -> &'static str
 where
     S: tower_service::Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -50,6 +50,7 @@ where
     let mut open = OpenMark::new(site.server);
     quickly(&stream, &site);
     open.reason = speak(Raw::new(stream, &site.activity), service, &site).await;
+    open.reason
 }
 
 /// Serves a connection that begins with a handshake. Its time counts as the first head's.
@@ -58,7 +59,8 @@ pub(super) async fn serve_tls<S, B>(
     stream: TcpStream,
     acceptor: TlsAcceptor,
     service: S,
-) where
+) -> &'static str
+where
     S: tower_service::Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -79,6 +81,7 @@ pub(super) async fn serve_tls<S, B>(
         site.activity.whole();
         open.reason = speak(stream, service, &site).await;
     }
+    open.reason
 }
 
 fn quickly(stream: &TcpStream, site: &Site) {

@@ -15,20 +15,21 @@ use tokio::net::TcpStream;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::activity::Activity;
+use super::activity::{Activity, WRITE_TIMEOUT};
 use super::connection::Site;
 use super::own::Itself;
 use super::received::Received;
 use super::unfinished::Unfinished;
 use super::{BoxError, Limits, ServeReport, Tls, connection};
 
-pub(super) type Ended = Result<(Id, ()), JoinError>;
+/// A connection that ended, and why.
+pub(super) type Ended = Result<(Id, &'static str), JoinError>;
 
 pub(super) struct Open {
     itself: Arc<Itself>,
     limits: Limits,
     tls: Option<Tls>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<&'static str>,
     known: HashMap<Id, Arc<Activity>>,
     unfinished: Arc<Unfinished>,
     accepted: u64,
@@ -105,7 +106,7 @@ impl Open {
 
     pub(super) fn forget(&mut self, ended: &Ended) {
         let id = match ended {
-            Ok((id, ())) => *id,
+            Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
         self.known.remove(&id);
@@ -122,12 +123,17 @@ impl Open {
             accepted: self.accepted,
             open: self.tasks.len(),
             busy,
+            untaken: 0,
             cut: 0,
         };
         for activity in self.known.values() {
             activity.drain(self.limits.linger.min(deadline / 2), deadline);
         }
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let all = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                report.untaken += usize::from(matches!(ended, Ok(WRITE_TIMEOUT)));
+            }
+        };
         if tokio::time::timeout_at(until, all).await.is_err() {
             report.cut = self.tasks.len();
             self.tasks.shutdown().await;

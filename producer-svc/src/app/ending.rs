@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(
             said,
             "DRAIN_TIMEOUT 25s was too short: connections of HTTP_ADDR that did not end: 0 connections accepted, \
-             0 open at shutdown (0 busy), 2 cut"
+             0 open at shutdown (0 busy), 0 with an answer that was not taken, 2 cut"
         );
         assert_eq!(ended(&clean(), 0).0, Code::Ok);
     }
