@@ -86,11 +86,13 @@ pub(super) async fn buy(
         .key
         .transpose()
         .map_err(|flaw| Problem::malformed(format!("{flaw}.")))?;
-    let body = read(body).await?;
+    let (body, waited) = read(body).await?;
+    // How long a client takes to say what it wants is not time that the log had for it.
+    let since = if waited { Instant::now() } else { asked.since };
     let (request, length) = (BuyRequest::parse(&body).map_err(invalid)?, body.len());
     // Its buffer is the connection's, which wants it back.
     drop(body);
-    let keyed = key.map(|key| Keyed::new(&key, &request, asked.since));
+    let keyed = key.map(|key| Keyed::new(&key, &request, since));
     let permit = match admitted(desk, length, keyed.as_ref()).await {
         Ok(permit) => permit,
         Err(told) => return told.map_err(|problem| *problem),
@@ -109,7 +111,7 @@ pub(super) async fn buy(
         Some(claim) if claim.is_uncertain() => Tries::AfterUnknown,
         Some(_) => Tries::Keyed,
     };
-    let (ticket, verdict) = Ticket::new(permit, asked.since);
+    let (ticket, verdict) = Ticket::new(permit, since);
     let ticket = ticket.claiming(claim);
     let order = Box::new(Order {
         id,
@@ -178,8 +180,8 @@ async fn admitted(desk: &Desk, length: usize, keyed: Option<&Keyed>) -> Result<P
     permit.map_err(|_| refused(Problem::overloaded(RETRY_AFTER)))
 }
 
-/// The whole body, but no more than is allowed, whatever its declared length.
-async fn read(body: impl Body<Error: Error + 'static>) -> Result<Bytes, Problem> {
+/// The whole body, but no more than is allowed, whatever its declared length; and whether it had to be waited for.
+async fn read(body: impl Body<Error: Error + 'static>) -> Result<(Bytes, bool), Problem> {
     let mut all = pin!(async {
         let mut body = pin!(body);
         let (mut whole, mut rest) = (Bytes::new(), None::<BytesMut>);
@@ -211,17 +213,18 @@ async fn read(body: impl Body<Error: Error + 'static>) -> Result<Bytes, Problem>
     });
     // Nearly always it is here, and then no clock is read for it.
     if let Some(read) = all.as_mut().now_or_never() {
-        return read;
+        return Ok((read?, false));
     }
     match tokio::time::timeout(BODY_WITHIN, all).await {
-        Ok(read) => read,
+        Ok(read) => Ok((read?, true)),
         Err(_) => Err(too_slow()),
     }
 }
 
 fn unread(error: &(dyn Error + 'static)) -> Problem {
     match error.downcast_ref() {
-        Some(Unread::Late) => too_slow(),
+        // It would have had longer, and another replica gives it that.
+        Some(Unread::Late) => too_slow().retry_after(RETRY_AFTER),
         _ => Problem::malformed("The body could not be read to its end."),
     }
 }

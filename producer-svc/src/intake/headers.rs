@@ -81,11 +81,11 @@ impl BuyHeaders {
             } else if name == header::ACCEPT {
                 choosy = true;
             } else if name == X_REQUEST_ID {
-                ids.request_id = text().ok();
+                ids.request_id = ids.request_id.or_else(|| text().ok());
             } else if name == TRACEPARENT {
-                ids.named.parent = text().ok();
+                ids.named.parent = ids.named.parent.or_else(|| text().ok());
             } else if name == TRACESTATE {
-                ids.named.state = text().ok();
+                ids.named.state = ids.named.state.or_else(|| text().ok());
             }
         }
         // Once for all lines, which are one list: there may be as many as a head may have.

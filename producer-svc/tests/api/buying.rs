@@ -1,8 +1,11 @@
 //! Buying: what is answered, and what is in the log.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::memory_log::Mode;
 use super::shop::Shop;
@@ -112,6 +115,25 @@ async fn who_names_no_request_gets_the_name_of_its_trace_and_the_record_says_it_
             }
         }
     }
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn whose_body_takes_its_time_is_sold_to_like_all_others() {
+    // A third of it is how long a purchase may wait to be given to the log.
+    let shop = Shop::open(&[("KAFKA_DELIVERY_TIMEOUT", "1500ms")]).await;
+    let (first, rest) = JOHN.split_at(10);
+    let head = format!(
+        "POST /buy HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{first}",
+        JOHN.len()
+    );
+    let mut client = TcpStream::connect(shop.addr).await.unwrap();
+    client.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     shop.close().await.unwrap();
 }
 

@@ -76,6 +76,10 @@ async fn half_a_purchase_holds_no_drain_up_and_is_told_why_it_was_not_sold() {
     client.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("did not arrive in time"), "{answer}");
+    assert!(
+        answer.contains("\"retryable\":true") && answer.contains("retry-after: 1\r\n"),
+        "{answer}"
+    );
     ended.await.unwrap().unwrap();
     assert!(
         began.elapsed() < std::time::Duration::from_secs(5),
