@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use actors::{Backoff, BatchSink, Outcome, Pace, Receipt};
 use futures_util::future::join_all;
 use purchases::wire;
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::flow::{BadRecord, Incoming, Note, Origin, Original, Rejected, Rejection};
@@ -66,6 +67,10 @@ pub trait Originals: Send + Sync + 'static {
 /// another needs, and what bounds them is their credit.
 pub const BATCHES_AT_ONCE: usize = usize::MAX;
 
+/// Letters that are on their way to the broker at once. Each has a request of its own: more of them would only wait in
+/// the client, some for longer than a letter may take, and would be sent twice.
+const LETTERS_AT_ONCE: usize = 400;
+
 /// Delivers letters until each is confirmed, or another reader has its record.
 pub struct DeadLetters<L, O> {
     letters: L,
@@ -75,6 +80,7 @@ pub struct DeadLetters<L, O> {
     /// Whose turn it is to read again what stands in a partition. Many batches may wait for one that cannot be
     /// read, and one of them finds out when it can.
     turns: Mutex<BTreeMap<i32, Arc<Turn>>>,
+    under_way: Semaphore,
 }
 
 type Turn = tokio::sync::Mutex<()>;
@@ -97,6 +103,7 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
             lanes,
             backoff,
             turns: Mutex::default(),
+            under_way: Semaphore::new(LETTERS_AT_ONCE),
         }
     }
 
@@ -129,7 +136,7 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
 
     async fn deliver(&self, record: BadRecord, (receipt, letter): Owed) {
         let mut failed = self.nothing_failed();
-        while let Err(cause) = self.letters.deliver(&record).await {
+        while let Err(cause) = self.attempt(&record).await {
             self.failed(&record.origin, &mut failed, &cause).await;
             if self.lanes.is_superseded(receipt.position()) {
                 return;
@@ -139,6 +146,14 @@ impl<L: LetterBox, O: Originals> DeadLetters<L, O> {
         metrics::dead_lettered(1);
         receipt.settle(Outcome::DeadLettered, None);
         drop(letter);
+    }
+
+    /// Who was not taken rests without a place among those that are on their way.
+    async fn attempt(&self, record: &BadRecord) -> Result<(), String> {
+        let place = self.under_way.acquire().await;
+        let delivered = self.letters.deliver(record).await;
+        drop(place);
+        delivered
     }
 
     async fn deliver_all(&self, letters: Vec<(BadRecord, Owed)>) {

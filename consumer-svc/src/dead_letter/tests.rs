@@ -22,6 +22,8 @@ struct Letters {
     tried: Mutex<Vec<Instant>>,
     delivered: Mutex<Vec<i64>>,
     letters: Mutex<Vec<BadRecord>>,
+    under_way: AtomicU32,
+    at_once: AtomicU32,
 }
 
 /// Not scattered: what is between two attempts can be told.
@@ -62,6 +64,10 @@ fn empty() -> Log {
 
 impl LetterBox for Arc<Letters> {
     async fn deliver(&self, record: &BadRecord) -> Result<(), String> {
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.at_once.fetch_max(under_way, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
         self.tried.lock().unwrap().push(Instant::now());
         let left = self
             .failures
@@ -342,4 +348,17 @@ async fn however_many_letters_of_a_partition_wait_the_others_go_out_and_one_of_t
     })
     .await;
     assert!(log.at_once.load(Ordering::SeqCst) <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_letters_are_sent_at_once_than_the_client_sends_in_the_time_of_one() {
+    let (letters, books) = failing(0);
+    let ports = (Arc::clone(&letters), empty());
+    let batch = (0..3 * LETTERS_AT_ONCE as i64).map(|offset| letter(offset, &books));
+    DeadLetters::new(ports, patient(), BACKOFF)
+        .write(batch.collect())
+        .await;
+    let at_once = letters.at_once.load(Ordering::SeqCst);
+    assert_eq!(at_once as usize, LETTERS_AT_ONCE);
+    assert_eq!(letters.delivered.lock().unwrap().len(), 3 * LETTERS_AT_ONCE);
 }
