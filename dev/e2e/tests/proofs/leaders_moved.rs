@@ -20,11 +20,12 @@ async fn leaders_and_coordinators_that_move_cost_no_answer_and_no_document() {
     let shop = Shop::on(Ground::cluster().await).await;
     let watch = Invariants::watch(&shop).await;
     // Longer than a move takes, also of who leads the cluster itself.
-    let plan = shop.producer().env("KAFKA_DELIVERY_TIMEOUT", "20s");
+    let plan = shop.producer().env("DRAIN_TIMEOUT", "60s");
+    let plan = plan.env("KAFKA_DELIVERY_TIMEOUT", "40s");
     let (producer, consumer) = tokio::join!(plan.ready(), async { shop.consumer().ready().await });
     let running = Load {
         per_second: Some(1_000),
-        ..shop.load(100_000)
+        ..shop.load(300_000)
     }
     .start();
     let sells_on = async || {
@@ -58,15 +59,17 @@ async fn leaders_and_coordinators_that_move_cost_no_answer_and_no_document() {
         sells_on().await;
     }
     until_text("everybody leads again", PATIENCE, async || {
-        match shop.ground.elect_preferred(&shop.witness.topic).await {
-            Ok(true) => Ok(()),
-            other => Err(format!("{other:?}")),
+        let elected = shop.ground.elect_preferred(&shop.witness.topic).await;
+        let leading = shop.ground.leading(&shop.witness.topic).await;
+        let mut leading = leading.map_err(|error| error.to_string())?;
+        leading.sort_unstable();
+        // On a machine that is busy a node may be taken for gone as soon as it was elected.
+        match leading == [Some(0), Some(1), Some(2)] {
+            true => Ok(()),
+            false => Err(format!("{leading:?} after {elected:?}")),
         }
     })
     .await;
-    let mut leading = shop.ground.leading(&shop.witness.topic).await.expect("led");
-    leading.sort_unstable();
-    assert_eq!(leading, [Some(0), Some(1), Some(2)]);
     sells_on().await;
 
     let attempts = running.stop(PATIENCE).await;
