@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::error::StackError;
 use crate::install::Tool;
@@ -52,9 +51,6 @@ pub(crate) fn part(
         log,
         ready_words: "Kafka Server started",
         answers: Answers::Broker { id: node_id(index) },
-        // Alone it takes 0.3 s. The last node of a cluster that is ending finds no quorum to say
-        // goodbye to; killing it loses nothing, its log is recovered at the next start.
-        stop_patience: Duration::from_secs(if cluster.ports.len() > 1 { 8 } else { 30 }),
     };
     let address = format!("127.0.0.1:{}", cluster.ports[index].client);
     Ok(Part::new(name, address, Some(recipe)))

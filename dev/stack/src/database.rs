@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::error::StackError;
 use crate::install::Engine;
@@ -64,7 +63,6 @@ pub(crate) fn part(
             Some(_) => Answers::SecuredDatabase,
             None => Answers::Database,
         },
-        stop_patience: Duration::from_secs(30),
     };
     Ok(Part::new(name, format!("127.0.0.1:{port}"), Some(recipe)))
 }

@@ -15,6 +15,9 @@ use crate::wire;
 /// A broker is ready in 3 s on a quiet machine; tests share theirs with compilers.
 const READY_PATIENCE: Duration = Duration::from_secs(90);
 
+/// An idle machine's broker or database ends in less than a second.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The kernel ends a killed process at once, but a busy machine may let us wait for it.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -38,7 +41,6 @@ pub(crate) struct Recipe {
     /// The words in the log after which it is worth asking.
     pub(crate) ready_words: &'static str,
     pub(crate) answers: Answers,
-    pub(crate) stop_patience: Duration,
 }
 
 /// A broker or the database: ours to steer, or given by address.
@@ -112,11 +114,14 @@ impl Part {
 
     /// Asks it to end and waits until it has. Nothing happens if it is not running.
     pub async fn stop(&self) -> Result<(), StackError> {
-        let recipe = self.recipe()?;
+        self.stop_within(STOP_PATIENCE).await
+    }
+
+    /// As [`Part::stop`]; one that takes longer is killed.
+    pub(crate) async fn stop_within(&self, patience: Duration) -> Result<(), StackError> {
+        self.recipe()?;
         match self.process() {
-            Some(process) if process.is_running() => {
-                process.stop(recipe.stop_patience).await.map(drop)
-            }
+            Some(process) if process.is_running() => process.stop(patience).await.map(drop),
             _ => Ok(()),
         }
     }

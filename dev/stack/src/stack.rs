@@ -22,6 +22,9 @@ use crate::wire::kafka;
 /// How long a new topic may take to have a leader everywhere.
 const TOPIC_PATIENCE: Duration = Duration::from_secs(30);
 
+/// For a node of a cluster that ends as a whole.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(8);
+
 /// A running broker and database. Dropping it kills what it started; [`Stack::stop`] ends it
 /// gracefully.
 #[derive(Debug)]
@@ -225,14 +228,20 @@ impl Stack {
         }
     }
 
-    /// Ends the brokers that are ours. The last nodes of a cluster have no quorum left to leave
-    /// properly; that those are killed is not a failure.
+    /// Ends the brokers that are ours. The last nodes of a cluster find no quorum to say goodbye to;
+    /// that those are killed loses nothing, their log is recovered at the next start.
     pub async fn stop_brokers(&self) -> Result<(), StackError> {
         self.brokers.iter().for_each(Part::ask_to_end);
+        let alone = self.brokers.len() == 1;
         let mut outcome = Ok(());
         for broker in self.brokers.iter().filter(|broker| broker.is_ours()) {
-            match broker.stop().await {
-                Err(StackError::Overran { .. }) if self.brokers.len() > 1 => {}
+            let stopped = if alone {
+                broker.stop().await
+            } else {
+                broker.stop_within(GOODBYE_PATIENCE).await
+            };
+            match stopped {
+                Err(StackError::Overran { .. }) if !alone => {}
                 stopped => outcome = outcome.and(stopped),
             }
         }
